@@ -1,0 +1,64 @@
+"""Kvandal: the digital twin and control plane of a sovereign AI data centre.
+
+>>> import kvandal as kv
+>>> scenario = kv.load("stargate-norway", {"run.days": 7})
+>>> scenario.site.racks
+1389
+
+``kv.simulate(scenario)`` gives a :class:`Run`; ``run.summary`` holds its headline numbers, ``run.queues`` and
+``run.site`` are tables. ``kv.compare(run, other)`` puts two side by side.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kvandal.errors import InputError, KvandalError, OutputError
+    from kvandal.runs.compare import compare
+    from kvandal.runs.folder import read_run, write_run
+    from kvandal.runs.run import Run, simulate
+    from kvandal.scenario.loading import load, presets
+    from kvandal.scenario.model import Scenario
+
+__version__ = metadata.version("kvandal")
+
+__all__ = [
+    "InputError",
+    "KvandalError",
+    "OutputError",
+    "Run",
+    "Scenario",
+    "compare",
+    "load",
+    "presets",
+    "read_run",
+    "simulate",
+    "write_run",
+]
+
+_HOMES = {
+    "InputError": "kvandal.errors",
+    "KvandalError": "kvandal.errors",
+    "OutputError": "kvandal.errors",
+    "Run": "kvandal.runs.run",
+    "Scenario": "kvandal.scenario.model",
+    "compare": "kvandal.runs.compare",
+    "load": "kvandal.scenario.loading",
+    "presets": "kvandal.scenario.loading",
+    "read_run": "kvandal.runs.folder",
+    "simulate": "kvandal.runs.run",
+    "write_run": "kvandal.runs.folder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, so that ``import kvandal`` costs nothing."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'kvandal' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

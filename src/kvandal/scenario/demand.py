@@ -1,0 +1,80 @@
+"""Who asks for GPUs: one entry per class of demand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from kvandal.scenario.base import Part
+from kvandal.scenario.parameters import value
+
+WorkKind = Literal["training", "batch", "inference"]
+
+
+class Demand(Part):
+    """One class of demand: a source of jobs, the tenants that submit them, how hard they drive the GPUs.
+
+    `source` is one of
+
+    ``philly``, ``lingjun``
+        bootstrap of a shipped trace to `mean_gpus` (GPUs busy on average if every job started at once);
+    ``file``
+        a trace of the user's own (`path`), replayed as it is, or scaled when `mean_gpus` is given;
+    ``frontier``
+        few very large training jobs, drawn (synthetic) until `mean_gpus` are busy on average;
+    ``diurnal``
+        replicas that follow the hours of the day (synthetic), `mean_gpus` busy on average.
+    """
+
+    source: Literal["philly", "lingjun", "file", "frontier", "diurnal"]
+    """Where the jobs come from."""
+    tenants: Annotated[dict[str, Annotated[float, Field(gt=0, le=1e6)]], Field(min_length=1)]
+    """Tenants that submit these jobs, with their weights."""
+    kind: WorkKind = "training"
+    """How the jobs load the GPUs and answer to a power cap."""
+    mean_gpus: Annotated[float, Field(gt=0, le=5_000_000)] | None = None
+    """GPUs busy on average if every job started at once and never failed."""
+    size_multiplier: Annotated[int, Field(ge=1, le=64)] = 1
+    """Multiplies every traced job's GPUs (bigger models than in the trace's year)."""
+    maximum_gpus: Annotated[int, Field(ge=1, le=5_000_000)] = 32_768
+    """Larger jobs are cut to this size."""
+    path: str | None = None
+    """Trace file for `source = "file"` (relative to the scenario file)."""
+    sizes_gpus: Annotated[tuple[Annotated[int, Field(ge=1, le=5_000_000)], ...], Field(strict=False)] = (4096, 8192, 16384)
+    """Sizes drawn from by `source = "frontier"`."""
+    median_duration_h: Annotated[float, Field(gt=0, le=100_000)] = 336.0
+    """Median run time of a frontier job [h]."""
+    sigma_log_duration: Annotated[float, Field(ge=0, le=3)] = 0.6
+    """Spread of the log-normal run time of a frontier job (natural logarithm)."""
+    replica_gpus: Annotated[int, Field(ge=1, le=72)] = 16
+    """GPUs of one replica for `source = "diurnal"`."""
+    diurnal_amplitude_fraction: Annotated[float, Field(ge=0, lt=1)] = value("workload.diurnal_amp")
+    """Half the swing over the day, relative to the mean, for `source = "diurnal"`."""
+    peak_hour_local: Annotated[float, Field(ge=0, lt=24)] = 15.0
+    """Hour of the day (local time) of the highest demand."""
+    weekend_fraction: Annotated[float, Field(gt=0, le=2)] = 0.8
+    """Saturday and Sunday over a weekday, for `source = "diurnal"`."""
+    load_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Mean rack power over TDP while these jobs run; default by kind."""
+    checkpoint: bool = True
+    """Whether jobs save their state (at Daly's interval) and resume from it."""
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Demand:
+        if self.source == "file" and self.path is None:
+            raise ValueError('source = "file" needs a path')
+        if self.source != "file" and self.path is not None:
+            raise ValueError(f'path belongs to source = "file", not to source = "{self.source}"')
+        if self.source != "file" and self.mean_gpus is None:
+            raise ValueError(f'source = "{self.source}" needs mean_gpus')
+        if self.source == "frontier" and not self.sizes_gpus:
+            raise ValueError("sizes_gpus must not be empty")
+        return self
+
+    @property
+    def rack_load_fraction(self) -> float:
+        """Mean rack power over TDP while these jobs run."""
+        if self.load_fraction is not None:
+            return self.load_fraction
+        return value("workload.rack_load_infer" if self.kind == "inference" else "workload.rack_load_train")

@@ -1,0 +1,127 @@
+"""The site as asked for: grid connection, racks, layout and build-out."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from kvandal.scenario.base import Part
+from kvandal.scenario.parameters import parameter, value
+
+RackModelName = Literal["gb200_nvl72", "gb300_nvl72", "rubin_nvl72"]
+
+
+class RackModel(Part):
+    """One kind of rack. Defaults are the GB300 NVL72."""
+
+    gpus_per_rack: Literal[72] = 72
+    """GPUs in a rack (NVL72)."""
+    trays_per_rack: Literal[18] = 18
+    """Compute trays in a rack; 4 GPUs each."""
+    rack_tdp_kw: float = parameter("rack.rack_tdp_kw", gt=0, le=1000)
+    rack_peak_kw: float = parameter("rack.rack_peak_kw", gt=0, le=1000)
+    rack_idle_kw: float = parameter("rack.rack_idle_kw", ge=0, le=500)
+    gpu_tdp_w: float = parameter("gpu.gpu_tdp_w", gt=0, le=10_000)
+    cap_minimum_fraction: float = parameter("gpu.gpu_cap_min_frac", ge=0.15, le=1)
+    liquid_fraction: float = parameter("cooling.liquid_fraction", ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> RackModel:
+        if not self.rack_idle_kw < self.rack_tdp_kw <= self.rack_peak_kw:
+            raise ValueError(
+                "rack powers must rise: rack_idle_kw < rack_tdp_kw <= rack_peak_kw, got "
+                f"{self.rack_idle_kw:g}, {self.rack_tdp_kw:g}, {self.rack_peak_kw:g}"
+            )
+        return self
+
+
+def default_rack_models() -> dict[RackModelName, RackModel]:
+    """Racks known to the product; a scenario may change their numbers."""
+    return {
+        "gb200_nvl72": RackModel(rack_tdp_kw=120.0, rack_peak_kw=136.0, gpu_tdp_w=1200.0),
+        "gb300_nvl72": RackModel(),
+        "rubin_nvl72": RackModel(
+            rack_tdp_kw=value("rack.rubin_rack_kw"), rack_peak_kw=230.0, rack_idle_kw=37.0, gpu_tdp_w=1800.0, liquid_fraction=1.0
+        ),
+    }
+
+
+class Fleet(Part):
+    """GPUs of one kind. A part of a rack counts as a rack."""
+
+    model: RackModelName = "gb300_nvl72"
+    """Kind of rack, a key of `rack_models`."""
+    gpus: Annotated[int, Field(ge=1, le=5_000_000)]
+    """GPUs asked for; racks = ceil(gpus / 72)."""
+
+
+class Delivery(Part):
+    """Racks that arrive together."""
+
+    month: Annotated[int, Field(ge=0, le=600)]
+    """Whole months after the start of the run (0 = there from the start)."""
+    gpus: Annotated[int, Field(ge=1)]
+    """GPUs that arrive, counted in order of the fleet."""
+
+
+class Layout(Part):
+    """How racks stand in rows and halls."""
+
+    racks_per_row: Annotated[int, Field(ge=1, le=200)] = 18
+    """Racks in a row: two CDU groups of nine."""
+    rows_per_hall: Annotated[int, Field(ge=1, le=200)] = 10
+    """Rows in a hall."""
+    racks_per_cdu: Annotated[int, Field(ge=1, le=100)] = 9
+    """Duty racks of one row CDU (1.3 MW at 115 kW liquid each)."""
+
+
+class Site(Part):
+    """The site: connection to the grid, racks, place and owners."""
+
+    title: str = "Stargate Norway"
+    """Name as printed."""
+    grid_mw: Annotated[float, Field(gt=0, le=100_000, json_schema_extra={"parameter": "site.grid_capacity_mw"})] = value("site.grid_capacity_mw")
+    """Grid connection at the utility meter [MW]."""
+    latitude_deg: Annotated[float, Field(ge=-90, le=90)] = value("site.latitude_deg")
+    """Latitude [degrees north]."""
+    elevation_m: Annotated[float, Field(ge=-430, le=6000)] = value("site.site_elevation_m")
+    """Elevation [m]."""
+    time_zone: str = "Europe/Oslo"
+    """Local time of the report's edges (IANA name); inside, all is UTC."""
+    owners: dict[str, Annotated[float, Field(ge=0, le=1)]] = {"Nscale": 0.5, "Aker": 0.5}
+    """Owners and their shares; the shares sum to 1."""
+    offtaker: str = "OpenAI"
+    """Name of the off-taker as printed."""
+    fleet: dict[str, Fleet] = {"main": Fleet(gpus=100_000)}
+    """GPUs by block."""
+    build_out: Annotated[tuple[Delivery, ...], Field(strict=False)] = ()
+    """Deliveries; empty means that all racks stand at the start."""
+    layout: Layout = Layout()
+    """Rows and halls."""
+
+    @property
+    def gpus_asked(self) -> int:
+        """GPUs asked for, before rounding up to whole racks."""
+        return sum(block.gpus for block in self.fleet.values())
+
+    @property
+    def racks(self) -> int:
+        """Racks: each block rounded up to whole racks."""
+        return sum(math.ceil(block.gpus / 72) for block in self.fleet.values())
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Site:
+        if not self.fleet:
+            raise ValueError("fleet must hold at least one block of GPUs")
+        if self.owners and abs(sum(self.owners.values()) - 1.0) > 1e-6:
+            raise ValueError(f"owners' shares must sum to 1, got {sum(self.owners.values()):g}")
+        if self.build_out:
+            delivered = sum(delivery.gpus for delivery in self.build_out)
+            if delivered != self.gpus_asked:
+                raise ValueError(f"build_out delivers {delivered:,} GPUs but fleet asks for {self.gpus_asked:,}")
+            months = [delivery.month for delivery in self.build_out]
+            if months != sorted(months):
+                raise ValueError("build_out must be in order of month")
+        return self
