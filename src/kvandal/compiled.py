@@ -1,0 +1,61 @@
+"""Compilation of the kernels, cached on disk under a key that knows all kernel sources.
+
+numba's own cache notices a change in a function's file but not in the files of the functions that it calls. The
+cache folder is therefore named after a hash of every source file that holds kernels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+KERNEL_FOLDERS = ("physics", "policy", "twin")
+"""Folders of the package that hold compiled functions."""
+
+
+def _sources_hash() -> str:
+    package = Path(__file__).parent
+    digest = hashlib.sha256(numba.__version__.encode())
+    for folder in KERNEL_FOLDERS:
+        for path in sorted((package / folder).glob("*.py")):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path:
+    """Folder of the compiled kernels: ``$KVANDAL_CACHE_DIR``, else under the user's cache folder."""
+    configured = os.environ.get("KVANDAL_CACHE_DIR")
+    base = Path(configured) if configured else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kvandal"
+    return base / f"kernels-{_sources_hash()}"
+
+
+CACHE_FOLDER = cache_folder()
+numba.config.CACHE_DIR = str(CACHE_FOLDER)
+
+
+def is_cached() -> bool:
+    """Whether the kernels have been compiled before on this machine (from these sources)."""
+    return (CACHE_FOLDER / "complete").exists()
+
+
+def mark_cached() -> None:
+    """Remember that every kernel has been compiled; a read-only cache folder is no error."""
+    try:
+        CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
+        (CACHE_FOLDER / "complete").touch()
+    except OSError:
+        return
+
+
+def kernel(function: Function) -> Function:
+    """Compile `function` with numba in nopython mode; division by zero gives infinity as in numpy."""
+    compiled: Function = numba.njit(cache=True, error_model="numpy")(function)
+    return compiled
