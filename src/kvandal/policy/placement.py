@@ -1,0 +1,320 @@
+"""Placement of gangs in GPUs, trays and racks.
+
+A tray holds four GPUs, a rack eighteen trays. A job of up to 72 GPUs never leaves a rack: it takes whole trays and,
+for a remainder of one to three GPUs, part of one tray. A larger job is cut into segments of `segment_trays` trays,
+one segment per rack. Racks are kept in lists by their number of wholly free trays and partly free trays in lists by
+their free GPUs, so that the best fit is found without a search; the lists are last-in first-out, which makes every
+choice a function of the history alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kvandal.compiled import kernel
+
+GPUS_PER_TRAY = 4
+TRAYS_PER_RACK = 18
+GPUS_PER_RACK = GPUS_PER_TRAY * TRAYS_PER_RACK
+
+TRAY_HEALTHY, TRAY_BROKEN, TRAY_ABSENT = 0, 1, 2
+
+Array = Any  # arrays inside kernels: numba types them, annotations only name them
+
+
+TRAY = np.dtype([("next", "i4"), ("previous", "i4"), ("free", "i4"), ("state", "i4")], align=True)
+"""A tray: its neighbours in the list of partly free trays, its free GPUs (0 unless healthy), its state."""
+RACK_ROOM = np.dtype([("next", "i4"), ("previous", "i4"), ("whole", "i4"), ("claim", "i4")], align=True)
+"""A rack: its neighbours in the list of equals, its wholly free trays, the queue that has reserved it or -1."""
+BUCKET = np.dtype([("head", "i4"), ("count", "i4")], align=True)
+"""A list of racks with the same number of wholly free trays."""
+PIECE = np.dtype([("rack", "i4"), ("gpus", "i4"), ("next", "i4")], align=True)
+"""A part of a job in one rack, and the next part."""
+
+
+class Room(NamedTuple):
+    """Who sits where, as arrays.
+
+    Attributes
+    ----------
+    slots : int32 (trays, 4), job on each GPU or -1
+    trays : TRAY (trays,)
+    racks : RACK_ROOM (racks,)
+    buckets : BUCKET (19,), racks by their wholly free trays
+    levels : int32 (4,), heads of the lists of trays with 1, 2, 3 free GPUs
+    first_piece : int32 (jobs,), first piece of each job's placement, or -1
+    pieces : PIECE (GPUs + 1,); the last one heads the list of unused pieces
+
+    """
+
+    slots: Array
+    trays: Array
+    racks: Array
+    buckets: Array
+    levels: Array
+    first_piece: Array
+    pieces: Array
+
+
+def empty_room(racks: int, jobs: int) -> Room:
+    """Return a room whose trays are all absent; :func:`deliver_rack` brings them in."""
+    trays = np.zeros(racks * TRAYS_PER_RACK, TRAY)
+    trays["state"] = TRAY_ABSENT
+    rack_rooms = np.zeros(racks, RACK_ROOM)
+    rack_rooms["claim"] = -1
+    buckets = np.zeros(TRAYS_PER_RACK + 1, BUCKET)
+    buckets["head"] = -1
+    pieces = np.zeros(racks * GPUS_PER_RACK + 1, PIECE)
+    pieces["next"][:-1] = np.arange(1, pieces.shape[0])
+    pieces["next"][-2] = -1
+    pieces["next"][-1] = 0
+    return Room(
+        slots=np.full((racks * TRAYS_PER_RACK, GPUS_PER_TRAY), -1, np.int32),
+        trays=trays,
+        racks=rack_rooms,
+        buckets=buckets,
+        levels=np.full(GPUS_PER_TRAY, -1, np.int32),
+        first_piece=np.full(max(jobs, 1), -1, np.int32),
+        pieces=pieces,
+    )
+
+
+@kernel
+def _link_rack(room, rack):
+    bucket = room.racks[rack].whole
+    head = room.buckets[bucket].head
+    room.racks[rack].next = head
+    room.racks[rack].previous = -1
+    if head >= 0:
+        room.racks[head].previous = rack
+    room.buckets[bucket].head = rack
+    room.buckets[bucket].count += 1
+
+
+@kernel
+def _unlink_rack(room, rack):
+    bucket = room.racks[rack].whole
+    before, after = room.racks[rack].previous, room.racks[rack].next
+    if before >= 0:
+        room.racks[before].next = after
+    else:
+        room.buckets[bucket].head = after
+    if after >= 0:
+        room.racks[after].previous = before
+    room.buckets[bucket].count -= 1
+
+
+@kernel
+def _link_tray(room, tray):
+    level = room.trays[tray].free
+    head = room.levels[level]
+    room.trays[tray].next = head
+    room.trays[tray].previous = -1
+    if head >= 0:
+        room.trays[head].previous = tray
+    room.levels[level] = tray
+
+
+@kernel
+def _unlink_tray(room, tray):
+    before, after = room.trays[tray].previous, room.trays[tray].next
+    if before >= 0:
+        room.trays[before].next = after
+    else:
+        room.levels[room.trays[tray].free] = after
+    if after >= 0:
+        room.trays[after].previous = before
+
+
+@kernel
+def _set_free(room, tray, free):
+    """Change the free GPUs of a tray and keep all lists true."""
+    rack = tray // TRAYS_PER_RACK
+    old = room.trays[tray].free
+    if old == free:
+        return
+    listed = room.racks[rack].claim < 0
+    if listed and 0 < old < GPUS_PER_TRAY:
+        _unlink_tray(room, tray)
+    room.trays[tray].free = free
+    if listed and 0 < free < GPUS_PER_TRAY:
+        _link_tray(room, tray)
+    if old == GPUS_PER_TRAY or free == GPUS_PER_TRAY:
+        if listed:
+            _unlink_rack(room, rack)
+        room.racks[rack].whole += 1 if free == GPUS_PER_TRAY else -1
+        if listed:
+            _link_rack(room, rack)
+
+
+@kernel
+def deliver_rack(room, rack):
+    """Bring an absent rack into service, all trays free."""
+    _link_rack(room, rack)
+    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+        room.trays[tray].state = TRAY_HEALTHY
+        _set_free(room, tray, GPUS_PER_TRAY)
+
+
+@kernel
+def break_tray(room, tray):
+    """Take an empty tray out of service (its jobs must have been released)."""
+    room.trays[tray].state = TRAY_BROKEN
+    _set_free(room, tray, 0)
+
+
+@kernel
+def repair_tray(room, tray):
+    """Bring a broken tray back into service."""
+    room.trays[tray].state = TRAY_HEALTHY
+    _set_free(room, tray, GPUS_PER_TRAY)
+
+
+@kernel
+def reserve_rack(room, rack, queue):
+    """Keep a rack for the head of a queue: nobody else is placed there."""
+    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+        if 0 < room.trays[tray].free < GPUS_PER_TRAY:
+            _unlink_tray(room, tray)
+    _unlink_rack(room, rack)
+    room.racks[rack].claim = queue
+
+
+@kernel
+def release_rack(room, rack):
+    """End a reservation."""
+    room.racks[rack].claim = -1
+    _link_rack(room, rack)
+    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+        if 0 < room.trays[tray].free < GPUS_PER_TRAY:
+            _link_tray(room, tray)
+
+
+@kernel
+def _take(room, rack, job, gpus):
+    """Seat `gpus` GPUs of a job in a rack that has the room, and remember the piece."""
+    part = gpus % GPUS_PER_TRAY
+    whole = gpus // GPUS_PER_TRAY
+    first = rack * TRAYS_PER_RACK
+    if part > 0:
+        best, best_free = -1, GPUS_PER_TRAY + 1
+        for tray in range(first, first + TRAYS_PER_RACK):
+            free = room.trays[tray].free
+            if part <= free < best_free:
+                best, best_free = tray, free
+        taken = 0
+        for slot in range(GPUS_PER_TRAY):
+            if taken < part and room.slots[best, slot] < 0:
+                room.slots[best, slot] = job
+                taken += 1
+        _set_free(room, best, best_free - part)
+    for tray in range(first, first + TRAYS_PER_RACK):
+        if whole == 0:
+            break
+        if room.trays[tray].free == GPUS_PER_TRAY:
+            for slot in range(GPUS_PER_TRAY):
+                room.slots[tray, slot] = job
+            _set_free(room, tray, 0)
+            whole -= 1
+    piece = room.pieces[-1].next
+    room.pieces[-1].next = room.pieces[piece].next
+    room.pieces[piece].rack = rack
+    room.pieces[piece].gpus = gpus
+    room.pieces[piece].next = room.first_piece[job]
+    room.first_piece[job] = piece
+
+
+@kernel
+def _best_rack(room, trays):
+    """Rack with the fewest wholly free trays that still are `trays`, or -1."""
+    for bucket in range(trays, TRAYS_PER_RACK + 1):
+        if room.buckets[bucket].head >= 0:
+            return room.buckets[bucket].head
+    return -1
+
+
+@kernel
+def trays_for(gpus):
+    """Wholly free trays that are always enough for `gpus` GPUs in one rack."""
+    return (gpus + GPUS_PER_TRAY - 1) // GPUS_PER_TRAY
+
+
+@kernel
+def segments_for(gpus, segment_trays):
+    """Racks that a job takes: one, or one per segment."""
+    if gpus <= GPUS_PER_RACK:
+        return 1
+    segment = segment_trays * GPUS_PER_TRAY
+    return (gpus + segment - 1) // segment
+
+
+@kernel
+def place(room, job, gpus, segment_trays):
+    """Place a job on unreserved racks. Return the number of racks, or 0 when it does not fit."""
+    if gpus <= GPUS_PER_RACK:
+        if gpus < GPUS_PER_TRAY:
+            for level in range(gpus, GPUS_PER_TRAY):
+                tray = room.levels[level]
+                if tray >= 0:
+                    _take(room, tray // TRAYS_PER_RACK, job, gpus)
+                    return 1
+        rack = _best_rack(room, trays_for(gpus))
+        if rack < 0:
+            return 0
+        _take(room, rack, job, gpus)
+        return 1
+    segments = segments_for(gpus, segment_trays)
+    available = 0
+    for bucket in range(segment_trays, TRAYS_PER_RACK + 1):
+        available += room.buckets[bucket].count
+    if available < segments:
+        return 0
+    segment = segment_trays * GPUS_PER_TRAY
+    left = gpus
+    while left > 0:
+        _take(room, _best_rack(room, segment_trays), job, min(left, segment))
+        left -= segment
+    return segments
+
+
+@kernel
+def place_reserved(room, job, gpus, segment_trays, queue):
+    """Place a job on the racks that its queue has reserved. Return the number of racks, or 0; racks stay reserved."""
+    segment = gpus if gpus <= GPUS_PER_RACK else segment_trays * GPUS_PER_TRAY
+    segments = segments_for(gpus, segment_trays)
+    needed = trays_for(segment)
+    ready = 0
+    for rack in range(room.racks.shape[0]):
+        if room.racks[rack].claim == queue and room.racks[rack].whole >= needed:
+            ready += 1
+    if ready < segments:
+        return 0
+    left = gpus
+    for rack in range(room.racks.shape[0]):
+        if left > 0 and room.racks[rack].claim == queue and room.racks[rack].whole >= needed:
+            _take(room, rack, job, min(left, segment))
+            left -= segment
+    return segments
+
+
+@kernel
+def vacate(room, job):
+    """Free all GPUs of a job; its pieces become spare."""
+    piece = room.first_piece[job]
+    while piece >= 0:
+        rack = room.pieces[piece].rack
+        for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+            freed = 0
+            for slot in range(GPUS_PER_TRAY):
+                if room.slots[tray, slot] == job:
+                    room.slots[tray, slot] = -1
+                    freed += 1
+            if freed > 0:
+                _set_free(room, tray, room.trays[tray].free + freed)
+        after = room.pieces[piece].next
+        room.pieces[piece].next = room.pieces[-1].next
+        room.pieces[-1].next = piece
+        piece = after
+    room.first_piece[job] = -1

@@ -1,0 +1,171 @@
+"""The envelope: how much IT power may be drawn in this tick, and which caps keep the site below it (rules E1, E2)."""
+
+from __future__ import annotations
+
+from kvandal.compiled import kernel
+from kvandal.physics.rack import cap_factor, capped_speed
+from kvandal.policy.rules import ENVELOPE, SHED
+from kvandal.policy.sharing import ASSURED, FIRM, LENT
+from kvandal.twin.life import MILLIWATT, job_power_kw, leave, note_event, notice
+from kvandal.twin.state import (
+    EVENT_ENVELOPE,
+    EVENT_SHED,
+    LOST_SHED,
+    RUNNING,
+)
+
+SLOPE = 1.3
+"""Most that site power can rise per kilowatt of IT power: chain losses 6 %, pumps and fans at full speed."""
+
+
+@kernel
+def _tier_kw(state, tier, cap):
+    """Power above idle of one tier under a cap [kW]."""
+    total = 0.0
+    for model in range(state.models.shape[0]):
+        rack = state.models[model]
+        factor = cap_factor(rack.idle_kw, rack.tdp_kw, rack.gpu_kw, cap)
+        total += state.tier_models[tier, model].mw * MILLIWATT * factor
+    return total
+
+
+@kernel
+def set_cap(state, tier, cap, time_s):
+    """Set the power cap of a tier: from now on its jobs draw less and work slower."""
+    rules = state.rules[0]
+    if state.tiers[tier].cap == cap:
+        return
+    state.tiers[tier].cap = cap
+    for model in range(state.models.shape[0]):
+        rack = state.models[model]
+        state.tier_models[tier, model].factor = cap_factor(rack.idle_kw, rack.tdp_kw, rack.gpu_kw, cap)
+    for kind in range(3):
+        speed = state.speeds[tier * 3 + kind]
+        speed.clock_s += speed.rate * (time_s - speed.at_s)
+        speed.at_s = time_s
+        exponent = rules.training_exponent if kind == 0 else rules.inference_exponent
+        speed.rate = capped_speed(cap, exponent, rules.perf_offset)
+
+
+@kernel
+def refresh_it_now(state):
+    """Recompute the IT power of this instant from the tiers' sums."""
+    tally = state.tally[0]
+    tally.it_now_kw = tally.base_kw
+    for tier in range(3):
+        tally.it_now_kw += _tier_kw(state, tier, state.tiers[tier].cap)
+
+
+@kernel
+def hold_envelope(state, time_s):
+    """Set this tick's IT envelope and the caps that keep within it; shed jobs when caps do not suffice.
+
+    The site's power in the tick before tells what may be added: where there was room, no more than what the steepest
+    overhead leaves; where the site was over, at least the excess is taken away.
+    """
+    tally = state.tally[0]
+    rules = state.rules[0]
+    refresh_it_now(state)
+    room_kw = rules.envelope_kw - tally.last_site_kw
+    tally.it_envelope_kw = tally.last_it_kw + (room_kw / SLOPE if room_kw > 0.0 else room_kw)
+    allowed_kw = tally.it_envelope_kw
+    uncapped_kw = tally.base_kw
+    for tier in range(3):
+        uncapped_kw += _tier_kw(state, tier, 1.0)
+    wanted_kw, wanted_tier = _wanted_by_caps(state, allowed_kw, uncapped_kw, time_s)
+    if uncapped_kw + wanted_kw <= allowed_kw:
+        for tier in range(3):
+            set_cap(state, tier, 1.0, time_s)
+        tally.it_now_kw = uncapped_kw
+        return
+    was_capped = state.tiers[LENT].cap < 1.0 or state.tiers[ASSURED].cap < 1.0 or state.tiers[FIRM].cap < 1.0
+    while True:
+        over_kw = uncapped_kw - allowed_kw
+        for step in range(3):
+            tier = LENT if step == 0 else (ASSURED if step == 1 else FIRM)
+            full_kw = _tier_kw(state, tier, 1.0)
+            least_kw = _tier_kw(state, tier, rules.cap_minimum)
+            spare_kw = full_kw - least_kw
+            used_kw = max(0.0, min(over_kw, spare_kw))
+            over_kw -= used_kw
+            if tier > wanted_tier:
+                extra_kw = min(spare_kw - used_kw, wanted_kw + min(0.0, over_kw))
+                if extra_kw > 0.0:
+                    wanted_kw -= extra_kw
+                    used_kw += extra_kw
+            cap = 1.0 - (1.0 - rules.cap_minimum) * used_kw / spare_kw if spare_kw > 0.0 else 1.0
+            set_cap(state, tier, cap, time_s)
+        if over_kw <= 1e-6 or not _shed_one(state, time_s):
+            break
+        uncapped_kw = tally.base_kw
+        for tier in range(3):
+            uncapped_kw += _tier_kw(state, tier, 1.0)
+    refresh_it_now(state)
+    if not was_capped:
+        note_event(state, time_s, EVENT_ENVELOPE, -1, -1, -1, 0, 9)
+
+
+@kernel
+def _wanted_by_caps(state, allowed_kw, uncapped_kw, time_s):
+    """Power that a waiting firm or assured job shall get from caps on lower tiers [kW], and its tier.
+
+    Where caps cannot give it, loans are recalled instead, newest first, and nothing is capped for it.
+    """
+    tally = state.tally[0]
+    rules = state.rules[0]
+    wanted_kw, tier = tally.wanted_kw, tally.wanted_tier
+    if wanted_kw <= 0.0:
+        return 0.0, LENT
+    reach_kw = allowed_kw - uncapped_kw
+    for lower in range(tier + 1, 3):
+        reach_kw += _tier_kw(state, lower, 1.0) - _tier_kw(state, lower, rules.cap_minimum)
+    if wanted_kw <= reach_kw:
+        return wanted_kw, tier
+    if rules.recall:
+        missing_kw = wanted_kw - reach_kw
+        for index in range(tally.lent_jobs):
+            job = state.lent_jobs[index]
+            if state.jobs[job].draining:
+                missing_kw -= job_power_kw(state, job)
+        index = tally.lent_jobs - 1
+        while missing_kw > 0.0 and index >= 0:
+            job = state.lent_jobs[index]
+            if not state.jobs[job].draining:
+                missing_kw -= job_power_kw(state, job)
+                notice(state, job, -1, -1, ENVELOPE, time_s)
+            index -= 1
+    return 0.0, LENT
+
+
+@kernel
+def _shed_one(state, time_s):
+    """Shed the newest job on loan, else the newest assured, else the newest firm one (rule E2)."""
+    tally = state.tally[0]
+    jobs = state.jobs
+    victim = -1
+    if tally.lent_jobs > 0:
+        for index in range(tally.lent_jobs):
+            job = state.lent_jobs[index]
+            if victim < 0 or jobs[job].start_s > jobs[victim].start_s or (
+                jobs[job].start_s == jobs[victim].start_s and job > victim
+            ):
+                victim = job
+    else:
+        for step in range(2):
+            tier = ASSURED if step == 0 else FIRM
+            for speed_class in range(tier * 3, tier * 3 + 3):
+                for index in range(state.speeds[speed_class].running):
+                    job = state.ends[speed_class, index].job
+                    if jobs[job].state == RUNNING and (
+                        victim < 0
+                        or jobs[job].start_s > jobs[victim].start_s
+                        or (jobs[job].start_s == jobs[victim].start_s and job > victim)
+                    ):
+                        victim = job
+            if victim >= 0:
+                break
+    if victim < 0:
+        return False
+    note_event(state, time_s, EVENT_SHED, state.room.pieces[state.room.first_piece[victim]].rack, -1, victim, jobs[victim].gpus, SHED)
+    leave(state, victim, time_s, LOST_SHED)
+    return True

@@ -1,0 +1,366 @@
+"""What happens to a job: queued, started, noticed, interrupted, finished; and the books that are kept of it."""
+
+from __future__ import annotations
+
+import math
+
+from kvandal.compiled import kernel
+from kvandal.policy.placement import vacate
+from kvandal.policy.rules import REFUSED as RULE_REFUSED
+from kvandal.policy.sharing import LENT
+from kvandal.twin.heaps import enter, push_end, remove_end
+from kvandal.twin.state import (
+    DRAIN,
+    EVENT_RECALL,
+    FINISHED,
+    LOAN_FAILURE,
+    LOAN_FINISHED,
+    LOAN_RECALLED,
+    LOAN_SHED,
+    LOST_CHECKPOINT,
+    LOST_FAILURE,
+    LOST_RECALL,
+    LOST_RESTART,
+    LOST_SHED,
+    QUEUED,
+    REFUSED,
+    RUNNING,
+)
+
+MILLIWATT = 1e-6
+"""Kilowatts in a milliwatt."""
+
+
+@kernel
+def note_event(state, time_s, kind, rack, tray, job, gpus, rule):
+    """Write an event down."""
+    tally = state.tally[0]
+    index = tally.events
+    events = state.events
+    if index >= events.shape[0]:
+        raise IndexError("more events in one tick than were provided for")
+    events[index].time_s = time_s
+    events[index].kind = kind
+    events[index].rack = rack
+    events[index].tray = tray
+    events[index].job = job
+    events[index].gpus = gpus
+    events[index].rule = rule
+    tally.events = index + 1
+
+
+@kernel
+def clock_reading_s(state, speed_class, time_s):
+    """Reading of a speed clock [s of full-speed work]."""
+    speed = state.speeds[speed_class]
+    return speed.clock_s + speed.rate * (time_s - speed.at_s)
+
+
+@kernel
+def speed_class_of(state, job):
+    """Speed class of a running job: tier of use times kind of work."""
+    return state.jobs[job].use_tier * 3 + state.demands[state.jobs[job].demand].kind
+
+
+@kernel
+def enqueue(state, job, in_front):
+    """Put a job into its queue: at the end when it is new, in front when it was interrupted."""
+    tally = state.tally[0]
+    queues, jobs = state.queues, state.jobs
+    queue = jobs[job].queue
+    jobs[job].state = QUEUED
+    if queues[queue].head < 0:
+        queues[queue].head = job
+        queues[queue].tail = job
+        jobs[job].next_job = -1
+    elif in_front:
+        jobs[job].next_job = queues[queue].head
+        queues[queue].head = job
+    else:
+        jobs[queues[queue].tail].next_job = job
+        jobs[job].next_job = -1
+        queues[queue].tail = job
+    queues[queue].jobs += 1
+    queues[queue].gpus += jobs[job].gpus
+    tally.queued_jobs += 1
+    tally.queued_gpus += jobs[job].gpus
+
+
+@kernel
+def dequeue_head(state, queue):
+    """Take the first job out of a queue."""
+    tally = state.tally[0]
+    queues, jobs = state.queues, state.jobs
+    job = queues[queue].head
+    queues[queue].head = jobs[job].next_job
+    if queues[queue].head < 0:
+        queues[queue].tail = -1
+    jobs[job].next_job = -1
+    queues[queue].jobs -= 1
+    queues[queue].gpus -= jobs[job].gpus
+    tally.queued_jobs -= 1
+    tally.queued_gpus -= jobs[job].gpus
+    return job
+
+
+@kernel
+def submit(state, job):
+    """Take a new job in, or refuse one that could never start (rule P3)."""
+    rules = state.rules[0]
+    jobs = state.jobs
+    largest = (state.racks.shape[0]) * rules.segment_trays * 4 if jobs[job].gpus > 72 else 72
+    if jobs[job].gpus > state.tenants[jobs[job].tenant].final_ceiling or jobs[job].gpus > largest:
+        jobs[job].state = REFUSED
+        return RULE_REFUSED
+    enqueue(state, job, False)
+    return 0
+
+
+@kernel
+def job_power_kw(state, job):
+    """Power above idle of a job wherever it is placed, under the caps of now [kW]."""
+    jobs, room = state.jobs, state.room
+    tier = jobs[job].use_tier
+    total = 0.0
+    piece = room.first_piece[job]
+    while piece >= 0:
+        model = state.racks[room.pieces[piece].rack].model
+        total += (
+            room.pieces[piece].gpus * state.load_mw[jobs[job].demand, model] * MILLIWATT * state.tier_models[tier, model].factor
+        )
+        piece = room.pieces[piece].next
+    return total
+
+
+@kernel
+def _add_power(state, job, sign, time_s):
+    """Add (or take away) a job's power in each of its racks, and correct the mean of the tick."""
+    tally = state.tally[0]
+    rules = state.rules[0]
+    jobs, room = state.jobs, state.room
+    tier = jobs[job].use_tier
+    absent = (time_s - tally.tick_start_s) / rules.tick_s
+    piece = room.first_piece[job]
+    while piece >= 0:
+        rack = room.pieces[piece].rack
+        model = state.racks[rack].model
+        change_mw = sign * room.pieces[piece].gpus * state.load_mw[jobs[job].demand, model]
+        state.rack_tiers[rack, tier].mw += change_mw
+        state.tier_models[tier, model].mw += change_mw
+        tally.it_now_kw += change_mw * MILLIWATT * state.tier_models[tier, model].factor
+        if absent > 0.0:
+            state.rack_tiers[rack, tier].tick_kw -= change_mw * MILLIWATT * absent
+            if not state.racks[rack].is_touched:
+                state.racks[rack].is_touched = True
+                state.touched[tally.touched] = rack
+                tally.touched += 1
+        state.racks[rack].gpu_s -= sign * room.pieces[piece].gpus * time_s
+        if tier == LENT:
+            state.racks[rack].lent_gpus += sign * room.pieces[piece].gpus
+        piece = room.pieces[piece].next
+
+
+@kernel
+def start_job(state, job, use_tier, lender, racks, time_s):
+    """Start a placed job: `lender` is -1 for use within its own share."""
+    tally = state.tally[0]
+    rules = state.rules[0]
+    jobs = state.jobs
+    tenant, gpus = jobs[job].tenant, jobs[job].gpus
+    jobs[job].state = RUNNING
+    jobs[job].use_tier = use_tier
+    jobs[job].start_s = time_s
+    jobs[job].racks = racks
+    jobs[job].starts += 1
+    if jobs[job].first_start_s < 0:
+        jobs[job].first_start_s = time_s
+    if lender < 0:
+        state.tenants[tenant].own += gpus
+    else:
+        state.tenants[tenant].on_loan += gpus
+        state.tenants[lender].lent_out += gpus
+        open_loan(state, job, lender, time_s)
+        jobs[job].lent_position = tally.lent_jobs
+        state.lent_jobs[tally.lent_jobs] = job
+        tally.lent_jobs += 1
+        jobs[job].recallable = True
+        jobs[job].recall_cost = gpus
+    state.tiers[use_tier].gpus += gpus
+    tally.running_jobs += 1
+    _add_power(state, job, 1, time_s)
+
+    restore_s = rules.restart_s if jobs[job].resumes else 0
+    work_s = jobs[job].remaining_s
+    interval_s = jobs[job].interval_s
+    checkpoints = (work_s - 1) // interval_s if interval_s > 0 else 0
+    speed_class = speed_class_of(state, job)
+    now_s = clock_reading_s(state, speed_class, time_s)
+    jobs[job].virtual_start_s = now_s
+    push_end(jobs, state.ends, state.speeds, speed_class, now_s + restore_s + work_s + checkpoints * rules.checkpoint_s, job)
+
+
+@kernel
+def open_loan(state, job, lender, time_s):
+    """Write a loan record."""
+    tally = state.tally[0]
+    loans, jobs = state.loans, state.jobs
+    index = tally.loans
+    if index >= loans.shape[0]:
+        raise IndexError("more loans in one tick than were provided for")
+    loans[index].lender = lender
+    loans[index].borrower = jobs[job].tenant
+    loans[index].job = job
+    loans[index].gpus = jobs[job].gpus
+    loans[index].start_s = time_s
+    jobs[job].loan = index
+    tally.loans = index + 1
+
+
+@kernel
+def notice(state, job, claimant_queue, claimant, rule, time_s):
+    """Give a borrower notice: it saves its state and leaves at the deadline."""
+    tally = state.tally[0]
+    jobs, loans = state.jobs, state.loans
+    deadline_s = time_s + state.tenants[jobs[job].tenant].notice_s
+    jobs[job].draining = True
+    jobs[job].deadline_s = deadline_s
+    jobs[job].claimant_queue = claimant_queue
+    loans[jobs[job].loan].noticed_s = time_s
+    loans[jobs[job].loan].deadline_s = deadline_s
+    loans[jobs[job].loan].claimant = claimant
+    tally.draining += 1
+    enter(state.agenda, state.tally[0], deadline_s, DRAIN, job)
+    note_event(state, time_s, EVENT_RECALL, state.room.pieces[state.room.first_piece[job]].rack, -1, job, jobs[job].gpus, rule)
+
+
+@kernel
+def _settle(state, job, time_s, cause):
+    """Split the GPU-seconds of the run that ends now into useful and lost; return the useful seconds saved.
+
+    `cause` is a LOST_ constant, or -1 when the job has finished or the simulated time is over.
+    """
+    rules = state.rules[0]
+    jobs = state.jobs
+    gpus = jobs[job].gpus
+    wall_s = float(time_s - jobs[job].start_s)
+    worked_s = min(wall_s, clock_reading_s(state, speed_class_of(state, job), time_s) - jobs[job].virtual_start_s)
+    jobs[job].allocated_gpu_s += gpus * (time_s - jobs[job].start_s)
+    state.lost_gpu_s[job, LOST_SHED] += gpus * (wall_s - worked_s)
+    restored_s = min(worked_s, float(rules.restart_s)) if jobs[job].resumes else 0.0
+    state.lost_gpu_s[job, LOST_RESTART] += gpus * restored_s
+    left_s = worked_s - restored_s
+    interval_s = float(jobs[job].interval_s)
+    dumps_s = 0.0
+    kept_s = left_s
+    if interval_s > 0.0:
+        cycle_s = interval_s + rules.checkpoint_s
+        cycles = math.floor(left_s / cycle_s)
+        partial_s = left_s - cycles * cycle_s
+        dumps_s = cycles * rules.checkpoint_s + max(0.0, partial_s - interval_s)
+        kept_s = cycles * interval_s + min(partial_s, interval_s)
+        if cause == LOST_RECALL and partial_s < interval_s:
+            # warned: one more checkpoint fits between notice and deadline
+            final_s = min(float(rules.checkpoint_s), partial_s)
+            warned = jobs[job].deadline_s >= 0 and state.tenants[jobs[job].tenant].notice_s >= rules.checkpoint_s
+            if warned:
+                kept_s -= final_s
+                state.lost_gpu_s[job, LOST_RECALL] += gpus * final_s
+            else:
+                kept_s -= partial_s
+                state.lost_gpu_s[job, LOST_RECALL] += gpus * partial_s
+        elif cause >= 0:
+            unsaved_s = min(partial_s, interval_s)
+            kept_s -= unsaved_s
+            state.lost_gpu_s[job, cause] += gpus * unsaved_s
+    elif cause >= 0 and state.demands[jobs[job].demand].kind != 2:
+        # no checkpoints and no service rendered: all work of this run is lost
+        state.lost_gpu_s[job, cause] += gpus * kept_s
+        kept_s = 0.0
+    if cause < 0 and kept_s > jobs[job].remaining_s:
+        # a capped job ends at the next whole second: the rest of that second is the cap's
+        state.lost_gpu_s[job, LOST_SHED] += gpus * (kept_s - jobs[job].remaining_s)
+        kept_s = float(jobs[job].remaining_s)
+    state.lost_gpu_s[job, LOST_CHECKPOINT] += gpus * dumps_s
+    jobs[job].useful_gpu_s += gpus * kept_s
+    return kept_s
+
+
+@kernel
+def leave(state, job, time_s, cause):
+    """End a job's run: because it has finished (`cause` -1) or because something took its GPUs (a LOST_ constant)."""
+    tally = state.tally[0]
+    jobs = state.jobs
+    tenant, gpus, tier = jobs[job].tenant, jobs[job].gpus, jobs[job].use_tier
+    kept_s = _settle(state, job, time_s, cause)
+    _add_power(state, job, -1, time_s)
+    remove_end(jobs, state.ends, state.speeds, speed_class_of(state, job), job)
+    vacate(state.room, job)
+    state.tiers[tier].gpus -= gpus
+    tally.running_jobs -= 1
+    if jobs[job].recallable:
+        _close_loan(state, job, time_s, cause)
+        state.tenants[tenant].on_loan -= gpus
+    else:
+        state.tenants[tenant].own -= gpus
+    if cause < 0:
+        jobs[job].state = FINISHED
+        jobs[job].end_s = time_s
+        jobs[job].remaining_s = 0
+        return
+    jobs[job].remaining_s = max(1, jobs[job].remaining_s - math.floor(kept_s))
+    jobs[job].resumes = True
+    if cause == LOST_FAILURE:
+        jobs[job].failures += 1
+    elif cause == LOST_RECALL:
+        jobs[job].recalls += 1
+    else:
+        jobs[job].sheds += 1
+    enqueue(state, job, True)
+
+
+@kernel
+def _close_loan(state, job, time_s, cause):
+    tally = state.tally[0]
+    jobs, loans = state.jobs, state.loans
+    loan = jobs[job].loan
+    reason = LOAN_FINISHED
+    if cause == LOST_FAILURE:
+        reason = LOAN_FAILURE
+    elif cause == LOST_RECALL:
+        reason = LOAN_RECALLED
+    elif cause == LOST_SHED:
+        reason = LOAN_SHED
+    loans[loan].returned_s = time_s
+    loans[loan].reason = reason
+    state.tenants[loans[loan].lender].lent_out -= jobs[job].gpus
+    last = tally.lent_jobs - 1
+    moved = state.lent_jobs[last]
+    state.lent_jobs[jobs[job].lent_position] = moved
+    jobs[moved].lent_position = jobs[job].lent_position
+    tally.lent_jobs = last
+    jobs[job].lent_position = -1
+    jobs[job].loan = -1
+    jobs[job].recallable = False
+    if jobs[job].draining:
+        jobs[job].draining = False
+        jobs[job].deadline_s = -1
+        tally.draining -= 1
+        queue = jobs[job].claimant_queue
+        if queue >= 0:
+            state.queues[queue].claim_pending -= 1
+            jobs[job].claimant_queue = -1
+
+
+@kernel
+def close_books(state, time_s):
+    """Settle every job that still runs when the simulated time is over; it keeps the state *running*."""
+    tally = state.tally[0]
+    jobs = state.jobs
+    for job in range(jobs.shape[0]):
+        if jobs[job].state == RUNNING:
+            _settle(state, job, time_s, -1)
+            piece = state.room.first_piece[job]
+            while piece >= 0:
+                state.racks[state.room.pieces[piece].rack].gpu_s += state.room.pieces[piece].gpus * time_s
+                piece = state.room.pieces[piece].next
+    tally.now_s = time_s

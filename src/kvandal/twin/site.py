@@ -1,0 +1,134 @@
+"""The site as arrays, built from the scenario: racks in rows and halls, CDUs, deliveries."""
+
+from __future__ import annotations
+
+import calendar
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from kvandal.physics.rack import load_for_power_fraction
+from kvandal.scenario.model import Scenario
+from kvandal.scenario.site import RackModelName
+
+Array = Any
+
+
+@dataclass(frozen=True, slots=True)
+class SiteArrays:
+    """Racks (n), in the order in which they are delivered.
+
+    Attributes
+    ----------
+    hall, row, position, cdu : int32 (n,), counted from 0 over the site; position within the row
+    model : int32 (n,), index into `model_names`
+    model_names : kinds of rack on the site
+    delivered_s : int64 (n,), seconds after the start of the run (0: there from the start)
+    idle_kw, tdp_kw, peak_kw, gpu_kw : float64 (models,), power of a rack idle, at TDP, its 1-s peak; of its GPUs at TDP
+    liquid_fraction : float64 (models,), share of the rack's heat that the water takes
+    net_kw : float, network, storage and management power per rack
+    halls, rows, cdus : counts
+
+    """
+
+    hall: Array
+    row: Array
+    position: Array
+    cdu: Array
+    model: Array
+    model_names: tuple[RackModelName, ...]
+    delivered_s: Array
+    idle_kw: Array
+    tdp_kw: Array
+    peak_kw: Array
+    gpu_kw: Array
+    liquid_fraction: Array
+    net_kw: float
+    halls: int
+    rows: int
+    cdus: int
+
+    @property
+    def racks(self) -> int:
+        """Racks of the finished site."""
+        return int(self.hall.shape[0])
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the finished site: 72 a rack."""
+        return self.racks * 72
+
+
+def month_start_s(start_utc: datetime, month: int) -> int:
+    """Seconds from `start_utc` to the same day and hour `month` months later (the month's last day if shorter).
+
+    >>> from datetime import UTC
+    >>> month_start_s(datetime(2027, 1, 31, tzinfo=UTC), 1) // 86400
+    28
+    """
+    year, index = divmod(start_utc.year * 12 + start_utc.month - 1 + month, 12)
+    day = min(start_utc.day, calendar.monthrange(year, index + 1)[1])
+    return int((start_utc.replace(year=year, month=index + 1, day=day) - start_utc).total_seconds())
+
+
+def build_site(scenario: Scenario) -> SiteArrays:
+    """Stand the racks of a scenario in rows and halls."""
+    site = scenario.site
+    names = tuple(dict.fromkeys(block.model for block in site.fleet.values()))
+    models = [scenario.rack_models[name] for name in names]
+    model = np.concatenate(
+        [np.full(math.ceil(block.gpus / 72), names.index(block.model), np.int32) for block in site.fleet.values()]
+    )
+    racks = model.shape[0]
+    index = np.arange(racks, dtype=np.int32)
+    layout = site.layout
+    row = index // layout.racks_per_row
+    position = index % layout.racks_per_row
+    cdus_per_row = math.ceil(layout.racks_per_row / layout.racks_per_cdu)
+    cdu = row * cdus_per_row + position // layout.racks_per_cdu
+    cdu = np.unique(cdu, return_inverse=True)[1].astype(np.int32)
+    hall = row // layout.rows_per_hall
+
+    delivered_s = np.zeros(racks, np.int64)
+    standing = delivered_gpus = 0
+    for delivery in site.build_out:
+        delivered_gpus += delivery.gpus
+        until = racks if delivered_gpus == site.gpus_asked else min(racks, delivered_gpus // 72)
+        delivered_s[standing:until] = month_start_s(scenario.run.start_utc, delivery.month)
+        standing = until
+
+    return SiteArrays(
+        hall=hall.astype(np.int32),
+        row=row.astype(np.int32),
+        position=position.astype(np.int32),
+        cdu=cdu,
+        model=model,
+        model_names=names,
+        delivered_s=delivered_s,
+        idle_kw=np.array([m.rack_idle_kw for m in models], np.float64),
+        tdp_kw=np.array([m.rack_tdp_kw for m in models], np.float64),
+        peak_kw=np.array([m.rack_peak_kw for m in models], np.float64),
+        gpu_kw=np.array([m.gpu_tdp_w * m.gpus_per_rack / 1000 for m in models], np.float64),
+        liquid_fraction=np.array([m.liquid_fraction for m in models], np.float64),
+        net_kw=scenario.network.net_storage_kw_per_gpu * 72,
+        halls=int(hall[-1]) + 1,
+        rows=int(row[-1]) + 1,
+        cdus=int(cdu[-1]) + 1,
+    )
+
+
+def gpu_load_mw(scenario: Scenario, site: SiteArrays) -> Array:
+    """Power above idle of one GPU at work, in whole milliwatts: int64 (classes of demand, rack models).
+
+    Integers, because power is added and taken away a million times a year and must come back to nothing.
+    """
+    loads = np.zeros((max(len(scenario.demand), 1), len(site.model_names)), np.int64)
+    for row, demand in enumerate(scenario.demand.values()):
+        for column in range(len(site.model_names)):
+            idle, tdp = float(site.idle_kw[column]), float(site.tdp_kw[column])
+            load = load_for_power_fraction(idle, tdp, demand.rack_load_fraction)
+            loads[row, column] = round(load * (tdp - idle) / 72 * 1e6)
+    return loads

@@ -1,0 +1,307 @@
+"""The state of a run as tables of plain records: it can be copied, saved, forked and replayed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kvandal.demand.jobs import JobTable
+from kvandal.policy.placement import Room, empty_room
+from kvandal.policy.sharing import TENANT
+from kvandal.scenario.model import Scenario
+from kvandal.scenario.tenants import TIERS
+from kvandal.twin.heaps import END, ENTRY
+from kvandal.twin.site import SiteArrays, gpu_load_mw
+
+Array = Any
+
+FUTURE, QUEUED, RUNNING, FINISHED, REFUSED = range(5)
+STATES = ("future", "queued", "running", "finished", "refused")
+KINDS = ("training", "batch", "inference")
+SPEED_CLASSES = 9
+"""Tier of use times kind of work: jobs of one class slow down alike under a cap."""
+
+LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART = range(5)
+LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
+
+REPAIR, DELIVERY, DRAIN = 1, 2, 3
+"""Priorities in the agenda; ends of jobs come before (0), failures (4) and arrivals (5) after."""
+
+EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE = range(6)
+EVENTS = ("delivery", "failure", "repair", "recall", "shed", "envelope")
+
+LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED = range(5)
+LOAN_REASONS = ("finished", "recalled", "failure", "shed", "transferred")
+
+SPARE_RECORDS = 65_536
+"""Loans, events and agenda entries kept free for one tick; the loop pauses for more when fewer are left."""
+
+JOB = np.dtype(
+    [
+        ("submit_s", "i8"),
+        ("work_s", "i8"),  # run time at full speed
+        ("remaining_s", "i8"),  # useful work still to do
+        ("start_s", "i8"),  # of the run that goes on now
+        ("first_start_s", "i8"),  # -1: never
+        ("end_s", "i8"),  # -1: not finished
+        ("deadline_s", "i8"),  # end of the notice, or -1
+        ("virtual_start_s", "f8"),  # reading of the speed clock at the start
+        ("allocated_gpu_s", "i8"),
+        ("useful_gpu_s", "f8"),
+        ("recall_cost", "f8"),  # what a recall would lose [GPU-seconds, relative]
+        ("gpus", "i4"),
+        ("queue", "i4"),
+        ("interval_s", "i4"),  # work between two checkpoints; 0: none are written
+        ("claimant_queue", "i4"),  # queue that this job was recalled for, or -1
+        ("loan", "i4"),  # index of its loan, or -1
+        ("lent_position", "i4"),  # where it stands among the jobs on loan
+        ("heap_position", "i4"),
+        ("next_job", "i4"),  # behind it in the queue
+        ("starts", "i4"),
+        ("failures", "i4"),
+        ("recalls", "i4"),
+        ("sheds", "i4"),
+        ("racks", "i4"),  # of the last placement
+        ("tenant", "i2"),
+        ("demand", "i2"),
+        ("state", "i1"),
+        ("use_tier", "i1"),  # tier of use: a borrower's is lent
+        ("resumes", "?"),  # the next start restores a checkpoint first
+        ("recallable", "?"),  # on loan
+        ("draining", "?"),  # under notice
+        ("named", "?"),  # chosen for the recall that is being planned
+    ],
+    align=True,
+)
+
+QUEUE = np.dtype(
+    [
+        ("jobs", "i8"), ("gpus", "i8"), ("tenant", "i4"), ("demand", "i4"), ("head", "i4"), ("tail", "i4"),
+        ("claim_job", "i4"),  # head that has racks reserved, or -1
+        ("claim_pending", "i4"),  # recalled jobs that have not left yet
+        ("blocked", "?"),
+    ],
+    align=True,
+)  # fmt: skip
+"""One queue per tenant and class of demand that it submits, in order of tier, tenant, class."""
+
+LOAN = np.dtype(
+    [
+        ("start_s", "i8"), ("noticed_s", "i8"), ("deadline_s", "i8"), ("returned_s", "i8"), ("job", "i4"),
+        ("gpus", "i4"), ("claimant", "i4"), ("lender", "i2"), ("borrower", "i2"), ("reason", "i1"),
+    ],
+    align=True,
+)  # fmt: skip
+"""Loans in order of their start; -1 where a time has not come."""
+
+EVENT = np.dtype(
+    [
+        ("time_s", "i8"), ("rack", "i4"), ("tray", "i4"), ("job", "i4"), ("gpus", "i4"), ("kind", "i1"), ("rule", "i1"),
+    ],
+    align=True,
+)  # fmt: skip
+
+RACK = np.dtype(
+    [
+        ("gpu_s", "i8"),  # GPU-seconds allocated; while jobs run, less their GPUs times their start
+        ("broken_gpu_s", "i8"),
+        ("energy_kwh", "f8"),
+        ("peak_kw", "f8"),  # of the tick means
+        ("model", "i4"), ("cdu", "i4"), ("hall", "i4"),
+        ("lent_gpus", "i4"),
+        ("failures", "i4"),
+        ("delivered", "?"),
+        ("is_touched", "?"),  # something changed inside this tick
+    ],
+    align=True,
+)  # fmt: skip
+
+RACK_TIER = np.dtype([("mw", "i8"), ("tick_kw", "f8")], align=True)
+"""Power above idle of a rack by tier of use, without caps: milliwatts, and the correction of this tick's mean [kW].
+
+Whole milliwatts, because power is added and taken away a million times a year and must come back to nothing.
+"""
+
+MODEL = np.dtype([("idle_kw", "f8"), ("tdp_kw", "f8"), ("gpu_kw", "f8"), ("liquid_fraction", "f8")], align=True)
+TIER_MODEL = np.dtype([("mw", "i8"), ("factor", "f8")], align=True)
+"""Sum of RACK_TIER.mw by tier and rack model; power above idle under the cap, relative."""
+TIER_NOW = np.dtype([("gpus", "i8"), ("gpu_s", "i8"), ("cap", "f8")], align=True)
+"""GPUs in use by tier of use, GPU-seconds of this tick, GPU power cap."""
+SPEED = np.dtype([("rate", "f8"), ("clock_s", "f8"), ("at_s", "f8"), ("running", "i8")], align=True)
+"""A speed class: its speed, the reading of its clock and when it was taken, its running jobs."""
+DEMAND = np.dtype([("kind", "i8")], align=True)
+FAILURE = np.dtype([("time_s", "i8"), ("gpu", "i8")], align=True)
+
+TALLY = np.dtype(
+    [
+        ("now_s", "i8"), ("tick_start_s", "i8"), ("next_arrival", "i8"), ("next_failure", "i8"), ("loans", "i8"),
+        ("events", "i8"), ("agenda_size", "i8"), ("agenda_sequence", "i8"), ("touched", "i8"), ("lent_jobs", "i8"),
+        ("running_jobs", "i8"), ("queued_jobs", "i8"), ("queued_gpus", "i8"), ("draining", "i8"),
+        ("installed_gpus", "i8"), ("broken_gpus", "i8"), ("installed_gpu_s", "i8"), ("broken_gpu_s", "i8"),
+        ("power_wait", "i8"),  # somebody waits for power
+        ("wanted_tier", "i8"), ("wanted_kw", "f8"),  # the first firm or assured job that does
+        ("at_envelope", "i8"),
+        ("it_now_kw", "f8"), ("it_envelope_kw", "f8"), ("last_it_kw", "f8"), ("last_site_kw", "f8"), ("base_kw", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+"""Counters of this instant (one row)."""
+
+RULES = np.dtype(
+    [
+        ("tick_s", "i8"), ("horizon_s", "i8"), ("segment_trays", "i8"), ("checkpoint_s", "i8"), ("restart_s", "i8"),
+        ("repair_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"), ("cap_minimum", "f8"), ("perf_offset", "f8"),
+        ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+"""Constants of the run (one row)."""
+
+
+class State(NamedTuple):
+    """A run at one instant. Tables whose rows the record types above describe; `lost_gpu_s` is float64 (jobs, 5)."""
+
+    jobs: Array
+    lost_gpu_s: Array
+    queues: Array
+    room: Room
+    tenants: Array
+    ends: Array
+    agenda: Array
+    loans: Array
+    events: Array
+    racks: Array
+    rack_tiers: Array
+    touched: Array
+    lent_jobs: Array
+    models: Array
+    demands: Array
+    load_mw: Array
+    tier_models: Array
+    tiers: Array
+    speeds: Array
+    failures: Array
+    tally: Array
+    rules: Array
+
+
+def _table(dtype: np.dtype[Any], rows: int, **columns: Any) -> Array:
+    table = np.zeros(rows, dtype)
+    for name, values in columns.items():
+        table[name] = values
+    return table
+
+
+def new_loans(rows: int) -> Array:
+    """Return room for loans."""
+    return _table(LOAN, rows, noticed_s=-1, deadline_s=-1, returned_s=-1, claimant=-1, reason=-1)
+
+
+def new_events(rows: int) -> Array:
+    """Return room for events."""
+    return _table(EVENT, rows)
+
+
+def _tenants(scenario: Scenario, gpus: int) -> Array:
+    tenants = list(scenario.tenants.values())
+    table = np.zeros(len(tenants) + 1, TENANT)
+    for row, tenant in zip(table, tenants, strict=False):
+        row["share_deserved"] = tenant.deserved_share
+        row["share_guarantee"] = tenant.guarantee_share
+        row["share_ceiling"] = tenant.ceiling_share
+        row["final_ceiling"] = int(tenant.ceiling_share * gpus + 1e-9)
+        row["weight"] = tenant.weight
+        row["notice_s"] = tenant.notice_s
+        row["tier"] = TIERS.index(tenant.tier)
+    return table
+
+
+def _jobs(table: JobTable, queue_of: Array, interval_s: Array) -> Array:
+    jobs = _table(
+        JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, claimant_queue=-1, loan=-1,
+        lent_position=-1, heap_position=-1, next_job=-1, use_tier=-1,
+    )  # fmt: skip
+    if len(table):
+        for name in ("submit_s", "gpus", "work_s", "tenant", "demand"):
+            jobs[name] = getattr(table, name)
+        jobs["remaining_s"] = table.work_s
+        jobs["interval_s"] = interval_s
+        jobs["queue"] = queue_of[table.tenant, table.demand]
+    return jobs[: len(table)]
+
+
+def _queues(scenario: Scenario, tenants: Array) -> tuple[Array, Array]:
+    """Queues, and the queue of each (tenant, class of demand)."""
+    names = list(scenario.tenants)
+    pairs = sorted(
+        (int(tenants[names.index(name)]["tier"]), names.index(name), index)
+        for index, demand in enumerate(scenario.demand.values())
+        for name in demand.tenants
+    )
+    queue_of = np.full((max(len(names), 1), max(len(scenario.demand), 1)), -1, np.int32)
+    for row, (_, tenant, demand_index) in enumerate(pairs):
+        queue_of[tenant, demand_index] = row
+    queues = _table(QUEUE, len(pairs), head=-1, tail=-1, claim_job=-1)
+    queues["tenant"] = [pair[1] for pair in pairs]
+    queues["demand"] = [pair[2] for pair in pairs]
+    return queues, queue_of
+
+
+def new_state(scenario: Scenario, site: SiteArrays, table: JobTable, interval_s: Array, failures: Array) -> State:
+    """Return the state at the start: nothing runs, no rack is delivered.
+
+    Parameters
+    ----------
+    scenario, site : what is simulated
+    table : jobs
+    interval_s : int (jobs,), work between two checkpoints [s]; 0: none
+    failures : FAILURE table, in order of time
+
+    """
+    racks, models = site.racks, len(site.model_names)
+    tenants = _tenants(scenario, site.gpus)
+    queues, queue_of = _queues(scenario, tenants)
+    policy, reliability = scenario.policy, scenario.reliability
+    return State(
+        jobs=_jobs(table, queue_of, interval_s),
+        lost_gpu_s=np.zeros((len(table), len(LOSSES))),
+        queues=queues,
+        room=empty_room(racks, len(table)),
+        tenants=tenants,
+        ends=np.zeros((SPEED_CLASSES, site.gpus + 1), END),
+        agenda=np.zeros(2 * SPARE_RECORDS + racks, ENTRY),
+        loans=new_loans(4 * SPARE_RECORDS),
+        events=new_events(2 * SPARE_RECORDS),
+        racks=_table(RACK, racks, model=site.model, cdu=site.cdu, hall=site.hall),
+        rack_tiers=np.zeros((racks, 3), RACK_TIER),
+        touched=np.zeros(racks, np.int32),
+        lent_jobs=np.zeros(site.gpus + 1, np.int32),
+        models=_table(
+            MODEL, models, idle_kw=site.idle_kw, tdp_kw=site.tdp_kw, gpu_kw=site.gpu_kw, liquid_fraction=site.liquid_fraction
+        ),
+        demands=_table(DEMAND, len(scenario.demand), kind=[KINDS.index(d.kind) for d in scenario.demand.values()]),
+        load_mw=gpu_load_mw(scenario, site),
+        tier_models=_table(TIER_MODEL, 3 * models, factor=1.0).reshape(3, models),
+        tiers=_table(TIER_NOW, 3, cap=1.0),
+        speeds=_table(SPEED, SPEED_CLASSES, rate=1.0),
+        failures=failures,
+        tally=np.zeros(1, TALLY),
+        rules=_table(
+            RULES,
+            1,
+            tick_s=scenario.run.tick_s,
+            horizon_s=scenario.run.days * 86_400,
+            segment_trays=policy.segment_trays,
+            checkpoint_s=round(reliability.checkpoint_s),
+            restart_s=round(reliability.restart_s),
+            repair_s=max(1, round(reliability.tray_repair_h * 3600)),
+            recall=policy.recall,
+            envelope_kw=scenario.site.grid_mw * 1000 * (1 - scenario.power.site_cap_margin_fraction),
+            cap_minimum=max(scenario.rack_models[name].cap_minimum_fraction for name in site.model_names),
+            perf_offset=policy.perf_offset_fraction,
+            training_exponent=policy.training_perf_exponent,
+            inference_exponent=policy.inference_perf_exponent,
+            net_kw=site.net_kw,
+        ),
+    )
