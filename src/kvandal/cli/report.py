@@ -1,0 +1,28 @@
+"""`kvandal report`: render a run folder's page anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kvandal.cli.options import FolderArgument, JsonOption, print_json
+
+
+def report(
+    run: FolderArgument,
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: report.html in the run folder.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the report of a run: one page that opens offline."""
+    from kvandal.report import write_report
+    from kvandal.runs.folder import read_run
+
+    read_run(run)  # refuses a damaged folder before anything is written
+    target = out if out is not None else run / "report.html"
+    write_report(run, target)
+    if as_json:
+        print_json({"report": str(target)})
+    else:
+        print(target)

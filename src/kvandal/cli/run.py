@@ -1,0 +1,112 @@
+"""`kvandal run`: simulate a scenario into a run folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kvandal.cli.options import JsonOption, ScenarioArgument, SetOption, number, print_json, print_table, scenario_of
+
+if TYPE_CHECKING:
+    from kvandal.scenario.model import Scenario
+
+HEADLINES = (
+    ("peak_site_mw", "peak site power", "MW"),
+    ("site_energy_mwh", "energy", "MWh"),
+    ("pue", "PUE", ""),
+    ("allocation_share", "GPUs allocated, share of installed", ""),
+    ("gpu_hours_useful", "useful GPU-hours", ""),
+    ("jobs_finished", "jobs finished", ""),
+    ("recalls", "loans recalled", ""),
+    ("heat_exported_mwh", "heat exported", "MWh"),
+    ("erf", "ERF", ""),
+    ("energy_cost_eur", "energy cost", "EUR"),
+    ("carbon_location_t", "CO2e, location-based, direct", "t"),
+    ("cfe_score", "CFE score", ""),
+    ("balance_error_max", "largest energy-balance error", ""),
+)
+
+
+def run(
+    scenario: ScenarioArgument = "stargate-norway",
+    out: Annotated[Path | None, typer.Option(help="Run folder to write; must not exist. Default: runs/NAME-N.")] = None,
+    changes: SetOption = None,
+    days: Annotated[int | None, typer.Option(help="Length of the run [days].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and warnings.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Simulate a scenario and write its run folder with report.html."""
+    from kvandal.runs.folder import refuse_existing, write_run
+
+    asked = scenario_of(scenario, changes, **{"run.days": days, "run.seed": seed})
+    folder = out if out is not None else next_folder(asked.name)
+    refuse_existing(folder)
+    silent = quiet or as_json
+    began = time.perf_counter()
+    result = simulate_shown(asked, silent=silent)
+    if not silent:
+        print("writing tables and report ...", file=sys.stderr)
+    write_run(result, folder)
+    if as_json:
+        print_json({"folder": str(folder), "summary": result.summary})
+    elif not quiet:
+        rows = [(label, number(result.summary[key]), unit) for key, label, unit in HEADLINES]
+        print_table(f"{asked.site.title}: {asked.run.days} days", [("", ""), ("", "right"), ("", "")], rows)
+        print(f"\n{folder / 'report.html'}  ({time.perf_counter() - began:.1f} s)")
+
+
+def next_folder(name: str) -> Path:
+    """First free folder runs/NAME-N."""
+    index = 1
+    while (folder := Path("runs") / f"{name}-{index}").exists():
+        index += 1
+    return folder
+
+
+def simulate_shown(scenario: Scenario, *, silent: bool) -> Any:
+    """Simulate with a progress bar on standard error; first-time compilation is announced."""
+    if not silent:
+        print("reading demand, weather and prices ...", file=sys.stderr)
+    from kvandal import compiled
+    from kvandal.runs.run import simulate
+
+    if not compiled.is_cached() and not silent:
+        print("compiling the kernels: once on this machine, about a minute ...", file=sys.stderr)
+    if silent or not sys.stderr.isatty():
+        result = simulate(scenario)
+    else:
+        result = _with_bar(scenario)
+    compiled.mark_cached()
+    return result
+
+
+def _with_bar(scenario: Scenario) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from kvandal.runs.run import simulate
+
+    began = time.perf_counter()
+    tick_s = scenario.run.tick_s
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[speed]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        refresh_per_second=5,
+    ) as bar:
+        task = bar.add_task(f"{scenario.run.start_utc:%Y-%m-%d}", total=None, speed="")
+
+        def shown(done: int, total: int) -> None:
+            date = scenario.run.start_utc + timedelta(seconds=done * tick_s)
+            days_per_s = done * tick_s / 86_400 / (time.perf_counter() - began)
+            bar.update(task, completed=done, total=total, description=f"{date:%Y-%m-%d}", speed=f"{days_per_s:.0f} days/s")
+
+        return simulate(scenario, shown)

@@ -1,0 +1,110 @@
+"""The summary of a run: indicators of ISO/IEC 30134 and the numbers behind them. What is not known is None."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from kvandal.twin.state import LOSSES
+
+LOCATION_BASIS = "location-based, direct emissions, NVE physically delivered mix"
+MARKET_BASIS = "market-based, direct emissions: residual mix less PPA and guarantees of origin"
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 else None
+
+
+def _quantiles(table: pl.DataFrame, column: str, share: float, names: list[str]) -> dict[str, float | None]:
+    """Quantile by tenant; None for a tenant of whom nothing is known."""
+    by_tenant = table.group_by("tenant").agg(pl.col(column).quantile(share, "nearest"))
+    known = dict(zip(by_tenant["tenant"].cast(pl.String).to_list(), by_tenant[column].to_list(), strict=True))
+    return {name: (None if known.get(name) is None else float(known[name])) for name in names}
+
+
+def summarise(tables: dict[str, pl.DataFrame], tick_s: int, tenants: dict[str, float]) -> dict[str, Any]:
+    """Summarise the tables of a run.
+
+    Parameters
+    ----------
+    tables : the tables of docs/run-folder.md by name
+    tick_s : length of a tick [s]
+    tenants : price of an allocated GPU-hour [USD] by tenant, in order
+
+    Returns
+    -------
+    Summary as documented in docs/run-folder.md.
+
+    """
+    site, jobs, loans, energy, heat = (tables[name] for name in ("site", "jobs", "loans", "energy", "heat"))
+    hours = tick_s / 3600
+
+    def mwh(column: str) -> float:
+        return float(site[column].sum()) * hours
+
+    def gpu_hours(column: str) -> float:
+        return float(site[column].sum()) / 3600
+
+    it, total, cooling = mwh("it_power_mw"), mwh("site_power_mw"), mwh("cooling_mw")
+    export = mwh("heat_export_mw")
+    goo, ppa = float(energy["goo_mwh"].sum()), float(energy["ppa_mwh"].sum())
+    location_t, market_t = float(energy["carbon_location_direct_t"].sum()), float(energy["carbon_market_direct_t"].sum())
+    latency = loans.filter(pl.col("reason") == "recalled").select(
+        (pl.col("returned_utc") - pl.col("noticed_utc")).dt.total_seconds()
+    )["returned_utc"]
+    started = jobs.filter(pl.col("start_utc").is_not_null())
+    names = list(tenants)
+    allocated = jobs.group_by("tenant").agg(pl.col("gpu_s_allocated").sum())
+    used = dict(zip(allocated["tenant"].cast(pl.String).to_list(), allocated["gpu_s_allocated"].to_list(), strict=True))
+    return {
+        "it_energy_mwh": it,
+        "site_energy_mwh": total,
+        "losses_mwh": mwh("losses_mw"),
+        "cooling_mwh": cooling,
+        "misc_mwh": mwh("misc_mw"),
+        "peak_site_mw": _number(site["site_power_mw"].max()),
+        "mean_site_mw": _number(site["site_power_mw"].mean()),
+        "pue": _ratio(total, it),
+        "erf": _ratio(export, total),
+        "ref": _ratio(ppa + goo, total),
+        "cue_kg_per_kwh": _ratio(location_t, it),
+        "cue_basis": LOCATION_BASIS,
+        "wue_l_per_kwh": _ratio(float(site["water_l"].sum()), it * 1000),
+        "cer": _ratio(it, cooling),
+        "cfe_score": _ratio(float(energy["carbon_free_mwh"].sum()), float(energy["site_mwh"].sum())),
+        "gpu_hours_installed": gpu_hours("gpu_s_installed"),
+        "gpu_hours_allocated": gpu_hours("gpu_s_allocated"),
+        "gpu_hours_idle": gpu_hours("gpu_s_idle"),
+        "gpu_hours_broken": gpu_hours("gpu_s_broken"),
+        "gpu_hours_useful": float(jobs["gpu_s_useful"].sum()) / 3600,
+        "gpu_hours_lost": {cause: float(jobs[f"gpu_s_lost_{cause}"].sum()) / 3600 for cause in LOSSES},
+        "allocation_share": _ratio(gpu_hours("gpu_s_allocated"), gpu_hours("gpu_s_installed")),
+        "jobs_submitted": jobs.height,
+        "jobs_started": started.height,
+        "jobs_finished": jobs.filter(pl.col("state") == "finished").height,
+        "jobs_refused": jobs.filter(pl.col("state") == "refused").height,
+        "wait_p50_s": _quantiles(started, "wait_s", 0.50, names),
+        "wait_p95_s": _quantiles(started, "wait_s", 0.95, names),
+        "loans": loans.height,
+        "recalls": loans.filter(pl.col("noticed_utc").is_not_null()).height,
+        "recall_latency_p50_s": _number(latency.quantile(0.50, "nearest")),
+        "recall_latency_p99_s": _number(latency.quantile(0.99, "nearest")),
+        "failures": tables["events"].filter(pl.col("kind") == "failure").height,
+        "heat_exported_mwh": export,
+        "heat_delivered_mwh": float(heat["delivered_mwh"].sum()),
+        "heat_unmet_mwh": float(heat["unmet_mwh"].sum()),
+        "energy_cost_eur": float(energy["cost_eur"].sum()),
+        "heat_income_eur": float(energy["income_heat_eur"].sum()),
+        "compute_income_usd": sum(used.get(name, 0) / 3600 * price for name, price in tenants.items()),
+        "carbon_location_t": location_t,
+        "carbon_location_basis": LOCATION_BASIS,
+        "carbon_market_t": market_t,
+        "carbon_market_basis": MARKET_BASIS,
+        "balance_error_max": _number(site["balance_error_fraction"].max()),
+        "hours_at_envelope": float(site["at_envelope"].sum()) * hours,
+    }
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,270 @@
+"""The tables of a run, from the raw records of the loop (columns and units: docs/run-folder.md)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from kvandal.policy.rules import RULES
+from kvandal.scenario.tenants import TIERS
+from kvandal.twin import kernel, plant
+from kvandal.twin.simulate import Trajectory
+from kvandal.twin.state import EVENTS, LOAN_REASONS, LOSSES, STATES
+
+Array = Any
+POOL = "pool"
+
+PLANT_MW = {
+    "it_power_mw": plant.IT_KW,
+    "losses_mw": plant.LOSSES_KW,
+    "cooling_mw": plant.COOLING_KW,
+    "misc_mw": plant.MISC_KW,
+    "site_power_mw": plant.SITE_KW,
+}
+PLANT_C = {
+    "tcs_supply_c": plant.TCS_SUPPLY_C,
+    "tcs_return_c": plant.TCS_RETURN_C,
+    "fws_supply_c": plant.FWS_SUPPLY_C,
+    "fws_return_c": plant.FWS_RETURN_C,
+    "hall_air_c": plant.HALL_AIR_C,
+}
+HEAT_MW = {
+    "heat_demand_mw": plant.HEAT_DEMAND_KW,
+    "heat_export_mw": plant.HEAT_EXPORT_KW,
+    "heat_rejected_mw": plant.REJECTED_KW,
+    "heat_building_mw": plant.BUILDING_KW,
+    "heat_stored_mw": plant.STORED_KW,
+}
+
+
+def times_utc(start_utc: datetime, seconds: Array) -> pl.Series:
+    """Instants as UTC datetimes; null where a time is negative ("has not come")."""
+    start_us = round(start_utc.timestamp() * 1_000_000)
+    series = pl.Series("time_utc", seconds, dtype=pl.Int64)
+    instants = pl.select(pl.when(series >= 0).then(series * 1_000_000 + start_us)).to_series()
+    return instants.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def _every(start_utc: datetime, count: int, step_s: int) -> pl.Series:
+    return times_utc(start_utc, np.arange(count, dtype=np.int64) * step_s)
+
+
+def _named(codes: Array, names: list[str] | tuple[str, ...]) -> pl.Series:
+    """Codes as categories; null where a code is negative."""
+    series = pl.Series(codes).cast(pl.Int32)
+    lookup = pl.Series(list(names), dtype=pl.Enum(list(dict.fromkeys(names))))
+    return lookup.gather(pl.select(pl.when(series >= 0).then(series)).to_series().cast(pl.UInt32))
+
+
+def site_table(run: Trajectory) -> pl.DataFrame:
+    """One row per tick."""
+    real, count = run.outputs.tick_real, run.outputs.tick_count
+    scenario = run.scenario
+    columns: dict[str, Any] = {"time_utc": _every(scenario.run.start_utc, len(real), scenario.run.tick_s)}
+    columns |= {name: real[:, index] / 1000 for name, index in PLANT_MW.items()}
+    columns["envelope_mw"] = np.full(len(real), run.state.rules["envelope_kw"][0] / 1000)
+    columns["ambient_c"] = real[:, kernel.AMBIENT_COLUMN]
+    columns |= {name: real[:, index] for name, index in PLANT_C.items()}
+    columns |= {name: real[:, index] / 1000 for name, index in HEAT_MW.items()}
+    columns["water_l"] = real[:, plant.WATER_L]
+    allocated = count[:, kernel.TICK_FIRM : kernel.TICK_LENT + 1].sum(axis=1)
+    columns["gpu_s_installed"] = count[:, kernel.TICK_INSTALLED]
+    columns["gpu_s_allocated"] = allocated
+    columns["gpu_s_idle"] = count[:, kernel.TICK_INSTALLED] - count[:, kernel.TICK_BROKEN] - allocated
+    columns["gpu_s_broken"] = count[:, kernel.TICK_BROKEN]
+    columns |= {f"gpu_s_{tier}": count[:, kernel.TICK_FIRM + index] for index, tier in enumerate(TIERS)}
+    columns["running_jobs"] = count[:, kernel.TICK_RUNNING].astype(np.int32)
+    columns["queued_jobs"] = count[:, kernel.TICK_QUEUED].astype(np.int32)
+    columns["queued_gpus"] = count[:, kernel.TICK_QUEUED_GPUS]
+    columns |= {f"cap_{tier}_fraction": real[:, kernel.CAP_COLUMN + index] for index, tier in enumerate(TIERS)}
+    columns["at_envelope"] = real[:, kernel.ENVELOPE_COLUMN] > 0
+    columns["balance_error_fraction"] = real[:, plant.BALANCE_ERROR]
+    return pl.DataFrame(columns)
+
+
+def halls_table(run: Trajectory) -> pl.DataFrame:
+    """One row per hour and hall."""
+    energy = run.outputs.hall_hour  # kWh in an hour are mean kW
+    hours, halls, _ = energy.shape
+    tcs_return_c = run.outputs.tick_real[:, plant.TCS_RETURN_C].reshape(hours, -1).mean(axis=1)
+    return pl.DataFrame(
+        {
+            "time_utc": _every(run.scenario.run.start_utc, hours, 3600).gather(np.repeat(np.arange(hours), halls)),
+            "hall": np.tile(np.arange(halls, dtype=np.int16), hours),
+            "it_power_mw": energy[:, :, 0].ravel() / 1000,
+            "liquid_heat_mw": energy[:, :, 1].ravel() / 1000,
+            "air_heat_mw": energy[:, :, 2].ravel() / 1000,
+            "tcs_return_c": np.repeat(tcs_return_c, halls),
+        }
+    )
+
+
+def racks_table(run: Trajectory) -> pl.DataFrame:
+    """One row per rack."""
+    site, racks = run.site, run.state.racks
+    horizon_s = run.scenario.run.days * 86_400
+    standing_s = np.maximum(0, horizon_s - site.delivered_s)
+    return pl.DataFrame(
+        {
+            "rack": np.arange(site.racks, dtype=np.int32),
+            "hall": site.hall,
+            "row": site.row,
+            "position": site.position,
+            "cdu": site.cdu,
+            "model": _named(site.model, site.model_names),
+            "it_energy_mwh": racks["energy_kwh"] / 1000,
+            "mean_kw": np.divide(
+                racks["energy_kwh"] * 3600, standing_s, out=np.zeros(site.racks), where=standing_s > 0
+            ),
+            "peak_kw": racks["peak_kw"],
+            "tdp_kw": site.tdp_kw[site.model],
+            "gpu_h_installed": standing_s * 72 / 3600,
+            "gpu_h_allocated": racks["gpu_s"] / 3600,
+            "gpu_h_broken": racks["broken_gpu_s"] / 3600,
+            "failures": racks["failures"].astype(np.int32),
+        }
+    )
+
+
+def tenants_table(run: Trajectory) -> pl.DataFrame:
+    """One row per hour and tenant."""
+    scenario = run.scenario
+    hours = run.outputs.tenant_hour.shape[0]
+    tenants = list(scenario.tenants.values())
+    count = len(tenants)
+    data = run.outputs.tenant_hour[:, :count, :]
+    installed = run.outputs.tick_count[:, kernel.TICK_INSTALLED].reshape(hours, -1).sum(axis=1) / 3600
+    deserved = np.array([tenant.deserved_share for tenant in tenants])
+    ceiling = np.array([tenant.ceiling_share for tenant in tenants])
+    which = np.tile(np.arange(count), hours)
+    return pl.DataFrame(
+        {
+            "time_utc": _every(scenario.run.start_utc, hours, 3600).gather(np.repeat(np.arange(hours), count)),
+            "tenant": _named(which, list(scenario.tenants) or [POOL]),
+            "tier": _named(np.array([TIERS.index(t.tier) for t in tenants], np.int8)[which], TIERS),
+            "gpus_held": data[:, :, 0].ravel() / 3600,
+            "gpus_on_loan": data[:, :, 1].ravel() / 3600,
+            "gpus_lent_out": data[:, :, 2].ravel() / 3600,
+            "deserved_gpus": np.floor(np.outer(installed, deserved) + 1e-9).ravel(),
+            "ceiling_gpus": np.floor(np.outer(installed, ceiling) + 1e-9).ravel(),
+            "queued_jobs": data[:, :, 3].ravel(),
+            "queued_gpus": data[:, :, 4].ravel(),
+        }
+    )
+
+
+def jobs_table(run: Trajectory) -> pl.DataFrame:
+    """One row per job."""
+    scenario, jobs = run.scenario, run.state.jobs
+    start_utc = scenario.run.start_utc
+    first = jobs["first_start_s"]
+    tiers = np.array([TIERS.index(tenant.tier) for tenant in scenario.tenants.values()] or [0], np.int8)
+    wait = pl.Series(np.where(first >= 0, first - jobs["submit_s"], -1))
+    columns: dict[str, Any] = {
+        "job": np.arange(len(jobs), dtype=np.int32),
+        "demand": _named(jobs["demand"], list(scenario.demand) or [POOL]),
+        "tenant": _named(jobs["tenant"], list(scenario.tenants) or [POOL]),
+        "tier": _named(tiers[jobs["tenant"]], TIERS),
+        "gpus": jobs["gpus"],
+        "submit_utc": times_utc(start_utc, jobs["submit_s"]),
+        "start_utc": times_utc(start_utc, first),
+        "end_utc": times_utc(start_utc, jobs["end_s"]),
+        "wait_s": pl.select(pl.when(wait >= 0).then(wait)).to_series(),
+        "state": _named(jobs["state"], STATES),
+        "starts": jobs["starts"],
+        "failures": jobs["failures"],
+        "recalls": jobs["recalls"],
+        "sheds": jobs["sheds"],
+        "racks": jobs["racks"],
+        "work_s": jobs["work_s"],
+        "gpu_s_allocated": jobs["allocated_gpu_s"],
+        "gpu_s_useful": jobs["useful_gpu_s"],
+    }
+    columns |= {f"gpu_s_lost_{cause}": run.state.lost_gpu_s[:, index] for index, cause in enumerate(LOSSES)}
+    return pl.DataFrame({name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()})
+
+
+def loans_table(run: Trajectory) -> pl.DataFrame:
+    """One row per loan."""
+    scenario = run.scenario
+    loans = run.state.loans[: int(run.state.tally["loans"][0])]
+    start_utc = scenario.run.start_utc
+    notice_s = np.array([tenant.notice_s for tenant in scenario.tenants.values()] or [0], np.int64)
+    names = [*scenario.tenants, POOL]
+    state = np.where(loans["returned_s"] >= 0, 2, np.where(loans["noticed_s"] >= 0, 1, 0))
+    claimant = pl.Series(loans["claimant"])
+    return pl.DataFrame(
+        {
+            "loan": np.arange(len(loans), dtype=np.int32),
+            "lender": _named(loans["lender"], names),
+            "borrower": _named(loans["borrower"], names),
+            "job": np.ascontiguousarray(loans["job"]),
+            "gpus": np.ascontiguousarray(loans["gpus"]),
+            "start_utc": times_utc(start_utc, loans["start_s"]),
+            "notice_s": notice_s[loans["borrower"]],
+            "noticed_utc": times_utc(start_utc, loans["noticed_s"]),
+            "deadline_utc": times_utc(start_utc, loans["deadline_s"]),
+            "returned_utc": times_utc(start_utc, loans["returned_s"]),
+            "state": _named(state, ("lent", "noticed", "returned")),
+            "reason": _named(loans["reason"], LOAN_REASONS),
+            "claimant": pl.select(pl.when(claimant >= 0).then(claimant)).to_series(),
+        }
+    )
+
+
+def heat_table(run: Trajectory) -> pl.DataFrame:
+    """One row per hour and heat customer."""
+    heat = run.outputs.heat_hour / 1000
+    hours, customers, _ = heat.shape
+    delivered, source = heat[:, :, 1].ravel(), heat[:, :, 2].ravel()
+    return pl.DataFrame(
+        {
+            "time_utc": _every(run.scenario.run.start_utc, hours, 3600).gather(np.repeat(np.arange(hours), customers)),
+            "customer": _named(np.tile(np.arange(customers), hours), list(run.scenario.heat.customers) or [POOL]),
+            "demand_mwh": heat[:, :, 0].ravel(),
+            "delivered_mwh": delivered,
+            "unmet_mwh": np.maximum(0.0, heat[:, :, 0].ravel() - delivered),
+            "source_mwh": source,
+            "heat_pump_mwh": delivered - source,
+        }
+    )
+
+
+def events_table(run: Trajectory) -> pl.DataFrame:
+    """One row per event."""
+    events = run.state.events[: int(run.state.tally["events"][0])]
+    ids = [RULES[number][0] for number in sorted(RULES)]
+    texts = {
+        "delivery": "rack delivered",
+        "failure": "GPU failed, tray out of service",
+        "repair": "tray back in service",
+        "recall": "loan under notice",
+        "shed": "job shed",
+        "envelope": "power capped",
+    }
+    kinds = _named(events["kind"], EVENTS)
+
+    def known(name: str) -> pl.Series:
+        values = pl.Series(np.ascontiguousarray(events[name]))
+        return pl.select(pl.when(values >= 0).then(values)).to_series()
+
+    return pl.DataFrame(
+        {
+            "time_utc": times_utc(run.scenario.run.start_utc, events["time_s"]),
+            "kind": kinds,
+            "rack": known("rack"),
+            "tray": known("tray"),
+            "job": known("job"),
+            "gpus": np.ascontiguousarray(events["gpus"]),
+            "rule": _named(events["rule"], ids),
+            "text": kinds.cast(pl.String).replace_strict(texts, return_dtype=pl.Enum(list(texts.values()))),
+        }
+    )
+
+
+def end_utc(run: Trajectory) -> datetime:
+    """End of the simulated time."""
+    return run.scenario.run.start_utc + timedelta(days=run.scenario.run.days)
