@@ -1,0 +1,214 @@
+"""A run folder made by hand: every column holds a number of its own, so that no two can be swapped unseen."""
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from kvandal.scenario import load
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+START = datetime(2027, 3, 27, tzinfo=UTC)  # the clocks of Europe/Oslo change on the 28th
+DAYS, TICK_S = 2, 600
+TICKS, HOURS = DAYS * 86_400 // TICK_S, DAYS * 24
+GPUS, RACKS = 288, 4
+SITE = {
+    "it_power_mw": 10.0, "losses_mw": 0.25, "cooling_mw": 0.5, "misc_mw": 0.125, "site_power_mw": 10.875, "envelope_mw": 12.0,
+    "ambient_c": 3.0, "tcs_supply_c": 40.0, "tcs_return_c": 50.0, "fws_supply_c": 36.0, "fws_return_c": 45.0, "hall_air_c": 27.0,
+    "heat_demand_mw": 2.0, "heat_export_mw": 1.5, "heat_rejected_mw": 9.0, "heat_building_mw": 0.375, "heat_stored_mw": 0.0,
+    "water_l": 6.0, "cap_firm_fraction": 1.0, "cap_assured_fraction": 1.0, "cap_lent_fraction": 0.8, "balance_error_fraction": 1e-13,
+}  # fmt: skip
+TIER_GPUS = {"firm": 150, "assured": 40, "lent": 30, "idle": 60, "broken": 8}
+COUNTS = {"running_jobs": 11, "queued_jobs": 7, "queued_gpus": 70}
+CUSTOMERS = {"greenhouse": (1.5, 1.25), "fish-farm": (0.5, 0.25)}
+
+
+def _times(count, step_s):
+    return pl.Series(
+        [START + timedelta(seconds=i * step_s) for i in range(count)], dtype=pl.Datetime("us", "UTC")
+    )
+
+
+def _instants(hours):
+    values = [None if h is None else START + timedelta(hours=h) for h in hours]
+    return pl.Series(values, dtype=pl.Datetime("us", "UTC"))
+
+
+def _money(value, count):
+    return pl.Series([Decimal(value)] * count, dtype=pl.Decimal(38, 6))
+
+
+def _site():
+    columns = {name: [value] * TICKS for name, value in SITE.items()}
+    columns["site_power_mw"] = [
+        10.875 + (1.0 if i == 100 else 0.0) for i in range(TICKS)
+    ]  # one peak, inside an hour
+    for tier, gpus in TIER_GPUS.items():
+        columns[f"gpu_s_{tier}"] = [gpus * TICK_S] * TICKS
+    columns["gpu_s_installed"] = [GPUS * TICK_S] * TICKS
+    columns["gpu_s_allocated"] = [220 * TICK_S] * TICKS
+    columns |= {name: [value] * TICKS for name, value in COUNTS.items()}
+    return pl.DataFrame({"time_utc": _times(TICKS, TICK_S), **columns})
+
+
+def _energy():
+    hourly = {
+        "site_mwh": 11.0, "it_mwh": 10.0, "spot_eur_per_mwh": 20.0, "ppa_mwh": 8.0, "spot_bought_mwh": 3.0, "ppa_sold_mwh": 0.5,
+        "goo_mwh": 3.0, "carbon_free_mwh": 10.5, "carbon_location_direct_t": 0.165, "carbon_market_direct_t": 0.01,
+    }  # fmt: skip
+    money = {
+        "cost_ppa_eur": "272.000001", "cost_spot_eur": "60", "income_sold_eur": "10", "cost_goo_eur": "2.1",
+        "cost_tariff_eur": "30", "cost_tax_eur": "5", "cost_eur": "359.100001", "income_heat_eur": "12",
+    }  # fmt: skip
+    columns = {name: [value] * HOURS for name, value in hourly.items()}
+    return pl.DataFrame(
+        {"time_utc": _times(HOURS, 3600), **columns, **{k: _money(v, HOURS) for k, v in money.items()}}
+    )
+
+
+def _jobs():
+    waits = [0, 60, 120, None, 30]
+    return pl.DataFrame(
+        {
+            "job": range(5), "demand": ["national"] * 4 + ["frontier"], "tenant": ["norway-research"] * 4 + ["offtaker"],
+            "tier": ["assured"] * 4 + ["firm"], "gpus": [8] * 5, "submit_utc": _instants([1, 2, 3, 47, 5]),
+            "start_utc": _instants([1, 2, 3, None, 5]), "end_utc": _instants([9, 9, 9, None, None]),
+            "wait_s": pl.Series(waits, dtype=pl.Int64), "state": ["finished"] * 3 + ["queued", "running"],
+            "gpu_s_allocated": [3600] * 3 + [0, 7200], "gpu_s_useful": [3000] * 3 + [0, 7000],
+        }
+    )  # fmt: skip
+
+
+def _tenants():
+    parts = []
+    for tenant, tier, held, on_loan, lent_out in (
+        ("offtaker", "firm", 150, 0, 20),
+        ("norway-research", "assured", 40, 0, 4),
+        ("uk", "lent", 30, 30, 0),
+    ):
+        parts.append(
+            pl.DataFrame(
+                {
+                    "time_utc": _times(HOURS, 3600), "tenant": [tenant] * HOURS, "tier": [tier] * HOURS,
+                    "gpus_held": [float(held)] * HOURS, "gpus_on_loan": [float(on_loan)] * HOURS, "gpus_lent_out": [float(lent_out)] * HOURS,
+                    "queued_jobs": [7] * HOURS, "queued_gpus": [70] * HOURS,
+                }
+            )
+        )  # fmt: skip
+    return pl.concat(parts)
+
+
+def _rest():
+    loans = pl.DataFrame(
+        {
+            "loan": [0, 1], "lender": ["offtaker", "pool"], "borrower": ["uk", "uk"], "gpus": [20, 6], "start_utc": _instants([1, 2]),
+            "noticed_utc": _instants([5, None]), "returned_utc": _instants([5.025, None]), "reason": ["recalled", None],
+        }
+    )  # fmt: skip
+    racks = pl.DataFrame(
+        {
+            "rack": range(RACKS), "hall": [1, 1, 2, 2], "row": [1, 2, 1, 1], "position": [1, 1, 1, 2], "cdu": [0, 0, 1, 1],
+            "model": ["gb300_nvl72"] * RACKS, "it_energy_mwh": [5.0] * RACKS, "mean_kw": [99.0, 66.0, 132.0, None],
+            "peak_kw": [120.0] * RACKS, "tdp_kw": [132.0] * RACKS, "gpu_h_installed": [3456.0] * RACKS,
+            "gpu_h_allocated": [3000.0] * RACKS, "gpu_h_broken": [0.0, 12.0, 0.0, 0.0], "failures": [0, 3, 0, 0],
+        }
+    )  # fmt: skip
+    events = pl.DataFrame(
+        {
+            "time_utc": _instants([3, 4, 30]), "kind": ["failure", "repair", "envelope"], "rack": [1, 1, None], "tray": [2, 2, None],
+            "job": [0, None, None], "gpus": [8, 4, None], "rule": ["F1", "F2", "P1"], "text": ["a tray failed", "repaired", "at the envelope"],
+        }
+    )  # fmt: skip
+    heat = pl.concat(
+        pl.DataFrame(
+            {
+                "time_utc": _times(HOURS, 3600), "customer": [name] * HOURS, "demand_mwh": [asked] * HOURS, "delivered_mwh": [given] * HOURS,
+                "unmet_mwh": [asked - given] * HOURS, "source_mwh": [given * 0.75] * HOURS, "heat_pump_mwh": [given * 0.25] * HOURS,
+            }
+        )
+        for name, (asked, given) in CUSTOMERS.items()
+    )  # fmt: skip
+    return {"loans": loans, "racks": racks, "events": events, "heat": heat}
+
+
+def _summary():
+    hours = DAYS * 24
+    site_mwh = 10.875 * hours + TICK_S / 3600
+    return {
+        "it_energy_mwh": 10.0 * hours, "site_energy_mwh": site_mwh, "losses_mwh": 12.0, "cooling_mwh": 24.0, "misc_mwh": 6.0,
+        "peak_site_mw": 11.875, "mean_site_mw": site_mwh / hours, "pue": site_mwh / (10.0 * hours), "erf": 1.5 * hours / site_mwh, "ref": 1.0,
+        "cue_kg_per_kwh": 0.0165, "cue_basis": "location-based, direct", "wue_l_per_kwh": 6.0 * TICKS / (10_000 * hours), "cer": 21.0,
+        "cfe_score": 10.5 / 11.0, "gpu_hours_installed": 288.0 * hours, "gpu_hours_allocated": 220.0 * hours, "gpu_hours_idle": 60.0 * hours,
+        "gpu_hours_broken": 8.0 * hours, "gpu_hours_useful": 16_000 / 3600, "gpu_hours_lost": {"failure": 100.0, "recall": 60.0},
+        "allocation_share": 220 / 288, "jobs_submitted": 5, "jobs_started": 4, "jobs_finished": 3, "jobs_refused": 0,
+        "wait_p50_s": {"norway-research": 60.0, "offtaker": 30.0}, "wait_p95_s": {"norway-research": 114.0, "offtaker": 30.0}, "loans": 2,
+        "recalls": 1, "recall_latency_p50_s": 90.0, "recall_latency_p99_s": 90.0, "failures": 1, "heat_exported_mwh": 1.5 * hours,
+        "heat_unmet_mwh": 24.0, "energy_cost_eur": 359.100001 * hours, "heat_income_eur": 12.0 * hours, "compute_income_usd": None,
+        "carbon_location_t": 0.165 * hours, "carbon_location_basis": "direct", "carbon_market_t": 0.01 * hours, "carbon_market_basis": "direct, residual",
+        "balance_error_max": 1e-13, "hours_at_envelope": 0.5,
+    }  # fmt: skip
+
+
+def _document():
+    scenario = load("stargate-norway", {"run.days": DAYS, "run.tick_s": TICK_S}).model_dump(mode="json")
+    statistics = [{"statistic": "jobs per day", "unit": "1/day", "trace": 812.5, "scaled": 55.25}]
+    return {
+        "schema_version": 1, "kvandal_version": "0.1.0", "scenario": scenario, "scenario_name": "stargate-norway", "title": "Stargate Norway",
+        "seed": 7, "start_utc": START.isoformat(), "end_utc": (START + timedelta(days=DAYS)).isoformat(), "days": DAYS, "tick_s": TICK_S,
+        "versions": {}, "warnings": ["something lies outside its range"], "tables": {"site.parquet": {"rows": TICKS, "sha256": "ab" * 32}},
+        "inputs": [{"name": "prices", "kind": "price", "source": "generator", "licence": "Apache-2.0", "sha256": None, "synthetic": True, "rule": "generated", "notes": None}],
+        "demand": {"national": {"source": "philly", "synthetic": False, "licence": "CC-BY-4.0", "credit": "Jeon et al.", "rows_read": 100, "refused": {"no GPUs": 3}, "repaired": {"merged": 2}, "statistics": statistics}},
+        "summary": _summary(),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def made_run(tmp_path_factory):
+    """Return a run folder of two days whose every number is known."""
+    folder = tmp_path_factory.mktemp("report") / "run"
+    folder.mkdir()
+    tables = {"site": _site(), "energy": _energy(), "jobs": _jobs(), "tenants": _tenants(), **_rest()}
+    for name, frame in tables.items():
+        frame.write_parquet(folder / f"{name}.parquet")
+    (folder / "run.json").write_text(json.dumps(_document()), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def changed(made_run, tmp_path):
+    """Return a function that copies the run and changes its run.json."""
+
+    def change(edit):
+        folder = tmp_path / "changed"
+        shutil.copytree(made_run, folder)
+        document = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        edit(document)
+        (folder / "run.json").write_text(json.dumps(document), encoding="utf-8")
+        return folder
+
+    return change
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return a headless Chromium."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs {CHROMIUM}")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=FLAGS)
+        yield found
+        found.close()

@@ -1,0 +1,284 @@
+"""The page: which number stands where, what is escaped, what is refused."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib import resources
+
+import polars as pl
+import pytest
+
+from kvandal.errors import OutputError, RunFolderError
+from kvandal.report import render, write_report
+from kvandal.report.page import asset
+
+TIERS = {"Firm": 150, "Assured": 40, "Lent": 30, "Idle": 60, "Broken": 8, "Installed": 288}
+TEMPERATURES = {
+    "Ambient": 3, "Facility water, supply": 36, "Facility water, return": 45, "Technology water, supply": 40,
+    "Technology water, return": 50, "Hall air": 27,
+}  # fmt: skip
+POWER = {"IT": 10, "Cooling": 0.5, "Losses": 0.25, "Miscellaneous": 0.125, "Envelope": 12}
+
+
+def specs(page):
+    found = re.search(r'<script type="application/json" id="kvandal-charts">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found.group(1))
+
+
+def constants(spec):
+    """Value of each series that never changes."""
+    return {s["name"]: s["values"][0] for s in spec["series"] if len(set(s["values"])) == 1}
+
+
+@pytest.fixture(scope="module")
+def page(made_run):
+    return render(made_run)
+
+
+@pytest.mark.parametrize(
+    ("chart", "expected"), [("power", POWER), ("tiers", TIERS), ("temperatures", TEMPERATURES)]
+)
+def test_no_series_takes_the_place_of_another(page, chart, expected):
+    """Every column of the hand-made run holds a number of its own; each must come out under its own name."""
+    assert expected == constants(specs(page)[chart])
+
+
+def test_the_queue_shows_queued_gpus_not_jobs(page):
+    """Queued GPUs (70), queued jobs (7) and running jobs (11) are three things."""
+    assert constants(specs(page)["queue"]) == {"GPUs asked for by queued jobs": 70}
+
+
+def test_energy_heat_and_loans_keep_their_sides(page):
+    """Bought, sold, delivered, unmet, lent and borrowed stand under their own names; sold energy lies below zero."""
+    found = specs(page)
+
+    assert constants(found["energy"]) == {"PPA, used": 8, "Spot, bought": 3, "PPA, sold at spot": -0.5}
+    assert constants(found["price"]) == {"Spot price": 20}
+    assert constants(found["heat"]) == {"greenhouse": 1.25, "fish farm": 0.25, "not met": 0.5, "demand": 2}
+    assert constants(found["loans"]) == {
+        "lent by offtaker": 20,
+        "lent by norway research": 4,
+        "on loan, in all": 30,
+    }
+
+
+def test_averaging_hides_no_peak(made_run, tmp_path):
+    """With hourly steps the peak of one tick is drawn and stated."""
+    folder = tmp_path / "long"
+    shutil.copytree(made_run, folder)
+    document = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    document["end_utc"] = "2027-04-20T00:00:00+00:00"  # longer than the tables: the rest is unknown
+    (folder / "run.json").write_text(json.dumps(document), encoding="utf-8")
+
+    page = render(folder)
+
+    highest = next(s for s in specs(page)["power"]["series"] if s["name"].startswith("Highest"))
+    assert max(v for v in highest["values"] if v is not None) == 11.875
+    assert highest["values"][-1] is None
+    assert "at most 11.9\u00a0MW on 27 Mar 2027 16:40 UTC" in page
+
+
+def test_the_floor_holds_every_rack_in_its_place(page):
+    floor = specs(page)["floor"]
+
+    assert (floor["hall"], floor["row"], floor["position"]) == ([0, 0, 1, 1], [0, 1, 0, 0], [0, 0, 0, 1])
+    assert floor["load"] == [0.75, 0.5, 1, None]
+    assert floor["failures"] == [0, 3, 0, 0]
+
+
+def test_hours_of_the_map_are_local(page):
+    """The first hour of the run, midnight UTC, is one o'clock in Oslo; the hour that summer time skips is null."""
+    spec = specs(page)["hours"]
+
+    assert spec["days"] == ["2027-03-27", "2027-03-28", "2027-03-29"]
+    assert spec["values"][0] is None
+    assert spec["values"][1] == pytest.approx(10.9)
+    assert spec["values"][24 + 2] is None
+
+
+def test_headline_numbers_agree_with_the_tables(page):
+    """Each number that run.json states is reckoned again from the tables."""
+    assert "16 of 16 agree" in page
+    assert "differs by" not in page
+
+
+def test_a_summary_that_contradicts_the_tables_is_exposed(changed):
+    page = render(changed(lambda run: run["summary"].update(peak_site_mw=9.0)))
+
+    assert "15 of 16 agree" in page
+    assert "differs by" in page
+
+
+def test_national_wait_is_that_of_the_assured_tenants(page):
+    """Median of 0, 60 and 120 s; the job that never started is counted beside it, not as zero."""
+    card = re.search(r'href="#source-wait50".*?</a>', page, re.DOTALL).group(0)
+
+    assert ">60<" in card
+    assert "3 of 4 jobs" in card
+
+
+def test_percentiles_that_mislead_are_called_out(page):
+    """One of four national jobs is still queued: the percentiles of the other three are too good."""
+    caption = re.search(r'id="caption-waits">(.*?)</figcaption>', page, re.DOTALL).group(1)
+
+    assert "norway research: 1 of 4 jobs were still queued at the end" in caption
+    assert "offtaker" not in caption
+
+
+def test_null_is_not_known_and_never_zero(changed):
+    keys = (
+        "wue_l_per_kwh",
+        "carbon_market_t",
+        "erf",
+        "cer",
+        "gpu_hours_useful",
+        "energy_cost_eur",
+        "cue_basis",
+        "peak_site_mw",
+    )
+
+    page = render(changed(lambda run: run["summary"].update(dict.fromkeys(keys))))
+
+    for key in ("wue", "market", "erf", "useful", "cost", "peak"):
+        card = re.search(rf'href="#source-{key}".*?</a>', page, re.DOTALL).group(0)
+        assert "not known" in card.split('class="note"')[0]
+    assert re.search(r"<b>CER</b></td><td[^>]*><span class=\"value\"><span class=\"unknown\">not known", page)
+
+
+def test_an_empty_summary_still_gives_a_page(changed):
+    assert "not known" in render(
+        changed(lambda run: run.update(summary={}, inputs=[], demand={}, warnings=[], tables={}))
+    )
+
+
+def test_hostile_text_is_only_text(changed):
+    """Neither the scenario, nor a tenant, nor an input can break out of its place."""
+    hostile = '</script><script>alert("x")</script><img src=x onerror=alert(1)>&"\''
+
+    def edit(run):
+        run["title"] = run["scenario_name"] = hostile
+        run["scenario"]["description"] = hostile
+        run["warnings"] = [hostile]
+        run["inputs"][0]["name"] = run["inputs"][0]["source"] = hostile
+        run["demand"] = {hostile: {"source": hostile, "refused": {hostile: 1}}}
+        run["scenario"]["tenants"][hostile] = run["scenario"]["tenants"].pop("uk")
+
+    page = render(changed(edit))
+
+    assert "<script>alert" not in page
+    assert "<img" not in page.replace(asset("echarts.min.js"), "")
+    assert page.count("</script>") == 4
+
+
+def test_synthetic_inputs_and_warnings_stand_at_the_head(page):
+    head = page.split('class="cards"')[0]
+
+    assert "Synthetic inputs." in head
+    assert "prices" in head
+    assert "something lies outside its range" in head
+
+
+def test_costs_are_exact_sums(page):
+    """48 hours of 272.000001 EUR, without a rounding error."""
+    assert '13\u202f056.00<span class="fraction">0048</span>' in page
+    assert "the parts add up to it exactly" in page
+
+
+def test_parameters_come_with_value_range_and_reference(page):
+    assert "<code>cooling.tcs_supply_c</code>" in page
+    assert "30 to 45" in page
+    assert 'class="tag judgement"' in page
+
+
+def test_statistics_stand_side_by_side(page):
+    assert '<td>jobs per day [1/day]</td><td class="n">812.5</td><td class="n">55.25</td>' in page
+
+
+def test_equal_folders_give_equal_pages(made_run, page, tmp_path):
+    """Neither the clock nor the folder's name leaves a trace."""
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(made_run, copy)
+
+    assert page == render(copy)
+
+
+def test_the_page_asks_for_nothing_from_outside(page):
+    """No address in any attribute that a browser would load; a policy forbids it besides."""
+    shell = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+
+    assert not re.search(r'(?:src|href)="(?!#|data:)', shell)
+    assert "default-src 'none'" in page
+    assert "@import" not in page
+    assert "url(" not in shell
+
+
+def test_empty_tables_are_said_not_drawn(made_run, tmp_path):
+    """A site without loans, events, heat customers and jobs still has a report."""
+    folder = tmp_path / "quiet"
+    shutil.copytree(made_run, folder)
+    for name in ("loans", "events", "heat", "jobs"):
+        pl.read_parquet(folder / f"{name}.parquet").clear().write_parquet(folder / f"{name}.parquet")
+
+    page = render(folder)
+
+    assert "Nothing was lent in this run." in page
+    assert "No heat customer is connected" in page
+    assert "Nothing failed" in page
+
+
+@pytest.mark.parametrize("missing", ["run.json", "site.parquet", "racks.parquet"])
+def test_an_incomplete_folder_is_refused_by_name(made_run, tmp_path, missing):
+    folder = tmp_path / "incomplete"
+    shutil.copytree(made_run, folder)
+    (folder / missing).unlink()
+
+    with pytest.raises(RunFolderError, match=re.escape(missing)):
+        render(folder)
+
+
+def test_a_missing_column_is_named(made_run, tmp_path):
+    folder = tmp_path / "narrow"
+    shutil.copytree(made_run, folder)
+    pl.read_parquet(folder / "racks.parquet").drop("mean_kw").write_parquet(folder / "racks.parquet")
+
+    with pytest.raises(RunFolderError, match="mean_kw"):
+        render(folder)
+
+
+def test_a_broken_run_json_is_refused(changed):
+    folder = changed(lambda run: run.pop("tick_s"))
+    with pytest.raises(RunFolderError, match="tick_s"):
+        render(folder)
+
+    (folder / "run.json").write_text("{", encoding="utf-8")
+    with pytest.raises(RunFolderError, match="not the JSON of a run"):
+        render(folder)
+
+
+def test_the_page_appears_whole_or_not_at_all(made_run, page, tmp_path):
+    target = tmp_path / "report.html"
+    write_report(made_run, target)
+
+    assert page == target.read_text(encoding="utf-8")
+    assert [target] == list(tmp_path.iterdir())
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_report(made_run, tmp_path / "nowhere" / "report.html")
+
+
+def test_importing_the_package_is_light():
+    """`kvandal --help` must not wait for polars."""
+    code = "import sys, kvandal.report; sys.exit('polars' in sys.modules or 'numpy' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_charting_library_is_the_one_that_is_credited():
+    """The vendored file is unmodified: its checksum is the one that DATA.md states."""
+    package = resources.files("kvandal")
+    checksum = hashlib.sha256(package.joinpath("report", "assets", "echarts.min.js").read_bytes()).hexdigest()
+
+    assert checksum in package.joinpath("DATA.md").read_text(encoding="utf-8")
