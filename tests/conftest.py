@@ -1,0 +1,58 @@
+"""What all tests share: the real data beside the checkout, Chromium, and one run of a small site."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).parent.parent
+SMALL = Path(__file__).parent / "small.toml"
+
+settings.register_profile("kvandal", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("kvandal")
+
+
+def shared_folder() -> Path:
+    """Real data that is not shipped: ``$KVANDAL_SHARED_DATA``, else ``shared/data`` beside the checkout."""
+    return Path(os.environ.get("KVANDAL_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, and say why."""
+    no_data = pytest.mark.skip(reason=f"not run: real data not found at {shared_folder()} (set KVANDAL_SHARED_DATA)")
+    no_browser = pytest.mark.skip(reason="not run: no Chromium on this machine (Debian package: chromium)")
+    for item in items:
+        if "shared_data" in item.keywords and not shared_folder().is_dir():
+            item.add_marker(no_data)
+        if "browser" in item.keywords and chromium() is None:
+            item.add_marker(no_browser)
+
+
+def chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    return shared_folder()
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    path = chromium()
+    assert path is not None
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folder of ten racks over three days."""
+    import kvandal as kv
+
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    kv.write_run(kv.simulate(kv.load(SMALL)), folder)
+    return folder
