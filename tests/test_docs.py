@@ -1,0 +1,66 @@
+"""The documentation is true: its commands run, its files load, its links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+BLOCK = re.compile(r"^```(?P<kind>[\w.]+)(?: (?P<name>[\w.-]+))?\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def run_block(kind: str, name: str | None, body: str, folder: Path) -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    if name is not None:
+        (folder / name).write_text(body, encoding="utf-8")
+    elif kind == "python":
+        subprocess.run([sys.executable, "-c", body], cwd=folder, env=environment, check=True, timeout=600)
+    elif kind == "console":
+        for line in body.splitlines():
+            if not line.startswith("$ "):
+                continue
+            command, _, comment = line[2:].partition("#")
+            expected = 2 if "exit 2" in comment else 0
+            result = subprocess.run(
+                shlex.split(command), cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+            )
+            assert result.returncode == expected, f"{line}\n{result.stderr}"
+            assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+def test_every_command_of_the_tutorial_runs(tmp_path: Path):
+    """In order, in one empty folder, as a reader would."""
+    blocks = list(BLOCK.finditer((ROOT / "docs/tutorial.md").read_text(encoding="utf-8")))
+    assert len(blocks) > 10
+    for block in blocks:
+        run_block(block["kind"], block["name"], block["body"], tmp_path)
+    assert (tmp_path / "own.html").stat().st_size > 100_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path):
+    """Relative links of every page name a file that exists."""
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) + re.findall(r'src="([^"]+)"', text):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_readme_names_the_two_commands():
+    """The README shows, early, how to run and how to test."""
+    head = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:40])
+    assert "make run" in head
+    assert "make test" in head
+
+
+def test_ci_calls_the_test_command_of_the_readme():
+    """What CI runs is what a reader is told to run."""
+    assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
