@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from kvandal.scenario.loading import load, presets
     from kvandal.scenario.model import Scenario
 
-__version__ = metadata.version("kvandal")
+    __version__: str
+    """Version of the package."""
 
 __all__ = [
     "InputError",
@@ -55,6 +56,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used, so that ``import kvandal`` costs nothing."""
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("kvandal")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'kvandal' has no attribute {name!r}")

@@ -2,56 +2,101 @@
 
 from __future__ import annotations
 
-import resource
 import time
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from kvandal.cli.options import JsonOption, ScenarioArgument, SetOption, number, print_json, print_table, scenario_of
+from kvandal.cli import signals
+from kvandal.cli.options import (
+    JsonOption,
+    ScenarioArgument,
+    SetOption,
+    note,
+    number,
+    print_json,
+    print_table,
+    scenario_of,
+)
 
 
 def bench(
     scenario: ScenarioArgument = "stargate-norway",
     changes: SetOption = None,
-    days: Annotated[int | None, typer.Option(help="Length of the run [days]. Default: the scenario's.")] = None,
+    days: Annotated[int | None, typer.Option(help="Length of the run [days].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Time a run, warm: wall seconds by stage, peak memory, rack-ticks and jobs per second, size of the folder."""
+    from kvandal import compiled
+
+    asked = scenario_of(scenario, changes, {"run.days": ("--days", days), "run.seed": ("--seed", seed)})
+    signals.hold()
+    cached = compiled.is_cached()
+    if not cached:
+        note("compiling the kernels: once on this machine, about a minute ...")
+    figures = measured(asked, cached=cached)
+    if as_json:
+        print_json(figures)
+    else:
+        rows = [(key, value if isinstance(value, str) else number(value)) for key, value in figures.items()]
+        print_table("bench", [("", ""), ("", "right")], rows)
+
+
+def measured(scenario: Any, *, cached: bool) -> dict[str, Any]:
+    """Run a scenario twice, a day to warm up and then in full, and time the second."""
     import tempfile
-    from pathlib import Path
 
+    import numba
+
+    import kvandal
+    from kvandal import compiled
     from kvandal.runs.folder import write_run
-    from kvandal.runs.run import simulate
+    from kvandal.runs.run import simulate, versions
 
-    asked = scenario_of(scenario, changes, **{"run.days": days})
-    simulate(asked.model_copy(update={"run": asked.run.model_copy(update={"days": 1})}))  # compile or load the kernels
+    warm = scenario.model_copy(update={"run": scenario.run.model_copy(update={"days": 1})})
     began = time.perf_counter()
-    result = simulate(asked)
+    simulate(warm)
+    compiled.mark_cached()
+    warmed = time.perf_counter()
+    result = simulate(scenario)
     simulated = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="kvandal-bench-") as folder:
         target = Path(folder) / "run"
         write_run(result, target)
         written = time.perf_counter()
         size_mib = sum(path.stat().st_size for path in target.iterdir()) / 2**20
-    ticks = asked.run.days * 86_400 // asked.run.tick_s
+    ticks = scenario.run.days * 86_400 // scenario.run.tick_s
     jobs = int(result.summary["jobs_submitted"])
-    wall_s = written - began
-    figures = {
-        "scenario": asked.name,
-        "days": asked.run.days,
-        "racks": asked.site.racks,
+    return {
+        "scenario": scenario.name,
+        "days": scenario.run.days,
+        "racks": scenario.site.racks,
         "ticks": ticks,
         "jobs": jobs,
-        "wall_s": round(wall_s, 3),
-        "simulate_s": round(simulated - began, 3),
+        "wall_s": round(written - warmed, 3),
+        "simulate_s": round(simulated - warmed, 3),
         "write_s": round(written - simulated, 3),
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "rack_ticks_per_s": round(asked.site.racks * ticks / (simulated - began)),
-        "jobs_per_s": round(jobs / (simulated - began)),
+        "warm_up_s": round(warmed - began, 3),
+        "kernels_cached": cached,
+        "peak_mib": _peak_mib(),
+        "rack_ticks_per_s": round(scenario.site.racks * ticks / (simulated - warmed)),
+        "jobs_per_s": round(jobs / (simulated - warmed)),
         "folder_mib": round(size_mib, 1),
+        "kvandal_version": kvandal.__version__,
+        "python_version": versions()["python"],
+        "numba_version": numba.__version__,
     }
-    if as_json:
-        print_json(figures)
-    else:
-        print_table("bench", [("", ""), ("", "right")], [(k, v if isinstance(v, str) else number(v)) for k, v in figures.items()])
+
+
+def _peak_mib() -> float | None:
+    """Largest memory of this process [MiB]; None where the system does not tell."""
+    import sys
+
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import signal
+import io
 import sys
-from types import FrameType
+from typing import NoReturn
 
 import typer
 
-from kvandal.cli import bench, compare, params, report, run, show, trace
+from kvandal.cli import bench, compare, params, report, run, show, signals, trace
+from kvandal.cli.options import emit, note
 from kvandal.errors import KvandalError
 
-INTERRUPTED = 130
-TERMINATED = 143
+REPAIRABLE = 2
+"""Exit code of an error that the user can repair."""
 
 app = typer.Typer(
     name="kvandal",
@@ -26,14 +27,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("run", epilog="Example: kvandal run stargate-norway --days 7 --set site.grid_mw=200 --out runs/week")(run.run)
+app.command("run", epilog="Example: kvandal run stargate-norway --days 7 --set site.grid_mw=200 --out week")(
+    run.run
+)
 app.command("show", epilog="Example: kvandal show stargate-norway    or    kvandal show runs/week")(show.show)
 app.command("params", epilog="Example: kvandal params cooling")(params.params)
 app.command("compare", epilog="Example: kvandal compare runs/week runs/week-200-mw")(compare.compare)
 app.command("report", epilog="Example: kvandal report runs/week --out week.html")(report.report)
 app.command("bench", epilog="Example: kvandal bench --days 7 --json")(bench.bench)
 traces = typer.Typer(help="Job traces.", no_args_is_help=True, rich_markup_mode=None)
-traces.command("info", epilog="Example: kvandal trace info philly    or    kvandal trace info my-jobs.csv")(trace.info)
+traces.command("info", epilog="Example: kvandal trace info philly    or    kvandal trace info my-jobs.csv")(
+    trace.info
+)
 app.add_typer(traces, name="trace", epilog="Example: kvandal trace info lingjun --json")
 
 
@@ -41,38 +46,51 @@ def _version(wanted: bool) -> None:
     if wanted:
         from kvandal import __version__
 
-        print(__version__)
+        emit(__version__)
         raise typer.Exit
 
 
 @app.callback()
 def _options(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
 ) -> None:
     """Take the options that stand before a command."""
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
-
-
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line: an error that the user can repair is one line on standard error and exit code 2."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.listen()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows ? instead of failing
     try:
-        app(standalone_mode=True)
-    except KvandalError as error:
-        print(f"kvandal: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nkvandal: interrupted; nothing was kept", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
-    except MemoryError:
-        print("kvandal: not enough memory; try fewer days or a longer run.tick_s", file=sys.stderr)
-        sys.exit(2)
+        app(prog_name="kvandal")
+    except BaseException as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        sys.exit(code)
+    sys.exit(0)
+
+
+def _exit_code(error: BaseException) -> int | None:
+    """Say what ended the program, and with which exit code; None for a mistake of the program itself."""
+    signal_number = signals.received()
+    if signal_number is not None:
+        signals.ignore()
+        note("\nkvandal: interrupted; nothing was kept")
+        return 128 + signal_number
+    if isinstance(error, KvandalError):
+        note(f"kvandal: {' '.join(str(error).split())}")
+        return REPAIRABLE
+    if isinstance(error, MemoryError):
+        note("kvandal: not enough memory; try fewer days, fewer GPUs or a longer run.tick_s")
+        return REPAIRABLE
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    return None
 
 
 if __name__ == "__main__":

@@ -12,14 +12,18 @@ from kvandal.errors import InputError
 
 
 def params(
-    pattern: Annotated[str, typer.Argument(metavar="[PATTERN]", help="Part of a key, a name or a label.")] = "",
+    pattern: Annotated[
+        str, typer.Argument(metavar="[PATTERN]", help="Part of a key, a name, a label or a symbol.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Print parameters with value, unit, plausible range, label and source."""
     from kvandal.scenario.parameters import parameters
 
     wanted = pattern.casefold()
-    found = [p for p in parameters().values() if wanted in f"{p.key} {p.name} {p.label} {p.symbol}".casefold()]
+    found = [
+        p for p in parameters().values() if wanted in f"{p.key} {p.name} {p.label} {p.symbol}".casefold()
+    ]
     if not found:
         groups = ", ".join(dict.fromkeys(key.split(".")[0] for key in parameters()))
         raise InputError(f"no parameter matches {pattern!r}; groups are: {groups}", key="PATTERN")
@@ -27,8 +31,16 @@ def params(
         print_json([asdict(parameter) for parameter in found])
         return
     print_table(
-        f"{len(found)} parameters",
-        [("key", ""), ("value", "right"), ("unit", ""), ("range", "right"), ("label", ""), ("what", ""), ("source", "")],
+        f"{len(found)} parameters" if len(found) > 1 else "1 parameter",
+        [
+            ("key", ""),
+            ("value", "right"),
+            ("unit", ""),
+            ("range", "right"),
+            ("label", ""),
+            ("what", ""),
+            ("source", ""),
+        ],
         [
             (p.key, f"{p.value:g}", p.unit, f"{p.minimum:g}..{p.maximum:g}", p.label, p.name, p.reference)
             for p in found

@@ -7,22 +7,27 @@ from typing import Annotated
 
 import typer
 
-from kvandal.cli.options import FolderArgument, JsonOption, print_json
+from kvandal.cli import signals
+from kvandal.cli.options import FolderArgument, JsonOption, emit, print_json
 
 
 def report(
     run: FolderArgument,
-    out: Annotated[Path | None, typer.Option(help="File to write. Default: report.html in the run folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: report.html in the run folder.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the report of a run: one page that opens offline."""
-    from kvandal.report import write_report
-    from kvandal.runs.folder import read_run
+    from kvandal.report import render
+    from kvandal.runs.folder import check_tables, refuse_unwritable_file, write_whole
 
-    read_run(run)  # refuses a damaged folder before anything is written
+    signals.hold()
+    check_tables(run)  # refuses a damaged folder before anything is written
     target = out if out is not None else run / "report.html"
-    write_report(run, target)
+    refuse_unwritable_file(target)
+    write_whole(render(run), target)
     if as_json:
         print_json({"report": str(target)})
     else:
-        print(target)
+        emit(str(target))

@@ -6,13 +6,25 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvandal.cli.options import JsonOption, ScenarioArgument, SetOption, number, print_json, print_table, scenario_of
+from kvandal.cli import signals
+from kvandal.cli.options import (
+    JsonOption,
+    ScenarioArgument,
+    SetOption,
+    emit,
+    note,
+    number,
+    print_json,
+    print_table,
+    scenario_of,
+)
 
 if TYPE_CHECKING:
+    from kvandal.runs.run import Run
     from kvandal.scenario.model import Scenario
 
 HEADLINES = (
@@ -34,65 +46,62 @@ HEADLINES = (
 
 def run(
     scenario: ScenarioArgument = "stargate-norway",
-    out: Annotated[Path | None, typer.Option(help="Run folder to write; must not exist. Default: runs/NAME-N.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder to write; must not exist. Default: runs/NAME-N.")
+    ] = None,
     changes: SetOption = None,
     days: Annotated[int | None, typer.Option(help="Length of the run [days].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors and warnings.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but errors and warnings.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a scenario and write its run folder with report.html."""
-    from kvandal.runs.folder import refuse_existing, write_run
+    from kvandal.runs.folder import next_folder, refuse_unwritable, write_run
 
-    asked = scenario_of(scenario, changes, **{"run.days": days, "run.seed": seed})
+    asked = scenario_of(scenario, changes, {"run.days": ("--days", days), "run.seed": ("--seed", seed)})
     folder = out if out is not None else next_folder(asked.name)
-    refuse_existing(folder)
+    refuse_unwritable(folder)  # before anybody waits for nothing
     silent = quiet or as_json
     began = time.perf_counter()
     result = simulate_shown(asked, silent=silent)
     if not silent:
-        print("writing tables and report ...", file=sys.stderr)
+        note("writing tables and report ...")
     write_run(result, folder)
     if as_json:
         print_json({"folder": str(folder), "summary": result.summary})
     elif not quiet:
         rows = [(label, number(result.summary[key]), unit) for key, label, unit in HEADLINES]
         print_table(f"{asked.site.title}: {asked.run.days} days", [("", ""), ("", "right"), ("", "")], rows)
-        print(f"\n{folder / 'report.html'}  ({time.perf_counter() - began:.1f} s)")
+        emit(f"\n{folder / 'report.html'}  ({time.perf_counter() - began:.1f} s)")
 
 
-def next_folder(name: str) -> Path:
-    """First free folder runs/NAME-N."""
-    index = 1
-    while (folder := Path("runs") / f"{name}-{index}").exists():
-        index += 1
-    return folder
-
-
-def simulate_shown(scenario: Scenario, *, silent: bool) -> Any:
+def simulate_shown(scenario: Scenario, *, silent: bool) -> Run:
     """Simulate with a progress bar on standard error; first-time compilation is announced."""
     if not silent:
-        print("reading demand, weather and prices ...", file=sys.stderr)
+        note("reading demand, weather and prices ...")
     from kvandal import compiled
     from kvandal.runs.run import simulate
 
-    if not compiled.is_cached() and not silent:
-        print("compiling the kernels: once on this machine, about a minute ...", file=sys.stderr)
-    if silent or not sys.stderr.isatty():
-        result = simulate(scenario)
-    else:
-        result = _with_bar(scenario)
+    signals.hold()
+    if not silent and not compiled.is_cached():
+        note("compiling the kernels: once on this machine, about a minute ...")
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    result = _with_bar(scenario) if terminal and not silent else simulate(scenario)
     compiled.mark_cached()
     return result
 
 
-def _with_bar(scenario: Scenario) -> Any:
+def _with_bar(scenario: Scenario) -> Run:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from kvandal.runs.run import simulate
 
-    began = time.perf_counter()
+    first: list[
+        tuple[float, int]
+    ] = []  # the first report, so that reading and compiling do not count as speed
     tick_s = scenario.run.tick_s
     with Progress(
         TextColumn("{task.description}"),
@@ -105,8 +114,13 @@ def _with_bar(scenario: Scenario) -> Any:
         task = bar.add_task(f"{scenario.run.start_utc:%Y-%m-%d}", total=None, speed="")
 
         def shown(done: int, total: int) -> None:
+            now = time.perf_counter()
+            if not first:
+                first.append((now, done))
+            began, already = first[0]
             date = scenario.run.start_utc + timedelta(seconds=done * tick_s)
-            days_per_s = done * tick_s / 86_400 / (time.perf_counter() - began)
-            bar.update(task, completed=done, total=total, description=f"{date:%Y-%m-%d}", speed=f"{days_per_s:.0f} days/s")
+            simulated_days = (done - already) * tick_s / 86_400
+            speed = f"{simulated_days / (now - began):,.0f} days/s" if simulated_days and now > began else ""
+            bar.update(task, completed=done, total=total, description=f"{date:%Y-%m-%d}", speed=speed)
 
         return simulate(scenario, shown)

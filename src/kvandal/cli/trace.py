@@ -10,7 +10,9 @@ from kvandal.cli.options import JsonOption, number, print_json, print_table
 
 
 def info(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A .csv, .parquet or .swf file, or philly, or lingjun.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A .csv, .parquet or .swf file, or philly, or lingjun.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Print what a job trace holds, and which rows were refused or repaired and why."""

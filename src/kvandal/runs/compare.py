@@ -32,19 +32,18 @@ def compare_summaries(one: dict[str, Any], other: dict[str, Any]) -> list[dict[s
     rows = []
     for name in dict.fromkeys([*left, *right]):
         a, b = left.get(name), right.get(name)
-        if isinstance(a, str) or isinstance(b, str):
+        if not (_is_number(a) and _is_number(b)):
             continue
-        known = a is not None and b is not None
-        rows.append(
-            {
-                "name": name,
-                "one": a,
-                "other": b,
-                "difference": b - a if known else None,
-                "relative": (b - a) / abs(a) if known and a else (0.0 if known and a == b else None),
-            }
-        )
+        difference = relative = None
+        if a is not None and b is not None:
+            difference = b - a
+            relative = difference / abs(a) if a else (0.0 if b == a else None)
+        rows.append({"name": name, "one": a, "other": b, "difference": difference, "relative": relative})
     return rows
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def compare(one: Run, other: Run) -> list[dict[str, Any]]:

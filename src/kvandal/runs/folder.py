@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from kvandal.errors import OutputError, RunFolderError
+from kvandal.runs.contract import first_mistake, refuse_constant, without_nan
 from kvandal.runs.run import SCHEMA_VERSION, TABLES, Run
 
 
-def write_run(run: Run, folder: Path) -> None:
+def write_run(run: Run, folder: Path | str) -> None:
     """Write a run with its report.
 
     Parameters
@@ -29,101 +31,225 @@ def write_run(run: Run, folder: Path) -> None:
     Raises
     ------
     RunFolderError
-        If the folder exists already, or its parent is not a folder.
+        If the folder exists already.
     OutputError
         If it cannot be written (disk full, no permission); nothing is left behind.
 
     """
     from kvandal.report import render
 
+    folder = Path(folder)
     refuse_existing(folder)
     with whole_folder(folder) as draft:
         checksums = {}
         for name in TABLES:
-            path = draft / f"{name}.parquet"
-            run.tables[name].write_parquet(path, compression="zstd", compression_level=3, statistics=False)
-            checksums[path.name] = {"rows": run.tables[name].height, "sha256": sha256_of(path)}
-        record = {**run.record, "tables": checksums}
-        (draft / "run.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (draft / "report.html").write_text(render(draft), encoding="utf-8")
+            packed = io.BytesIO()
+            run.tables[name].write_parquet(packed, compression="zstd", compression_level=3, statistics=False)
+            raw = packed.getvalue()
+            write_durably(raw, draft / f"{name}.parquet")
+            checksums[f"{name}.parquet"] = {
+                "rows": run.tables[name].height,
+                "sha256": hashlib.sha256(raw).hexdigest(),
+            }
+        record = without_nan({**run.record, "tables": checksums})
+        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_durably(text.encode("utf-8"), draft / "run.json")
+        write_durably(render(draft).encode("utf-8"), draft / "report.html")
+
+
+def next_folder(name: str) -> Path:
+    """First free folder runs/NAME-N."""
+    index = 1
+    while os.path.lexists(folder := Path("runs") / f"{name}-{index}"):
+        index += 1
+    return folder
 
 
 def refuse_existing(folder: Path) -> None:
     """Refuse a place that is taken; called before a run starts, so that nobody waits for nothing."""
-    if folder.exists() or folder.is_symlink():
-        raise RunFolderError("exists already; choose another --out or remove it first", file=folder)
+    try:
+        folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
+    except ValueError:  # a NUL in the name
+        raise RunFolderError("is not the name of a folder", file=repr(str(folder))) from None
+    what = "is a dangling link" if folder.is_symlink() and not folder.exists() else "exists already"
+    raise RunFolderError(f"{what}; choose another --out or remove it first", file=folder)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a place that is taken or cannot be written; leaves nothing behind."""
+    refuse_existing(folder)
+    draft, made = _draft_beside(folder), list[Path]()
+    try:
+        _make(draft, made)
+        with suppress(FileNotFoundError):  # but not the error of a name that is too long
+            folder.lstat()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    finally:
+        _remove(draft, made)
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `folder` and rename it at the end; on any failure remove it."""
+    draft, made = _draft_beside(folder), list[Path]()
+    whole = False
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from None
-    try:
+        _make(draft, made)
         yield draft
-        draft.chmod(0o755)
         draft.rename(folder)
+        whole = True
+        _sync_folder(folder.parent)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}; nothing was kept") from None
-    except Exception as error:
-        if "os error" in str(error):  # polars wraps errors of the file system
-            raise OutputError(f"{folder}: cannot be written: {error}; nothing was kept") from None
-        raise
+        raise OutputError(
+            f"{folder}: cannot be written: {error.strerror or error}; nothing was kept"
+        ) from None
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if not whole:
+            _remove(draft, made)
+
+
+def _draft_beside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name[:60]}.{secrets.token_hex(4)}")
+
+
+def _make(draft: Path, made: list[Path]) -> None:
+    """Make a draft folder and the parents that it lacks; `made` takes the names of those parents."""
+    for parent in reversed([draft.parent, *draft.parent.parents]):
+        if not parent.exists():
+            made.append(parent)
+            parent.mkdir(exist_ok=True)
+    draft.mkdir()
+
+
+def _remove(draft: Path, made: list[Path]) -> None:
+    """Remove a draft and the folders made for it."""
+    shutil.rmtree(draft, ignore_errors=True)
+    for parent in reversed(made):
+        try:
+            parent.rmdir()
+        except OSError:  # somebody else has put something there
+            break
+
+
+def write_durably(raw: bytes, path: Path) -> None:
+    """Write a file and wait until it is on the disk, so that a full disk shows here and not later."""
+    with path.open("wb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # a system that cannot open folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def refuse_unwritable_file(path: Path) -> None:
+    """Refuse a place for a file that is a folder or a device, or whose folder is not there."""
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; name a file")
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path}: is not a regular file")
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: cannot be written: {path.parent} is not a folder")
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{str(path)!r}: cannot be written: {error}") from None
 
 
 def write_whole(text: str, path: Path) -> None:
-    """Write a text file under a temporary name, then rename it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a text file under a temporary name, then rename it; a link is followed."""
+    draft = None
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        target = path.resolve()
+        draft = target.with_name(f".{target.name[:60]}.{secrets.token_hex(4)}")
+        write_durably(text.encode("utf-8"), draft)
+        draft.replace(target)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}; nothing was kept") from None
     finally:
-        draft.unlink(missing_ok=True)
+        if draft is not None:
+            draft.unlink(missing_ok=True)
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path | str) -> dict[str, Any]:
     """Read run.json of a run folder.
 
     Raises
     ------
     RunFolderError
-        If it is absent, damaged or of a version that this program does not know.
+        If it is absent, damaged, lacks a key or is of a version that this program does not know.
 
     """
+    folder = Path(folder)
     path = folder / "run.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_bytes(), parse_constant=refuse_constant)
     except (FileNotFoundError, NotADirectoryError):
         what = "is not a run folder (no run.json in it)" if folder.exists() else "no such run folder"
         raise RunFolderError(what, file=folder) from None
-    except (ValueError, OSError) as error:
-        raise RunFolderError(f"cannot be read: {error}", file=path) from None
-    if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
-        version = record.get("schema_version") if isinstance(record, dict) else None
-        raise RunFolderError(f"schema_version must be {SCHEMA_VERSION}, got {version!r}", file=path)
+    except OSError as error:
+        raise RunFolderError(f"cannot be read: {error.strerror}", file=path) from None
+    except (ValueError, RecursionError) as error:
+        raise RunFolderError(f"not valid JSON: {error}", file=path) from None
+    if not isinstance(record, dict):
+        raise RunFolderError("must be a JSON object", file=path)
+    version = record.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise RunFolderError(
+            f"must be {SCHEMA_VERSION}, got {version!r}: written by another version of kvandal, or damaged",
+            file=path,
+            key="schema_version",
+        )
+    mistake = first_mistake(record)
+    if mistake is not None:
+        raise RunFolderError(mistake.message, file=path, key=mistake.key)
     return record
 
 
-def read_run(folder: Path) -> Run:
+def check_tables(folder: Path | str) -> dict[str, Any]:
+    """Check that every table is there and matches its checksum; return run.json."""
+    folder = Path(folder)
+    record = read_record(folder)
+    for name in TABLES:
+        path = folder / f"{name}.parquet"
+        if not path.is_file():
+            raise RunFolderError("this table is missing", file=path)
+        try:
+            checksum = sha256_of(path)
+        except OSError as error:
+            raise RunFolderError(f"cannot be read: {error.strerror}", file=path) from None
+        if checksum != record["tables"][path.name]["sha256"]:
+            raise RunFolderError("does not match its checksum in run.json (changed or cut short)", file=path)
+    return record
+
+
+def read_run(folder: Path | str) -> Run:
     """Read a run folder back; the tables are checked against the checksums in run.json."""
     import polars as pl
 
-    record = read_record(folder)
+    folder = Path(folder)
+    record = check_tables(folder)
     tables = {}
     for name in TABLES:
         path = folder / f"{name}.parquet"
-        if not path.exists():
-            raise RunFolderError("this table is missing", file=path)
-        if sha256_of(path) != record["tables"].get(path.name, {}).get("sha256"):
-            raise RunFolderError("does not match its checksum in run.json (changed or truncated)", file=path)
-        tables[name] = pl.read_parquet(path)
+        try:
+            tables[name] = pl.read_parquet(path, glob=False)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            raise RunFolderError(f"not a Parquet file: {error}", file=path) from None
     return Run(record=record, tables=tables)
 
 

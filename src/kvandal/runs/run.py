@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kvandal.scenario.loading import range_warnings
 from kvandal.scenario.model import Scenario
+from kvandal.scenario.plausibility import warnings_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,17 +58,21 @@ class Run:
         import polars as pl
 
         jobs = self.tables["jobs"]
-        return jobs.group_by("tenant", maintain_order=False).agg(
-            pl.col("tier").first(),
-            pl.len().alias("jobs"),
-            pl.col("start_utc").is_not_null().sum().alias("started"),
-            pl.col("wait_s").quantile(0.5, "nearest").alias("wait_p50_s"),
-            pl.col("wait_s").quantile(0.95, "nearest").alias("wait_p95_s"),
-            (pl.col("gpu_s_allocated").sum() / 3600).alias("gpu_hours_allocated"),
-            (pl.col("gpu_s_useful").sum() / 3600).alias("gpu_hours_useful"),
-            pl.col("recalls").sum(),
-            pl.col("failures").sum(),
-        ).sort("tenant")
+        return (
+            jobs.group_by("tenant", maintain_order=False)
+            .agg(
+                pl.col("tier").first(),
+                pl.len().alias("jobs"),
+                pl.col("start_utc").is_not_null().sum().alias("started"),
+                pl.col("wait_s").quantile(0.5, "nearest").alias("wait_p50_s"),
+                pl.col("wait_s").quantile(0.95, "nearest").alias("wait_p95_s"),
+                (pl.col("gpu_s_allocated").sum() / 3600).alias("gpu_hours_allocated"),
+                (pl.col("gpu_s_useful").sum() / 3600).alias("gpu_hours_useful"),
+                pl.col("recalls").sum(),
+                pl.col("failures").sum(),
+            )
+            .sort("tenant")
+        )
 
     def __getattr__(self, name: str) -> pl.DataFrame:
         """Return a table by its name, e.g. ``run.site``."""
@@ -117,10 +121,6 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Run:
 
 
 def _record(trajectory: Trajectory, summary: dict[str, Any]) -> dict[str, Any]:
-    import numpy as np
-    import numba
-    import polars as pl
-
     import kvandal
     from kvandal.ledger.tables import end_utc
 
@@ -137,17 +137,26 @@ def _record(trajectory: Trajectory, summary: dict[str, Any]) -> dict[str, Any]:
         "days": run.days,
         "tick_s": run.tick_s,
         "summary": summary,
-        "warnings": [str(warning) for warning in range_warnings(scenario)],
+        "warnings": warnings_of(scenario),
         "inputs": _inputs(trajectory),
         "demand": [report.as_dict() for report in trajectory.demand],
         "scenario": scenario.model_dump(mode="json"),
-        "versions": {
-            "python": ".".join(str(part) for part in sys.version_info[:3]),
-            "numpy": np.__version__,
-            "numba": numba.__version__,
-            "polars": pl.__version__,
-        },
+        "versions": versions(),
         "tables": {},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries whose numbers a run depends on."""
+    import numba
+    import numpy as np
+    import polars as pl
+
+    return {
+        "python": ".".join(str(part) for part in sys.version_info[:3]),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "polars": pl.__version__,
     }
 
 
@@ -159,19 +168,19 @@ def _inputs(trajectory: Trajectory) -> list[dict[str, Any]]:
         _input("weather", weather.name, weather.series, weather.rule, notes),
         _input("prices", prices.name, prices.series, prices.rule, ()),
     ]
-    for report in trajectory.demand:
-        entries.append(
-            {
-                "name": f"demand.{report.demand}: {report.source}",
-                "kind": "jobs",
-                "source": report.credit,
-                "licence": report.licence,
-                "sha256": report.sha256,
-                "synthetic": report.synthetic,
-                "rule": None,
-                "notes": list(report.notes),
-            }
-        )
+    entries += [
+        {
+            "name": f"demand.{report.demand}: {report.source}",
+            "kind": "jobs",
+            "source": report.credit,
+            "licence": report.licence,
+            "sha256": report.sha256,
+            "synthetic": report.synthetic,
+            "rule": None,
+            "notes": list(report.notes),
+        }
+        for report in trajectory.demand
+    ]
     return entries
 
 

@@ -10,6 +10,7 @@ from kvandal.scenario.base import Part
 from kvandal.scenario.parameters import value
 
 WorkKind = Literal["training", "batch", "inference"]
+JobGpus = Annotated[int, Field(ge=1, le=5_000_000)]
 
 
 class Demand(Part):
@@ -37,11 +38,11 @@ class Demand(Part):
     """GPUs busy on average if every job started at once and never failed."""
     size_multiplier: Annotated[int, Field(ge=1, le=64)] = 1
     """Multiplies every traced job's GPUs (bigger models than in the trace's year)."""
-    maximum_gpus: Annotated[int, Field(ge=1, le=5_000_000)] = 32_768
+    maximum_gpus: JobGpus = 32_768
     """Larger jobs are cut to this size."""
     path: str | None = None
     """Trace file for `source = "file"` (relative to the scenario file)."""
-    sizes_gpus: Annotated[tuple[Annotated[int, Field(ge=1, le=5_000_000)], ...], Field(strict=False)] = (4096, 8192, 16384)
+    sizes_gpus: Annotated[tuple[JobGpus, ...], Field(strict=False)] = (4096, 8192, 16384)
     """Sizes drawn from by `source = "frontier"`."""
     median_duration_h: Annotated[float, Field(gt=0, le=100_000)] = 336.0
     """Median run time of a frontier job [h]."""

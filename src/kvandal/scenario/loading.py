@@ -1,52 +1,51 @@
-"""From a preset's name or a TOML file, and ``key=value`` changes, to a validated scenario."""
+"""From a preset's name or a TOML file, and changes to it, to a validated scenario."""
 
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from kvandal.errors import ScenarioError
+from kvandal.scenario import changes as change
+from kvandal.scenario.messages import key_text, sentence, shown
 from kvandal.scenario.model import Scenario
-from kvandal.scenario.parameters import parameters
 
 MAXIMUM_EXTENDS = 8
 """Longest chain of `extends`."""
+MAXIMUM_BYTES = 1 << 20
+"""Largest scenario file [bytes]."""
+MAXIMUM_DEPTH = 16
+"""Deepest nesting of tables and lists; a scenario needs five."""
 
 
 @dataclass(frozen=True, slots=True)
-class RangeWarning:
-    """A value outside the plausible range of its parameter."""
+class _Layer:
+    """One file or preset as it was read; `folder` is what its paths are relative to."""
 
-    key: str
-    value: float
-    minimum: float
-    maximum: float
-    unit: str
-    reference: str
-
-    def __str__(self) -> str:
-        """Return one line for a person."""
-        unit = "" if self.unit == "1" else f" {self.unit}"
-        return (
-            f"{self.key} = {self.value:g}{unit} lies outside the plausible range "
-            f"{self.minimum:g} to {self.maximum:g}{unit} ({self.reference})"
-        )
+    name: str
+    folder: Path
+    document: dict[str, Any]
 
 
 def presets() -> list[str]:
     """Names of the scenarios shipped with the product."""
     folder = resources.files("kvandal.scenario").joinpath("presets")
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
 
 
-def load(source: str | Path, changes: Mapping[str, Any] | None = None) -> Scenario:
+def load(
+    source: str | Path, changes: Mapping[str, Any] | None = None, *, labels: Mapping[str, str] | None = None
+) -> Scenario:
     """Load a scenario.
 
     Parameters
@@ -54,8 +53,12 @@ def load(source: str | Path, changes: Mapping[str, Any] | None = None) -> Scenar
     source
         A preset's name (:func:`presets`) or the path of a TOML file. A file may say
         ``extends = "stargate-norway"`` (or another file, relative to itself) and then holds only what differs.
+        Paths of series and traces in a file are relative to that file.
     changes
-        Dotted keys and their new values, e.g. ``{"site.grid_mw": 290}``; applied last, validated alike.
+        Dotted keys and their new values, e.g. ``{"site.grid_mw": 290}``; applied last, validated alike. A whole
+        table is replaced. Paths are relative to the working folder.
+    labels
+        What errors call a change, by its key, e.g. ``{"run.days": "--days"}``. Default: the key.
 
     Raises
     ------
@@ -70,181 +73,182 @@ def load(source: str | Path, changes: Mapping[str, Any] | None = None) -> Scenar
     290.0
 
     """
-    document, base = _document(str(source), Path.cwd(), 0)
-    for key, new in (changes or {}).items():
-        _assign(document, key, new)
-    _anchor_paths(document, base)
-    return validate(document, file=str(source), changed=tuple(changes or ()))
+    changes = changes or {}
+    labels = {key: key for key in changes} | dict(labels or {})
+    layers = _layers(str(source))
+    document: dict[str, Any] = {}
+    for layer in reversed(layers):
+        document = _merged(document, change.anchored(layer.document, layer.folder))
+    undone = change.conflict(list(changes))
+    if undone is not None:
+        raise ScenarioError(f"would undo {labels[undone[0]]}; give one of the two", key=labels[undone[1]])
+    changed: dict[tuple[str, ...], str] = {}
+    for key, new in changes.items():
+        steps = change.split_key(key)
+        _refuse_depth(new, None, labels[key])
+        change.apply(document, steps, _from_here(steps, new), labels[key])
+        changed[steps] = labels[key]
+    try:
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        raise _refusal(error, layers, changed) from None
 
 
-def validate(document: Mapping[str, Any], *, file: str | None = None, changed: tuple[str, ...] = ()) -> Scenario:
+def validate(document: Mapping[str, Any], *, file: str | None = None) -> Scenario:
     """Validate a scenario given as nested tables; errors name `file`, the key, the value and what is allowed."""
     try:
         return Scenario.model_validate(document)
     except ValidationError as error:
-        raise ScenarioError(_sentence(error, changed), file=file) from None
+        raise _refusal(error, [_Layer(file or "", Path(), dict(document))], {}) from None
 
 
-def range_warnings(scenario: Scenario) -> list[RangeWarning]:
-    """List the values that leave the plausible range of their parameter, in order of the scenario."""
-    return [
-        RangeWarning(key, number, entry.minimum, entry.maximum, entry.unit, entry.reference)
-        for key, number, entry in _tied_values(scenario, "")
-        if not entry.minimum <= number <= entry.maximum and number != entry.value
+def _refusal(
+    error: ValidationError, layers: list[_Layer], changed: Mapping[tuple[str, ...], str]
+) -> ScenarioError:
+    """Turn pydantic's error into one sentence that names the file (or the change) and the key at fault."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    location = first["loc"]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    names = tuple(step for step in location if step != "[key]")
+    by_change = [
+        (steps, label) for steps, label in changed.items() if steps == names[: len(steps)] or names == steps
     ]
+    if by_change:
+        steps, label = by_change[-1]
+        rest = key_text(names[len(steps) :])
+        return ScenarioError(
+            f"{rest}: {sentence(first)}{more}" if rest else f"{sentence(first)}{more}", key=label
+        )
+    file = next((layer.name for layer in layers if _holds(layer.document, names)), layers[0].name)
+    below = [label for steps, label in changed.items() if steps[: len(names)] == names]
+    if below and first["type"] == "value_error":  # several keys do not go together; one of them was changed
+        file = f"{file} with {', '.join(below)}"
+    return ScenarioError(f"{sentence(first)}{more}", file=file or None, key=key_text(location) or None)
 
 
-def _tied_values(part: BaseModel, prefix: str) -> Iterator[tuple[str, float, Any]]:
-    registry = parameters()
-    own_rack_model = prefix.startswith("rack_models.") and not prefix.startswith("rack_models.gb300")
-    for name, field in type(part).model_fields.items():
-        key, content = f"{prefix}{name}", getattr(part, name)
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and "parameter" in extra:
-            if not own_rack_model:  # the registry's rack ranges speak of the GB300
-                yield key, float(content), registry[str(extra["parameter"])]
-        elif isinstance(content, BaseModel):
-            yield from _tied_values(content, f"{key}.")
-        elif isinstance(content, dict):
-            for entry_name, entry in content.items():
-                if isinstance(entry, BaseModel):
-                    yield from _tied_values(entry, f"{key}.{entry_name}.")
+def _holds(document: Any, location: tuple[Any, ...]) -> bool:
+    for step in location:
+        inside = (isinstance(document, dict) and step in document) or (
+            isinstance(document, list) and isinstance(step, int) and step < len(document)
+        )
+        if not inside:
+            return False
+        document = document[step]
+    return True
 
 
-def parse_change(text: str) -> tuple[str, Any]:
-    """Read one ``key=value`` of the command line; the value is TOML, or else a plain word."""
-    key, separator, raw = text.partition("=")
-    key, raw = key.strip(), raw.strip()
-    if not separator or not key or not raw:
-        raise ScenarioError(f"expected key=value, e.g. site.grid_mw=290, got {text!r}", key="--set")
-    try:
-        return key, tomllib.loads(f"value = {raw}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
-        return key, raw
+def _from_here(steps: tuple[str, ...], new: Any) -> Any:
+    """Make paths in a changed value absolute, from the working folder."""
+    nested = new
+    for step in reversed(steps):
+        nested = {step: nested}
+    nested = change.anchored(nested, Path())
+    for step in steps:
+        nested = nested[step]
+    return nested
 
 
-def _document(source: str, relative_to: Path, depth: int) -> tuple[dict[str, Any], Path]:
-    """Read a preset or a file with all that it extends; also the folder that its paths are relative to."""
-    if depth > MAXIMUM_EXTENDS:
-        raise ScenarioError(f"extends goes deeper than {MAXIMUM_EXTENDS} files (a circle?)", file=source, key="extends")
-    if source in presets():
-        text = resources.files("kvandal.scenario").joinpath("presets", f"{source}.toml").read_text(encoding="utf-8")
-        folder = relative_to
-    else:
-        path = relative_to / source
-        text, folder = _read(path, source), path.parent
+def _layers(source: str) -> list[_Layer]:
+    """Read a preset or a file with all that it extends, the topmost first."""
+    layers: list[_Layer] = []
+    places: list[str] = []
+    folder, wanted = Path(), source
+    while True:
+        preset = wanted in presets()
+        place = wanted if preset else os.path.normpath(folder / wanted)
+        if place in places:
+            circle = " -> ".join([*(layer.name for layer in layers[places.index(place) :]), wanted])
+            raise ScenarioError(f"goes in a circle: {circle}", file=layers[-1].name, key="extends")
+        if len(layers) > MAXIMUM_EXTENDS:
+            raise ScenarioError(
+                f"goes deeper than {MAXIMUM_EXTENDS} files", file=layers[-1].name, key="extends"
+            )
+        places.append(place)
+        below = layers[-1].name if layers else None
+        text = _preset_text(wanted) if preset else _read(folder / wanted, wanted, below)
+        name = wanted if preset or not layers else str(folder / wanted)
+        document = _parsed(text, name)
+        parent = document.pop("extends", None)
+        folder = folder if preset else (folder / wanted).parent
+        layers.append(_Layer(name, folder, document))
+        if parent is None:
+            return layers
+        if not isinstance(parent, str) or not parent:
+            raise ScenarioError(
+                f"must be a preset's name or a path, got {shown(parent)}", file=name, key="extends"
+            )
+        wanted = parent
+
+
+def _preset_text(name: str) -> str:
+    return resources.files("kvandal.scenario").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _parsed(text: str, name: str) -> dict[str, Any]:
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise ScenarioError(f"not valid TOML: {error}", file=source) from None
-    parent = document.pop("extends", None)
-    if parent is None:
-        return document, folder
-    if not isinstance(parent, str):
-        raise ScenarioError(f"must be a preset's name or a path, got {parent!r}", file=source, key="extends")
-    below, _ = _document(parent, folder, depth + 1)
-    return _merged(below, document), folder
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise ScenarioError(f"not valid TOML: {error}", file=name) from None
+    except RecursionError:
+        raise ScenarioError(f"nested deeper than {MAXIMUM_DEPTH} tables and lists", file=name) from None
+    _refuse_depth(document, name, None)
+    return document
 
 
-def _read(path: Path, source: str) -> str:
-    looks_like_file = source.endswith(".toml") or "/" in source
+def _refuse_depth(document: Any, file: str | None, key: str | None) -> None:
+    """Refuse what is nested so deep that later steps could not walk it."""
+    level = [document]
+    for _ in range(MAXIMUM_DEPTH):
+        below: list[Any] = []
+        for entry in level:
+            if isinstance(entry, dict):
+                below += entry.values()
+            elif isinstance(entry, list):
+                below += entry
+        if not below:
+            return
+        level = below
+    raise ScenarioError(f"nested deeper than {MAXIMUM_DEPTH} tables and lists", file=file, key=key)
+
+
+def _read(path: Path, source: str, below: str | None) -> str:
+    """Read a scenario file; `below` is the file that extends it."""
+    file, key = (source, None) if below is None else (below, "extends")
+    named = "" if below is None else f" {source!r}"
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        with path.open("rb") as stream:
+            raw = stream.read(MAXIMUM_BYTES + 1)
+        if len(raw) > MAXIMUM_BYTES:
+            raise ScenarioError(
+                f"larger than {MAXIMUM_BYTES >> 20} MiB: not a scenario{named}", file=file, key=key
+            )
+        return raw.decode("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
         names = presets()
         near = difflib.get_close_matches(source, names, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        what = "no such file" if looks_like_file else "no such preset or file"
-        raise ScenarioError(f"{what}.{hint} Presets: {', '.join(names)}", file=source) from None
+        what = "no such file" if source.endswith(".toml") or "/" in source else "no such preset or file"
+        raise ScenarioError(f"{what}{named}.{hint} Presets: {', '.join(names)}", file=file, key=key) from None
     except IsADirectoryError:
-        raise ScenarioError("is a folder; a scenario is a TOML file or a preset", file=source) from None
-    except UnicodeDecodeError:
-        raise ScenarioError("not a text file in UTF-8; a scenario is a TOML file", file=source) from None
-    except (OSError, ValueError) as error:
-        raise ScenarioError(f"cannot be read: {error}", file=source) from None
+        raise ScenarioError(
+            f"is a folder; a scenario is a TOML file or a preset{named}", file=file, key=key
+        ) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ScenarioError(
+            f"not text in UTF-8 (line {line}); a scenario is a TOML file{named}", file=file, key=key
+        ) from None
+    except OSError as error:
+        raise ScenarioError(f"cannot be read: {error.strerror}{named}", file=file, key=key) from None
+    except ValueError as error:  # a NUL in the path
+        raise ScenarioError(f"cannot be read: {error}{named}", file=file, key=key) from None
 
 
-def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Tables merge, key by key; anything else is replaced."""
     out = dict(below)
     for key, new in above.items():
         old = out.get(key)
         out[key] = _merged(old, new) if isinstance(old, dict) and isinstance(new, dict) else new
     return out
-
-
-def _assign(document: dict[str, Any], key: str, new: Any) -> None:
-    table = document
-    *parents, last = key.split(".")
-    for parent in parents:
-        below = table.setdefault(parent, {})
-        if not isinstance(below, dict):
-            raise ScenarioError(f"{parent!r} is not a table, so it has no key {last!r}", key=f"--set {key}")
-        table = below
-    table[last] = new
-
-
-def _anchor_paths(document: dict[str, Any], base: Path) -> None:
-    """Make the paths of the user's own series and traces absolute, from the folder of the scenario file."""
-    shipped = {"tromso-2021-era5", "synthetic-no4"}
-    places: list[tuple[Any, str]] = [(document.get("climate"), "weather"), (document.get("market"), "prices")]
-    demand = document.get("demand")
-    if isinstance(demand, dict):
-        places += [(entry, "path") for entry in demand.values()]
-    for table, key in places:
-        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key] not in shipped:
-            table[key] = str((base / table[key]).resolve() if "\0" not in table[key] else table[key])
-
-
-def _sentence(error: ValidationError, changed: tuple[str, ...]) -> str:
-    """Say what is wrong first: key, value, what is allowed; and how many more mistakes there are."""
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
-    given = first.get("input")
-    if first["type"] == "extra_forbidden":
-        message = f"unknown key{_suggestion(first['loc'])}"
-    elif first["type"] == "value_error":
-        message = str(first["ctx"]["error"])
-    elif first["type"] == "missing":
-        message = "this key is missing"
-    else:
-        message = f"{first['msg'][0].lower()}{first['msg'][1:]}, got {_short(given)}"
-    where = f"--set {key}" if key in changed else key
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{where}: {message}{more}" if where else f"{message}{more}"
-
-
-def _short(given: Any) -> str:
-    text = repr(given)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    """Name the allowed keys at a place of the scenario, nearest first."""
-    part: Any = Scenario
-    for step in location[:-1]:
-        fields = getattr(part, "model_fields", None)
-        if fields is not None and step in fields:
-            annotation = fields[step].annotation
-            part = _model_in(annotation)
-        if part is None:
-            return ""
-    fields = getattr(part, "model_fields", None)
-    if not fields:
-        return ""
-    near = difflib.get_close_matches(str(location[-1]), list(fields), n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; allowed are: {', '.join(fields)}"
-
-
-def _model_in(annotation: Any) -> Any:
-    """Find the scenario part inside an annotation such as ``dict[str, Tenant]``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _model_in(argument)
-        if found is not None:
-            return found
-    return None

@@ -30,7 +30,6 @@ class Market(Part):
     tax_reduced_ore_per_kwh: float = parameter("market.tax_reduced_ore", ge=0, le=1000)
     tax_full_ore_per_kwh: float = parameter("market.tax_full_ore", ge=0, le=1000)
     nok_per_eur: float = parameter("market.nok_per_eur", gt=0, le=1000)
-    nok_per_usd: float = parameter("econ.nok_per_usd", gt=0, le=1000)
 
 
 class Carbon(Part):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from kvandal.scenario.base import Part
 from kvandal.scenario.demand import Demand
@@ -14,12 +14,17 @@ from kvandal.scenario.plant import Climate, Cooling, Heat, Network, Power, Relia
 from kvandal.scenario.site import RackModel, RackModelName, Site, default_rack_models
 from kvandal.scenario.tenants import Policy, Tenant
 
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UTC)
+"""A run lies between these; tables hold instants of these years only."""
+MAXIMUM_TICKS = 60_000_000
+"""Ticks of one run: a century of minutes."""
+
 
 class Run(Part):
     """The simulated time."""
 
     start_utc: AwareDatetime = datetime(2027, 1, 1, tzinfo=UTC)
-    """First instant, with its offset from UTC."""
+    """First instant, with its offset from UTC; a whole hour of the years 1900 to 2299."""
     days: Annotated[int, Field(ge=1, le=36_600)] = 365
     """Length of the run [days of 24 h]."""
     tick_s: Annotated[int, Field(ge=1, le=3600)] = 60
@@ -27,19 +32,40 @@ class Run(Part):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """Seed of all randomness."""
 
+    @field_validator("start_utc")
+    @classmethod
+    def _in_utc(cls, start_utc: datetime) -> datetime:
+        if not EARLIEST.year <= start_utc.year < LATEST.year:
+            raise ValueError(
+                f"must lie in the years {EARLIEST.year} to {LATEST.year - 1}, got {start_utc.isoformat()}"
+            )
+        moment = start_utc.astimezone(UTC)
+        if (moment.minute, moment.second, moment.microsecond) != (0, 0, 0):
+            raise ValueError(f"must be a whole hour of UTC, got {start_utc.isoformat()}")
+        return moment
+
     @model_validator(mode="after")
     def _holds_together(self) -> Run:
         if 3600 % self.tick_s:
             raise ValueError(f"tick_s must divide an hour (3600 s), got {self.tick_s}")
-        if self.start_utc.second or self.start_utc.microsecond or self.start_utc.minute:
-            raise ValueError(f"start_utc must be a whole hour, got {self.start_utc.isoformat()}")
+        ticks = self.days * 86_400 // self.tick_s
+        if ticks > MAXIMUM_TICKS:
+            raise ValueError(
+                f"{self.days:,} days of ticks of {self.tick_s} s are {ticks:,} ticks; allowed are {MAXIMUM_TICKS:,}: "
+                "give fewer days or a longer tick_s"
+            )
+        if not self.start_utc >= EARLIEST or self.start_utc + timedelta(days=self.days) > LATEST:
+            raise ValueError(
+                f"the run must lie in the years {EARLIEST.year} to {LATEST.year - 1}, got {self.days:,} days from "
+                f"{self.start_utc.isoformat()}"
+            )
         return self
 
 
 class Scenario(Part):
     """Everything that is asked of one run."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")] = "scenario"
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)] = "scenario"
     """Short name: lower-case letters, digits, dot, dash, underscore."""
     description: str = ""
     """What this scenario stands for, and how sure it is."""
@@ -55,18 +81,38 @@ class Scenario(Part):
     market: Market = Market()
     carbon: Carbon = Carbon()
     policy: Policy = Policy()
-    tenants: dict[str, Tenant] = {}
+    tenants: dict[str, Tenant] = Field(default_factory=dict)
     """Tenants by name."""
-    demand: dict[str, Demand] = {}
+    demand: dict[str, Demand] = Field(default_factory=dict)
     """Classes of demand by name."""
     demand_multiplier: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Multiplies `mean_gpus` of every class of demand."""
 
+    @field_validator("rack_models", mode="before")
+    @classmethod
+    def _over_known_models(cls, given: Any) -> Any:
+        """Lay what a scenario says of a rack over what is known of that rack."""
+        if not isinstance(given, dict):
+            return given
+        known = {name: model.model_dump() for name, model in default_rack_models().items()}
+        laid = {
+            name: {**known[name], **entry} if name in known and isinstance(entry, dict) else entry
+            for name, entry in given.items()
+        }
+        return known | laid
+
     @model_validator(mode="after")
     def _holds_together(self) -> Scenario:
+        offset = self.policy.perf_offset_fraction
         for name, block in self.site.fleet.items():
             if block.model not in self.rack_models:
                 raise ValueError(f"site.fleet.{name}.model: no rack model {block.model!r} in rack_models")
+            least = self.rack_models[block.model].cap_minimum_fraction
+            if least <= offset:
+                raise ValueError(
+                    f"rack_models.{block.model}.cap_minimum_fraction ({least:g}) must lie above "
+                    f"policy.perf_offset_fraction ({offset:g}): a GPU capped to its offset does no work"
+                )
         for name, demand in self.demand.items():
             for tenant in demand.tenants:
                 if tenant not in self.tenants:
@@ -74,6 +120,8 @@ class Scenario(Part):
                     raise ValueError(f"demand.{name}.tenants: no tenant {tenant!r}; tenants are: {known}")
         deserved = sum(tenant.deserved_share for tenant in self.tenants.values())
         if deserved > 1 + 1e-9:
-            parts = " + ".join(f"{name} {t.deserved_share:g}" for name, t in self.tenants.items() if t.deserved_share)
+            parts = " + ".join(
+                f"{name} {t.deserved_share:g}" for name, t in self.tenants.items() if t.deserved_share
+            )
             raise ValueError(f"tenants' deserved_share sum to {deserved:g} ({parts}); they must not exceed 1")
         return self

@@ -35,7 +35,6 @@ class Cooling(Part):
 
     tcs_supply_c: float = parameter("cooling.tcs_supply_c", ge=5, le=60)
     tcs_delta_t_k: float = parameter("cooling.tcs_delta_t_k", gt=1, le=40)
-    cp_pg25_kj_per_kg_k: float = parameter("cooling.cp_pg25", gt=1, le=5)
     cdu_approach_k: float = parameter("cooling.cdu_approach_k", gt=0, le=30)
     cdu_pump_w_per_kw: float = parameter("cooling.cdu_pump_w_per_kw", ge=0, le=200)
     fws_pump_w_per_kw: float = parameter("cooling.fws_pump_w_per_kw", ge=0, le=200)
@@ -56,7 +55,7 @@ class Climate(Part):
     """Weather that drives cooling and heat demand."""
 
     weather: str = "tromso-2021-era5"
-    """A series shipped with the product, or a path to an EPW or CSV file (relative to the scenario file)."""
+    """A series shipped with the product, or a path to an EPW, CSV or Parquet file (relative to the scenario file)."""
     shift_to: Literal["none", "narvik"] = "narvik"
     """Shift each month's mean to the monthly normals of a place; the name in reports says so."""
     relative_humidity_pct: float = parameter("climate.relative_humidity_pct", ge=0, le=100)
@@ -99,7 +98,7 @@ class Heat(Part):
 
     lorenz_efficiency: float = parameter("heat.hp_lorenz_eff", gt=0, le=1)
     cop_maximum: float = parameter("heat.hp_cop_max", gt=1, le=30)
-    customers: dict[str, HeatCustomer] = {}
+    customers: dict[str, HeatCustomer] = Field(default_factory=dict)
     """Customers by name; served in this order when heat is short."""
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from kvandal.scenario.base import Part
 from kvandal.scenario.parameters import parameter, value
@@ -34,6 +35,12 @@ class RackModel(Part):
                 "rack powers must rise: rack_idle_kw < rack_tdp_kw <= rack_peak_kw, got "
                 f"{self.rack_idle_kw:g}, {self.rack_tdp_kw:g}, {self.rack_peak_kw:g}"
             )
+        gpus_kw = self.gpus_per_rack * self.gpu_tdp_w / 1000
+        if gpus_kw > self.rack_tdp_kw:
+            raise ValueError(
+                f"{self.gpus_per_rack} GPUs of gpu_tdp_w = {self.gpu_tdp_w:g} draw {gpus_kw:g} kW, "
+                f"more than rack_tdp_kw = {self.rack_tdp_kw:g}"
+            )
         return self
 
 
@@ -43,7 +50,11 @@ def default_rack_models() -> dict[RackModelName, RackModel]:
         "gb200_nvl72": RackModel(rack_tdp_kw=120.0, rack_peak_kw=136.0, gpu_tdp_w=1200.0),
         "gb300_nvl72": RackModel(),
         "rubin_nvl72": RackModel(
-            rack_tdp_kw=value("rack.rubin_rack_kw"), rack_peak_kw=230.0, rack_idle_kw=37.0, gpu_tdp_w=1800.0, liquid_fraction=1.0
+            rack_tdp_kw=value("rack.rubin_rack_kw"),
+            rack_peak_kw=230.0,
+            rack_idle_kw=37.0,
+            gpu_tdp_w=1800.0,
+            liquid_fraction=1.0,
         ),
     }
 
@@ -77,24 +88,29 @@ class Layout(Part):
     """Duty racks of one row CDU (1.3 MW at 115 kW liquid each)."""
 
 
+def _announced_owners() -> dict[str, float]:
+    return {"Nscale": 0.5, "Aker": 0.5}
+
+
+def _announced_fleet() -> dict[str, Fleet]:
+    return {"main": Fleet(gpus=100_000)}
+
+
 class Site(Part):
     """The site: connection to the grid, racks, place and owners."""
 
     title: str = "Stargate Norway"
     """Name as printed."""
-    grid_mw: Annotated[float, Field(gt=0, le=100_000, json_schema_extra={"parameter": "site.grid_capacity_mw"})] = value("site.grid_capacity_mw")
-    """Grid connection at the utility meter [MW]."""
-    latitude_deg: Annotated[float, Field(ge=-90, le=90)] = value("site.latitude_deg")
-    """Latitude [degrees north]."""
-    elevation_m: Annotated[float, Field(ge=-430, le=6000)] = value("site.site_elevation_m")
-    """Elevation [m]."""
+    grid_mw: float = parameter("site.grid_capacity_mw", gt=0, le=100_000)
+    latitude_deg: float = parameter("site.latitude_deg", ge=-90, le=90)
+    elevation_m: float = parameter("site.site_elevation_m", ge=-430, le=6000)
     time_zone: str = "Europe/Oslo"
     """Local time of the report's edges (IANA name); inside, all is UTC."""
-    owners: dict[str, Annotated[float, Field(ge=0, le=1)]] = {"Nscale": 0.5, "Aker": 0.5}
+    owners: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=_announced_owners)
     """Owners and their shares; the shares sum to 1."""
     offtaker: str = "OpenAI"
     """Name of the off-taker as printed."""
-    fleet: dict[str, Fleet] = {"main": Fleet(gpus=100_000)}
+    fleet: dict[str, Fleet] = Field(default_factory=_announced_fleet)
     """GPUs by block."""
     build_out: Annotated[tuple[Delivery, ...], Field(strict=False)] = ()
     """Deliveries; empty means that all racks stand at the start."""
@@ -111,6 +127,15 @@ class Site(Part):
         """Racks: each block rounded up to whole racks."""
         return sum(math.ceil(block.gpus / 72) for block in self.fleet.values())
 
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"unknown time zone {name!r}; give an IANA name such as Europe/Oslo") from None
+        return name
+
     @model_validator(mode="after")
     def _holds_together(self) -> Site:
         if not self.fleet:
@@ -120,7 +145,9 @@ class Site(Part):
         if self.build_out:
             delivered = sum(delivery.gpus for delivery in self.build_out)
             if delivered != self.gpus_asked:
-                raise ValueError(f"build_out delivers {delivered:,} GPUs but fleet asks for {self.gpus_asked:,}")
+                raise ValueError(
+                    f"build_out delivers {delivered:,} GPUs but fleet asks for {self.gpus_asked:,}"
+                )
             months = [delivery.month for delivery in self.build_out]
             if months != sorted(months):
                 raise ValueError("build_out must be in order of month")

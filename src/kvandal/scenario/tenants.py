@@ -47,7 +47,10 @@ class Tenant(Part):
                 f"{self.guarantee_share:g}, {self.deserved_share:g}, {self.ceiling_share:g}"
             )
         if self.tier == "lent" and self.deserved_share > 0:
-            raise ValueError("a tenant of tier lent has no entitlement: deserved_share must be 0")
+            raise ValueError(
+                "a tenant of tier lent has no entitlement and lives on loans: deserved_share must be 0, "
+                f"got {self.deserved_share:g}; for a share of its own give it tier firm or assured"
+            )
         return self
 
 

@@ -1,0 +1,102 @@
+"""Changes to a scenario: ``key=value`` as the command line gives them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kvandal.errors import ScenarioError
+from kvandal.scenario.messages import shown
+
+SHIPPED_SERIES = ("tromso-2021-era5", "synthetic-no4")
+"""Names that stand for a series of the product, not for a file."""
+
+
+def parse_change(text: str) -> tuple[str, Any]:
+    """Read one ``key=value`` of the command line; the value is TOML, or else a plain word.
+
+    >>> parse_change("site.grid_mw=290"), parse_change("market.prices=prices.csv")
+    (('site.grid_mw', 290), ('market.prices', 'prices.csv'))
+    """
+    key, separator, raw = text.partition("=")
+    key, raw = key.strip(), raw.strip()
+    if not separator or not key or not raw:
+        raise ScenarioError(f"expected key=value, e.g. site.grid_mw=290, got {shown(text)}", key="--set")
+    try:
+        document = tomllib.loads(f"value = {raw}")
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        return key, raw
+    return key, document["value"] if set(document) == {"value"} else raw
+
+
+def split_key(key: str) -> tuple[str, ...]:
+    """Split a dotted key into its steps; a name that holds a dot stands in quotes.
+
+    >>> split_key('tenants."a.b".weight')
+    ('tenants', 'a.b', 'weight')
+    """
+    if '"' in key or "'" in key:
+        try:
+            table: Any = tomllib.loads(f"{key} = 0") if "\n" not in key and "=" not in key else {}
+        except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+            table = {}
+        steps: list[str] = []
+        while isinstance(table, dict) and len(table) == 1:
+            ((step, table),) = table.items()
+            steps.append(step)
+    else:
+        steps = [step.strip() for step in key.split(".")]
+    if not steps or not all(steps):
+        raise ScenarioError(f"expected a dotted key, e.g. site.grid_mw, got {shown(key)}", key="--set")
+    return tuple(steps)
+
+
+def conflict(keys: list[str]) -> tuple[str, str] | None:
+    """Find two changes of which the later would undo the earlier."""
+    steps = [split_key(key) for key in keys]
+    for later in range(len(keys)):
+        for earlier in range(later):
+            if steps[earlier][: len(steps[later])] == steps[later]:
+                return keys[earlier], keys[later]
+    return None
+
+
+def apply(document: dict[str, Any], steps: tuple[str, ...], new: Any, label: str) -> None:
+    """Set one key of a document in place; a whole table is replaced, not merged."""
+    table = document
+    *parents, last = steps
+    for parent in parents:
+        below = table.get(parent)
+        if below is not None and not isinstance(below, dict):
+            raise ScenarioError(f"{parent!r} is not a table, so it has no key {last!r}", key=label)
+        table[parent] = below = dict(below or {})
+        table = below
+    table[last] = new
+
+
+def anchored(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a document in which the paths of the user's own series and traces are absolute, from `folder`."""
+    out = dict(document)
+    for part, key in (("climate", "weather"), ("market", "prices")):
+        if isinstance(out.get(part), dict):
+            out[part] = _with_path(out[part], key, folder)
+    if isinstance(out.get("demand"), dict):
+        out["demand"] = {
+            name: _with_path(entry, "path", folder) if isinstance(entry, dict) else entry
+            for name, entry in out["demand"].items()
+        }
+    return out
+
+
+def _with_path(table: dict[str, Any], key: str, folder: Path) -> dict[str, Any]:
+    given = table.get(key)
+    if not isinstance(given, str) or not given.strip() or given in SHIPPED_SERIES or "\0" in given:
+        return table
+    try:
+        return {**table, key: str((folder / given.strip()).absolute())}
+    except OSError as error:
+        raise ScenarioError(
+            f"relative to a working folder that is gone: {error.strerror}, got {given!r}", key=key
+        ) from None

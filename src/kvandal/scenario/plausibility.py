@@ -1,0 +1,101 @@
+"""Warnings: values outside their plausible range, and keys that have no effect where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from kvandal.scenario.model import Scenario
+from kvandal.scenario.parameters import Parameter, parameters
+from kvandal.scenario.site import default_rack_models
+
+_ONLY_FOR = {
+    ("frontier",): ("sizes_gpus", "median_duration_h", "sigma_log_duration"),
+    ("diurnal",): ("replica_gpus", "diurnal_amplitude_fraction", "peak_hour_local", "weekend_fraction"),
+    ("philly", "lingjun", "file"): ("size_multiplier",),
+}
+"""Keys of a class of demand that only some sources read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RangeWarning:
+    """A value outside the plausible range of its parameter."""
+
+    key: str
+    value: float
+    minimum: float
+    maximum: float
+    unit: str
+    reference: str
+
+    def __str__(self) -> str:
+        """Return one line for a person."""
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        return (
+            f"{self.key} = {self.value:g}{unit} lies outside the plausible range "
+            f"{self.minimum:g} to {self.maximum:g}{unit} ({self.reference})"
+        )
+
+
+def warnings_of(scenario: Scenario) -> list[str]:
+    """All warnings about a scenario, each one line for a person."""
+    return [str(warning) for warning in range_warnings(scenario)] + idle_keys(scenario)
+
+
+def range_warnings(scenario: Scenario) -> list[RangeWarning]:
+    """List the values that leave the plausible range of their parameter, in order of the scenario."""
+    return [
+        RangeWarning(key, number, entry.minimum, entry.maximum, entry.unit, entry.reference)
+        for key, number, entry in _tied_values(scenario, "")
+        if not entry.minimum <= number <= entry.maximum and number != entry.value
+    ]
+
+
+def idle_keys(scenario: Scenario) -> list[str]:
+    """List the keys that were given but change nothing, and why."""
+    found = []
+    for name, demand in scenario.demand.items():
+        for sources, keys in _ONLY_FOR.items():
+            if demand.source not in sources:
+                found += [
+                    f"demand.{name}.{key} has no effect with source = {demand.source!r}"
+                    for key in keys
+                    if key in demand.model_fields_set and getattr(demand, key) != _default(demand, key)
+                ]
+    market = scenario.market
+    generated = market.prices == "synthetic-no4"
+    if generated and "at_end" in market.model_fields_set and market.at_end != _default(market, "at_end"):
+        found.append("market.at_end has no effect: generated prices last as long as the run")
+    if not generated and "spot_mean_eur_per_mwh" in market.model_fields_set:
+        found.append("market.spot_mean_eur_per_mwh has no effect: prices come from a file")
+    used = {block.model for block in scenario.site.fleet.values()}
+    known = default_rack_models()
+    found += [
+        f"rack_models.{name} has no effect: no block of site.fleet has this model"
+        for name, model in scenario.rack_models.items()
+        if model != known[name] and name not in used
+    ]
+    return found
+
+
+def _default(part: BaseModel, key: str) -> object:
+    return type(part).model_fields[key].default
+
+
+def _tied_values(part: BaseModel, prefix: str) -> Iterator[tuple[str, float, Parameter]]:
+    registry = parameters()
+    own_rack_model = prefix.startswith("rack_models.") and not prefix.startswith("rack_models.gb300")
+    for name, field in type(part).model_fields.items():
+        key, content = f"{prefix}{name}", getattr(part, name)
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and "parameter" in extra:
+            if not own_rack_model:  # the registry's rack ranges speak of the GB300
+                yield key, float(content), registry[str(extra["parameter"])]
+        elif isinstance(content, BaseModel):
+            yield from _tied_values(content, f"{key}.")
+        elif isinstance(content, dict):
+            for entry_name, entry in content.items():
+                if isinstance(entry, BaseModel):
+                    yield from _tied_values(entry, f"{key}.{entry_name}.")

@@ -1,0 +1,182 @@
+"""Every command from end to end, as table and as JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kvandal as kv
+
+
+def one_document(text: str) -> Any:
+    """Return the JSON document that standard output is, and is nothing but."""
+    return json.loads(text)
+
+
+def test_run_writes_a_folder_and_prints_its_headlines(
+    kvandal: Callable[..., Any], small: str, small_run: Path, tmp_path: Path
+) -> None:
+    """A table on standard output, progress and warnings on standard error, a folder like any other process's."""
+    outcome = kvandal("run", small, "--out", "week")
+    assert outcome.code == 0
+    assert "PUE" in outcome.out
+    assert "week/report.html" in outcome.out
+    assert "warning: site.grid_mw = 2 MW" in outcome.err
+    assert "reading demand, weather and prices" in outcome.err
+    assert "writing tables and report" in outcome.err
+    for path in sorted(small_run.iterdir()):
+        assert (tmp_path / "week" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_run_with_options_and_json(inside: Callable[..., Any], small: str, tmp_path: Path) -> None:
+    """--days, --seed and --set reach the scenario; --json is all there is on standard output."""
+    outcome = inside(
+        "run", small, "--days", "1", "--seed", "7", "--set", "site.grid_mw=1.9", "--set", "policy.recall=false", "--json"
+    )  # fmt: skip
+    assert outcome.code == 0
+    document = one_document(outcome.out)
+    assert document["folder"] == "runs/small-1"
+    assert document["summary"]["gpu_hours_installed"] == 720 * 24
+    record = json.loads((tmp_path / "runs/small-1/run.json").read_text(encoding="utf-8"))
+    assert (record["days"], record["seed"]) == (1, 7)
+    assert record["scenario"]["site"]["grid_mw"] == 1.9
+    assert record["scenario"]["policy"]["recall"] is False
+    assert record["summary"] == document["summary"]
+    assert record["warnings"] == [
+        line.removeprefix("kvandal: warning: ") for line in outcome.err.splitlines() if "warning" in line
+    ]
+    again = inside("run", small, "--days", "1", "--quiet")
+    assert (again.code, again.out) == (0, "")
+    assert (tmp_path / "runs/small-2/run.json").exists()
+
+
+def test_show_answers_whether_the_gpus_fit(inside: Callable[..., Any]) -> None:
+    """100,000 GPUs fit 230 MW; with racks at their peak and a high PUE they do not."""
+    outcome = inside("show", "stargate-norway")
+    assert outcome.code == 0
+    assert "Do 100,000 GPUs fit 230 MW?  yes" in outcome.out
+    assert "latitude 68.5°" in outcome.out
+    assert "United Kingdom" in outcome.out
+    document = one_document(inside("show", "stargate-norway", "--json").out)
+    assert document["racks"] == 1389
+    assert document["fits"] is True
+    assert document["site_power_mw"] + document["headroom_mw"] == pytest.approx(230)
+    assert 198 < document["it_power_mw"] < 199
+    assert [tenant["tenant"] for tenant in document["tenants"]][-1] == "northern-europe"
+    tight = one_document(inside("show", "stargate-norway", "--set", "site.grid_mw=200", "--json").out)
+    assert tight["fits"] is False
+    assert "NO" in inside("show", "stargate-norway", "--set", "site.grid_mw=200").out
+
+
+@pytest.mark.parametrize("preset", kv.presets())
+def test_show_knows_every_preset(inside: Callable[..., Any], preset: str) -> None:
+    """Each preset is shown without a warning."""
+    outcome = inside("show", preset)
+    assert (outcome.code, outcome.err) == (0, "")
+    if preset.endswith("build-out"):
+        assert "from month 10" in outcome.out
+
+
+def test_show_prints_a_run(inside: Callable[..., Any], small_run: Path) -> None:
+    """A run folder shows what it came to; unknown numbers are called so."""
+    outcome = inside("show", str(small_run))
+    assert "Small site: 3 days from 2027-01-01T00:00:00+00:00, seed 1" in outcome.out
+    assert "wait_p50_s.uk" in outcome.out
+    document = one_document(inside("show", "--json", str(small_run)).out)
+    assert document == json.loads((small_run / "run.json").read_text(encoding="utf-8"))["summary"]
+
+
+def test_show_prefers_a_preset_to_a_folder_of_its_name(
+    inside: Callable[..., Any], small_run: Path, tmp_path: Path
+) -> None:
+    """The same rule for every command, and a word about it."""
+    shutil.copytree(small_run, tmp_path / "stargate-norway")
+    outcome = inside("show", "stargate-norway")
+    assert "Do 100,000 GPUs fit" in outcome.out
+    assert "the folder is ./stargate-norway" in outcome.err
+    assert "Small site: 3 days" in inside("show", "./stargate-norway").out
+
+
+def test_show_refuses_changes_to_a_run(inside: Callable[..., Any], small_run: Path) -> None:
+    """A run cannot be changed after the fact."""
+    outcome = inside("show", str(small_run), "--set", "run.days=3")
+    assert outcome.code == 2
+    assert "--set: belongs to a scenario, but this is a run folder" in outcome.err
+
+
+def test_params_prints_value_range_label_and_source(inside: Callable[..., Any]) -> None:
+    """All of them, some of them, or a word about what there is."""
+    everything = one_document(inside("params", "--json").out)
+    assert {"key", "value", "unit", "minimum", "maximum", "label", "reference"} <= set(everything[0])
+    cooling = inside("params", "TCS_supply")
+    assert "cooling.tcs_supply_c" in cooling.out
+    assert "30..45" in cooling.out
+    assert "judgement" in cooling.out
+    assert len(one_document(inside("params", "cooling", "--json").out)) < len(everything)
+    outcome = inside("params", "nonsense")
+    assert outcome.code == 2
+    assert "no parameter matches 'nonsense'; groups are: site, rack" in outcome.err
+
+
+def test_compare_puts_two_runs_side_by_side(
+    inside: Callable[..., Any], small_run: Path, small: str, tmp_path: Path
+) -> None:
+    """With itself nothing differs; with another run the differences add up."""
+    same = one_document(inside("compare", str(small_run), str(small_run), "--json").out)["rows"]
+    assert {row["difference"] for row in same} <= {0, None}
+    assert inside("run", small, "--days", "1", "--out", "day", "-q").code == 0
+    rows = one_document(inside("compare", str(small_run), "day", "--json").out)["rows"]
+    installed = next(row for row in rows if row["name"] == "gpu_hours_installed")
+    assert installed["difference"] == installed["other"] - installed["one"] == -2 * 720 * 24
+    table = inside("compare", str(small_run), "day").out
+    assert "gpu_hours_installed" in table
+    assert "-66.7%" in table
+
+
+def test_report_is_rendered_anew(inside: Callable[..., Any], small_run: Path, tmp_path: Path) -> None:
+    """Into the run folder by default, the same page as before; or to another file."""
+    run = Path(shutil.copytree(small_run, tmp_path / "run"))
+    page = (run / "report.html").read_bytes()
+    (run / "report.html").unlink()
+    assert one_document(inside("report", "run", "--json").out) == {"report": "run/report.html"}
+    assert (run / "report.html").read_bytes() == page
+    assert inside("report", "run", "--out", "own.html").out == "own.html\n"
+    assert (tmp_path / "own.html").read_bytes() == page
+
+
+@pytest.mark.parametrize("name", ["philly", "lingjun"])
+def test_trace_info_tells_what_a_trace_holds(inside: Callable[..., Any], name: str) -> None:
+    """Shipped traces, as table and as JSON."""
+    outcome = inside("trace", "info", name)
+    assert outcome.code == 0
+    assert "licence" in outcome.out
+    document = one_document(inside("trace", "info", name, "--json").out)
+    assert isinstance(document, dict)
+
+
+def test_bench_times_a_run(inside: Callable[..., Any], small: str) -> None:
+    """Speeds, sizes and versions; nothing is left behind."""
+    outcome = inside("bench", small, "--days", "1", "--json")
+    document = one_document(outcome.out)
+    assert document["ticks"] == 1440
+    assert document["rack_ticks_per_s"] > 1000
+    assert document["kernels_cached"] in {True, False}
+    assert {"kvandal_version", "numba_version", "python_version", "peak_mib", "wall_s"} <= set(document)
+    assert "numba_version" in inside("bench", small, "--days", "1").out
+
+
+def test_the_week_of_the_readme_ends_within_seconds(kvandal: Callable[..., Any], tmp_path: Path) -> None:
+    """``kvandal run stargate-norway --days 7``, in a process of its own."""
+    import time
+
+    began = time.monotonic()
+    outcome = kvandal("run", "stargate-norway", "--days", "7", "--json")
+    assert outcome.code == 0
+    assert time.monotonic() - began < 60  # seconds on an idle machine; tests share theirs
+    assert one_document(outcome.out)["summary"]["gpu_hours_installed"] == 1389 * 72 * 168
+    assert (tmp_path / "runs/stargate-norway-1/report.html").exists()

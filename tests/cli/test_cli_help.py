@@ -1,0 +1,84 @@
+"""Help is at hand, shows how, and costs nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import kvandal as kv
+
+COMMANDS = [
+    [],
+    ["run"],
+    ["show"],
+    ["params"],
+    ["compare"],
+    ["report"],
+    ["trace"],
+    ["trace", "info"],
+    ["bench"],
+]
+HEAVY = ("numba", "llvmlite", "polars", "numpy", "rich", "kvandal.scenario.model", "kvandal.compiled")
+"""What help must not import. (Some versions of typer load pydantic themselves; it is our models that take time.)"""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example_and_loads_nothing_heavy(command: list[str]) -> None:
+    """Help is printed without importing what computes, validates or draws."""
+    code = (
+        "import sys\n"
+        f"sys.argv = ['kvandal', *{command!r}, '--help']\n"
+        "from kvandal.cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as ended:\n"
+        f"    print('LOADED', ended.code, [name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "Example: kvandal" in finished.stdout
+    assert finished.stdout.splitlines()[0].startswith("Usage: kvandal")
+    assert finished.stdout.splitlines()[-1] == "LOADED 0 []"
+
+
+def test_the_package_itself_loads_nothing_heavy() -> None:
+    """``import kvandal`` alone is free."""
+    code = f"import sys, kvandal; print([name for name in {[*HEAVY, 'pydantic']!r} if name in sys.modules])"
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert finished.stdout.strip() == "[]"
+
+
+def test_help_names_every_command(inside: Callable[..., Any]) -> None:
+    """All seven, and short help too."""
+    outcome = inside("-h")
+    for command in ("run", "show", "params", "compare", "report", "trace", "bench"):
+        assert f"\n  {command} " in outcome.out
+
+
+def test_version_and_no_arguments(inside: Callable[..., Any]) -> None:
+    """``--version`` prints the version; without arguments there is help, and exit code 2."""
+    assert inside("--version").out == f"{kv.__version__}\n"
+    outcome = inside()
+    assert "Usage: kvandal" in outcome.out + outcome.err
+    assert outcome.code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["run", "--dayz", "3"], ["run", "--days", "many"], ["compare", "one"], ["run", "a", "b"]],
+)
+def test_wrong_usage_is_said_in_a_line_and_ends_with_2(
+    inside: Callable[..., Any], arguments: list[str]
+) -> None:
+    """Unknown commands and options, words for numbers, missing and superfluous arguments."""
+    outcome = inside(*arguments)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "Error: " in outcome.err
