@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numba
 
@@ -33,12 +33,17 @@ def _sources_hash() -> str:
 def cache_folder() -> Path:
     """Folder of the compiled kernels: ``$KVANDAL_CACHE_DIR``, else under the user's cache folder."""
     configured = os.environ.get("KVANDAL_CACHE_DIR")
-    base = Path(configured) if configured else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kvandal"
+    base = (
+        Path(configured)
+        if configured
+        else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kvandal"
+    )
     return base / f"kernels-{_sources_hash()}"
 
 
 CACHE_FOLDER = cache_folder()
-numba.config.CACHE_DIR = str(CACHE_FOLDER)
+_config: Any = numba.config
+_config.CACHE_DIR = str(CACHE_FOLDER)
 
 
 def is_cached() -> bool:
@@ -56,6 +61,17 @@ def mark_cached() -> None:
 
 
 def kernel(function: Function) -> Function:
-    """Compile `function` with numba in nopython mode; division by zero gives infinity as in numpy."""
-    compiled: Function = numba.njit(cache=True, error_model="numpy")(function)
+    """Compile `function` with numba in nopython mode; division by zero gives infinity as in numpy.
+
+    It becomes part of its callers: handing over the two dozen tables of a state costs more than most kernels do.
+    """
+    compile_it: Any = numba.njit(cache=True, error_model="numpy", forceinline=True)
+    compiled: Function = compile_it(function)
+    return compiled
+
+
+def large_kernel(function: Function) -> Function:
+    """Compile `function` like :func:`kernel`, as a function of its own: for what is large and called in many places."""
+    compile_it: Any = numba.njit(cache=True, error_model="numpy")
+    compiled: Function = compile_it(function)
     return compiled

@@ -39,7 +39,9 @@ def carbon_free_mwh(load_mwh: Array, contracted_mwh: Array, grid_share: Array | 
     >>> carbon_free_mwh(np.array([10.0, 10.0]), np.array([4.0, 15.0]), 0.5).tolist()
     [7.0, 10.0]
     """
-    matched: Array = np.minimum(load_mwh, contracted_mwh) + np.maximum(0.0, load_mwh - contracted_mwh) * grid_share
+    matched: Array = (
+        np.minimum(load_mwh, contracted_mwh) + np.maximum(0.0, load_mwh - contracted_mwh) * grid_share
+    )
     return matched
 
 
@@ -79,13 +81,17 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
     goo_mwh = bought_mwh * market.goo_fraction
     peak_kw = float(load_mwh.max(initial=0.0)) * 1000
     year_share = 1 / (365 * 24)
-    tax_ore = market.tax_reduced_ore_per_kwh if market.tax_regime == "reduced" else market.tax_full_ore_per_kwh
+    tax_ore = (
+        market.tax_reduced_ore_per_kwh if market.tax_regime == "reduced" else market.tax_full_ore_per_kwh
+    )
     costs = {
         "cost_ppa_eur": micro(np.full(hours, market.ppa_mw * market.ppa_eur_per_mwh)),
         "cost_spot_eur": micro(hourly(bought * price)),
         "income_sold_eur": micro(hourly(sold * price)),
         "cost_goo_eur": micro(goo_mwh * market.goo_eur_per_mwh),
-        "cost_tariff_eur": micro(np.full(hours, peak_kw * market.tariff_nok_per_kw_year * year_share / market.nok_per_eur)),
+        "cost_tariff_eur": micro(
+            np.full(hours, peak_kw * market.tariff_nok_per_kw_year * year_share / market.nok_per_eur)
+        ),
         "cost_tax_eur": micro(load_mwh * 1000 * tax_ore / 100 / market.nok_per_eur),
     }
     costs["cost_eur"] = (
@@ -113,6 +119,8 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
             "carbon_free_mwh": hourly(carbon_free_mwh(load, contracted, carbon.grid_carbon_free_share)),
             **{name: decimals(name, values) for name, values in costs.items()},
             "carbon_location_direct_t": load_mwh * carbon.location_direct_g_per_kwh / 1000,
-            "carbon_market_direct_t": np.maximum(0.0, bought_mwh - goo_mwh) * carbon.residual_direct_g_per_kwh / 1000,
+            "carbon_market_direct_t": np.maximum(0.0, bought_mwh - goo_mwh)
+            * carbon.residual_direct_g_per_kwh
+            / 1000,
         }
     )

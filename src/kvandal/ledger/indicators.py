@@ -49,14 +49,21 @@ def summarise(tables: dict[str, pl.DataFrame], tick_s: int, tenants: dict[str, f
     it, total, cooling = mwh("it_power_mw"), mwh("site_power_mw"), mwh("cooling_mw")
     export = mwh("heat_export_mw")
     goo, ppa = float(energy["goo_mwh"].sum()), float(energy["ppa_mwh"].sum())
-    location_t, market_t = float(energy["carbon_location_direct_t"].sum()), float(energy["carbon_market_direct_t"].sum())
+    location_t, market_t = (
+        float(energy["carbon_location_direct_t"].sum()),
+        float(energy["carbon_market_direct_t"].sum()),
+    )
     latency = loans.filter(pl.col("reason") == "recalled").select(
         (pl.col("returned_utc") - pl.col("noticed_utc")).dt.total_seconds()
     )["returned_utc"]
     started = jobs.filter(pl.col("start_utc").is_not_null())
     names = list(tenants)
     allocated = jobs.group_by("tenant").agg(pl.col("gpu_s_allocated").sum())
-    used = dict(zip(allocated["tenant"].cast(pl.String).to_list(), allocated["gpu_s_allocated"].to_list(), strict=True))
+    used = dict(
+        zip(
+            allocated["tenant"].cast(pl.String).to_list(), allocated["gpu_s_allocated"].to_list(), strict=True
+        )
+    )
     return {
         "it_energy_mwh": it,
         "site_energy_mwh": total,

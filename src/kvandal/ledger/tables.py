@@ -10,7 +10,7 @@ import polars as pl
 
 from kvandal.policy.rules import RULES
 from kvandal.scenario.tenants import TIERS
-from kvandal.twin import kernel, plant
+from kvandal.twin import account, plant
 from kvandal.twin.simulate import Trajectory
 from kvandal.twin.state import EVENTS, LOAN_REASONS, LOSSES, STATES
 
@@ -66,21 +66,23 @@ def site_table(run: Trajectory) -> pl.DataFrame:
     columns: dict[str, Any] = {"time_utc": _every(scenario.run.start_utc, len(real), scenario.run.tick_s)}
     columns |= {name: real[:, index] / 1000 for name, index in PLANT_MW.items()}
     columns["envelope_mw"] = np.full(len(real), run.state.rules["envelope_kw"][0] / 1000)
-    columns["ambient_c"] = real[:, kernel.AMBIENT_COLUMN]
+    columns["ambient_c"] = real[:, account.AMBIENT_COLUMN]
     columns |= {name: real[:, index] for name, index in PLANT_C.items()}
     columns |= {name: real[:, index] / 1000 for name, index in HEAT_MW.items()}
     columns["water_l"] = real[:, plant.WATER_L]
-    allocated = count[:, kernel.TICK_FIRM : kernel.TICK_LENT + 1].sum(axis=1)
-    columns["gpu_s_installed"] = count[:, kernel.TICK_INSTALLED]
+    allocated = count[:, account.TICK_FIRM : account.TICK_LENT + 1].sum(axis=1)
+    columns["gpu_s_installed"] = count[:, account.TICK_INSTALLED]
     columns["gpu_s_allocated"] = allocated
-    columns["gpu_s_idle"] = count[:, kernel.TICK_INSTALLED] - count[:, kernel.TICK_BROKEN] - allocated
-    columns["gpu_s_broken"] = count[:, kernel.TICK_BROKEN]
-    columns |= {f"gpu_s_{tier}": count[:, kernel.TICK_FIRM + index] for index, tier in enumerate(TIERS)}
-    columns["running_jobs"] = count[:, kernel.TICK_RUNNING].astype(np.int32)
-    columns["queued_jobs"] = count[:, kernel.TICK_QUEUED].astype(np.int32)
-    columns["queued_gpus"] = count[:, kernel.TICK_QUEUED_GPUS]
-    columns |= {f"cap_{tier}_fraction": real[:, kernel.CAP_COLUMN + index] for index, tier in enumerate(TIERS)}
-    columns["at_envelope"] = real[:, kernel.ENVELOPE_COLUMN] > 0
+    columns["gpu_s_idle"] = count[:, account.TICK_INSTALLED] - count[:, account.TICK_BROKEN] - allocated
+    columns["gpu_s_broken"] = count[:, account.TICK_BROKEN]
+    columns |= {f"gpu_s_{tier}": count[:, account.TICK_FIRM + index] for index, tier in enumerate(TIERS)}
+    columns["running_jobs"] = count[:, account.TICK_RUNNING].astype(np.int32)
+    columns["queued_jobs"] = count[:, account.TICK_QUEUED].astype(np.int32)
+    columns["queued_gpus"] = count[:, account.TICK_QUEUED_GPUS]
+    columns |= {
+        f"cap_{tier}_fraction": real[:, account.CAP_COLUMN + index] for index, tier in enumerate(TIERS)
+    }
+    columns["at_envelope"] = real[:, account.ENVELOPE_COLUMN] > 0
     columns["balance_error_fraction"] = real[:, plant.BALANCE_ERROR]
     return pl.DataFrame(columns)
 
@@ -92,7 +94,9 @@ def halls_table(run: Trajectory) -> pl.DataFrame:
     tcs_return_c = run.outputs.tick_real[:, plant.TCS_RETURN_C].reshape(hours, -1).mean(axis=1)
     return pl.DataFrame(
         {
-            "time_utc": _every(run.scenario.run.start_utc, hours, 3600).gather(np.repeat(np.arange(hours), halls)),
+            "time_utc": _every(run.scenario.run.start_utc, hours, 3600).gather(
+                np.repeat(np.arange(hours), halls)
+            ),
             "hall": np.tile(np.arange(halls, dtype=np.int16), hours),
             "it_power_mw": energy[:, :, 0].ravel() / 1000,
             "liquid_heat_mw": energy[:, :, 1].ravel() / 1000,
@@ -136,13 +140,15 @@ def tenants_table(run: Trajectory) -> pl.DataFrame:
     tenants = list(scenario.tenants.values())
     count = len(tenants)
     data = run.outputs.tenant_hour[:, :count, :]
-    installed = run.outputs.tick_count[:, kernel.TICK_INSTALLED].reshape(hours, -1).sum(axis=1) / 3600
+    installed = run.outputs.tick_count[:, account.TICK_INSTALLED].reshape(hours, -1).sum(axis=1) / 3600
     deserved = np.array([tenant.deserved_share for tenant in tenants])
     ceiling = np.array([tenant.ceiling_share for tenant in tenants])
     which = np.tile(np.arange(count), hours)
     return pl.DataFrame(
         {
-            "time_utc": _every(scenario.run.start_utc, hours, 3600).gather(np.repeat(np.arange(hours), count)),
+            "time_utc": _every(scenario.run.start_utc, hours, 3600).gather(
+                np.repeat(np.arange(hours), count)
+            ),
             "tenant": _named(which, list(scenario.tenants) or [POOL]),
             "tier": _named(np.array([TIERS.index(t.tier) for t in tenants], np.int8)[which], TIERS),
             "gpus_held": data[:, :, 0].ravel() / 3600,
@@ -184,7 +190,9 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
         "gpu_s_useful": jobs["useful_gpu_s"],
     }
     columns |= {f"gpu_s_lost_{cause}": run.state.lost_gpu_s[:, index] for index, cause in enumerate(LOSSES)}
-    return pl.DataFrame({name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()})
+    return pl.DataFrame(
+        {name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
+    )
 
 
 def loans_table(run: Trajectory) -> pl.DataFrame:
@@ -222,8 +230,12 @@ def heat_table(run: Trajectory) -> pl.DataFrame:
     delivered, source = heat[:, :, 1].ravel(), heat[:, :, 2].ravel()
     return pl.DataFrame(
         {
-            "time_utc": _every(run.scenario.run.start_utc, hours, 3600).gather(np.repeat(np.arange(hours), customers)),
-            "customer": _named(np.tile(np.arange(customers), hours), list(run.scenario.heat.customers) or [POOL]),
+            "time_utc": _every(run.scenario.run.start_utc, hours, 3600).gather(
+                np.repeat(np.arange(hours), customers)
+            ),
+            "customer": _named(
+                np.tile(np.arange(customers), hours), list(run.scenario.heat.customers) or [POOL]
+            ),
             "demand_mwh": heat[:, :, 0].ravel(),
             "delivered_mwh": delivered,
             "unmet_mwh": np.maximum(0.0, heat[:, :, 0].ravel() - delivered),

@@ -24,13 +24,19 @@ def log_mean_k(warm_c: float, cold_c: float) -> float:
 
 @kernel
 def lorenz_cop(
-    source_in_c: float, source_out_c: float, sink_in_c: float, sink_out_c: float, efficiency: float, maximum: float
+    source_in_c: float,
+    source_out_c: float,
+    sink_in_c: float,
+    sink_out_c: float,
+    efficiency: float,
+    maximum: float,
 ) -> float:
     r"""Coefficient of performance of a heat pump between two gliding streams.
 
-    .. math:: COP = \min\left(COP_{max}, \eta_L \frac{\bar T_h}{\bar T_h - \bar T_c}\right)
+    .. math:: COP = \max\left(1, \min\left(COP_{max}, \eta_L \frac{\bar T_h}{\bar T_h - \bar T_c}\right)\right)
 
-    with logarithmic mean temperatures (Lorenz cycle). `maximum` holds where the source is as warm as the sink.
+    with logarithmic mean temperatures (Lorenz cycle). `maximum` holds where the source is as warm as the sink; 1 is an
+    electric heater.
 
     Parameters
     ----------
@@ -50,4 +56,4 @@ def lorenz_cop(
     lift = sink - source
     if lift <= 0.0:
         return maximum
-    return min(maximum, efficiency * sink / lift)
+    return max(1.0, min(maximum, efficiency * sink / lift))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kvandal.compiled import kernel
 
 
@@ -77,4 +79,4 @@ def capped_speed(cap: float, exponent: float, offset: float) -> float:
     """
     if cap <= offset:
         return 0.0
-    return ((cap - offset) / (1.0 - offset)) ** exponent
+    return math.pow((cap - offset) / (1.0 - offset), exponent)

@@ -52,7 +52,9 @@ def daly_interval_s(checkpoint_s: float, mean_time_to_interrupt_s: float) -> flo
 
 
 @kernel
-def expected_time_ratio(checkpoint_s: float, interval_s: float, restart_s: float, mean_time_to_interrupt_s: float) -> float:
+def expected_time_ratio(
+    checkpoint_s: float, interval_s: float, restart_s: float, mean_time_to_interrupt_s: float
+) -> float:
     r"""Effective training time ratio of a synchronous job, to first order.
 
     .. math:: ETTR \approx 1 - \frac{\delta}{\tau} - \frac{\tau / 2 + R}{M}

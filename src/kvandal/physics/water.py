@@ -19,7 +19,7 @@ def pump_power_fraction(flow_fraction: float) -> float:
     >>> round(pump_power_fraction(1.0), 3), round(pump_power_fraction(0.5), 3)
     (1.0, 0.248)
     """
-    return 0.1 + 0.9 * flow_fraction**2.6
+    return 0.1 + 0.9 * math.pow(flow_fraction, 2.6)
 
 
 @kernel
@@ -39,7 +39,7 @@ def dry_cooler_conductance(conductance_design: float, airflow_fraction: float) -
     >>> round(dry_cooler_conductance(10.0, 0.5), 3)
     6.598
     """
-    return conductance_design * airflow_fraction**0.6
+    return conductance_design * math.pow(airflow_fraction, 0.6)
 
 
 @kernel
@@ -65,7 +65,7 @@ def dry_cooler_airflow(heat: float, conductance_design: float, difference_k: flo
         return 0.0
     if difference_k <= 0.0:
         return math.inf
-    return (heat / (conductance_design * difference_k)) ** (1.0 / 0.6)
+    return math.pow(heat / (conductance_design * difference_k), 1.0 / 0.6)
 
 
 @kernel

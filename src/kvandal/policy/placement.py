@@ -26,8 +26,8 @@ Array = Any  # arrays inside kernels: numba types them, annotations only name th
 
 TRAY = np.dtype([("next", "i4"), ("previous", "i4"), ("free", "i4"), ("state", "i4")], align=True)
 """A tray: its neighbours in the list of partly free trays, its free GPUs (0 unless healthy), its state."""
-RACK_ROOM = np.dtype([("next", "i4"), ("previous", "i4"), ("whole", "i4"), ("claim", "i4")], align=True)
-"""A rack: its neighbours in the list of equals, its wholly free trays, the queue that has reserved it or -1."""
+RACK_ROOM = np.dtype([("next", "i4"), ("previous", "i4"), ("whole", "i4"), ("promised", "i4")], align=True)
+"""A rack: its neighbours in the list of equals, its wholly free trays, and the trays promised to waiting jobs."""
 BUCKET = np.dtype([("head", "i4"), ("count", "i4")], align=True)
 """A list of racks with the same number of wholly free trays."""
 PIECE = np.dtype([("rack", "i4"), ("gpus", "i4"), ("next", "i4")], align=True)
@@ -45,7 +45,8 @@ class Room(NamedTuple):
     buckets : BUCKET (19,), racks by their wholly free trays
     levels : int32 (4,), heads of the lists of trays with 1, 2, 3 free GPUs
     first_piece : int32 (jobs,), first piece of each job's placement, or -1
-    pieces : PIECE (GPUs + 1,); the last one heads the list of unused pieces
+    first_claim : int32 (jobs,), first piece of what is reserved for each job, or -1
+    pieces : PIECE (GPUs + trays + 1,); the last one heads the list of unused pieces
 
     """
 
@@ -55,6 +56,7 @@ class Room(NamedTuple):
     buckets: Array
     levels: Array
     first_piece: Array
+    first_claim: Array
     pieces: Array
 
 
@@ -63,10 +65,9 @@ def empty_room(racks: int, jobs: int) -> Room:
     trays = np.zeros(racks * TRAYS_PER_RACK, TRAY)
     trays["state"] = TRAY_ABSENT
     rack_rooms = np.zeros(racks, RACK_ROOM)
-    rack_rooms["claim"] = -1
     buckets = np.zeros(TRAYS_PER_RACK + 1, BUCKET)
     buckets["head"] = -1
-    pieces = np.zeros(racks * GPUS_PER_RACK + 1, PIECE)
+    pieces = np.zeros(racks * (GPUS_PER_RACK + TRAYS_PER_RACK) + 1, PIECE)
     pieces["next"][:-1] = np.arange(1, pieces.shape[0])
     pieces["next"][-2] = -1
     pieces["next"][-1] = 0
@@ -77,6 +78,7 @@ def empty_room(racks: int, jobs: int) -> Room:
         buckets=buckets,
         levels=np.full(GPUS_PER_TRAY, -1, np.int32),
         first_piece=np.full(max(jobs, 1), -1, np.int32),
+        first_claim=np.full(max(jobs, 1), -1, np.int32),
         pieces=pieces,
     )
 
@@ -135,13 +137,13 @@ def _set_free(room, tray, free):
     old = room.trays[tray].free
     if old == free:
         return
-    listed = room.racks[rack].claim < 0
+    listed = room.racks[rack].promised == 0
     if listed and 0 < old < GPUS_PER_TRAY:
         _unlink_tray(room, tray)
     room.trays[tray].free = free
     if listed and 0 < free < GPUS_PER_TRAY:
         _link_tray(room, tray)
-    if old == GPUS_PER_TRAY or free == GPUS_PER_TRAY:
+    if (old == GPUS_PER_TRAY) != (free == GPUS_PER_TRAY):
         if listed:
             _unlink_rack(room, rack)
         room.racks[rack].whole += 1 if free == GPUS_PER_TRAY else -1
@@ -173,23 +175,45 @@ def repair_tray(room, tray):
 
 
 @kernel
-def reserve_rack(room, rack, queue):
-    """Keep a rack for the head of a queue: nobody else is placed there."""
-    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
-        if 0 < room.trays[tray].free < GPUS_PER_TRAY:
-            _unlink_tray(room, tray)
-    _unlink_rack(room, rack)
-    room.racks[rack].claim = queue
+def _new_piece(room, first, job, rack, amount):
+    """Put a piece from the list of unused ones in front of a job's list."""
+    piece = room.pieces[-1].next
+    room.pieces[-1].next = room.pieces[piece].next
+    room.pieces[piece].rack = rack
+    room.pieces[piece].gpus = amount
+    room.pieces[piece].next = first[job]
+    first[job] = piece
 
 
 @kernel
-def release_rack(room, rack):
-    """End a reservation."""
-    room.racks[rack].claim = -1
-    _link_rack(room, rack)
-    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
-        if 0 < room.trays[tray].free < GPUS_PER_TRAY:
-            _link_tray(room, tray)
+def reserve(room, rack, job, trays):
+    """Keep trays of a rack for a waiting job: nobody without such a promise is placed in the rack."""
+    if room.racks[rack].promised == 0:
+        for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+            if 0 < room.trays[tray].free < GPUS_PER_TRAY:
+                _unlink_tray(room, tray)
+        _unlink_rack(room, rack)
+    room.racks[rack].promised += trays
+    _new_piece(room, room.first_claim, job, rack, trays * GPUS_PER_TRAY)
+
+
+@kernel
+def release(room, job):
+    """End the reservations of a job; a rack that is promised to nobody is anybody's again."""
+    piece = room.first_claim[job]
+    while piece >= 0:
+        rack = room.pieces[piece].rack
+        room.racks[rack].promised -= room.pieces[piece].gpus // GPUS_PER_TRAY
+        if room.racks[rack].promised == 0:
+            _link_rack(room, rack)
+            for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+                if 0 < room.trays[tray].free < GPUS_PER_TRAY:
+                    _link_tray(room, tray)
+        after = room.pieces[piece].next
+        room.pieces[piece].next = room.pieces[-1].next
+        room.pieces[-1].next = piece
+        piece = after
+    room.first_claim[job] = -1
 
 
 @kernel
@@ -218,12 +242,7 @@ def _take(room, rack, job, gpus):
                 room.slots[tray, slot] = job
             _set_free(room, tray, 0)
             whole -= 1
-    piece = room.pieces[-1].next
-    room.pieces[-1].next = room.pieces[piece].next
-    room.pieces[piece].rack = rack
-    room.pieces[piece].gpus = gpus
-    room.pieces[piece].next = room.first_piece[job]
-    room.first_piece[job] = piece
+    _new_piece(room, room.first_piece, job, rack, gpus)
 
 
 @kernel
@@ -251,6 +270,12 @@ def segments_for(gpus, segment_trays):
 
 
 @kernel
+def segment_trays_for(gpus, segment_trays):
+    """Wholly free trays that each of a job's racks must have."""
+    return trays_for(gpus) if gpus <= GPUS_PER_RACK else segment_trays
+
+
+@kernel
 def place(room, job, gpus, segment_trays):
     """Place a job on unreserved racks. Return the number of racks, or 0 when it does not fit."""
     if gpus <= GPUS_PER_RACK:
@@ -273,29 +298,31 @@ def place(room, job, gpus, segment_trays):
         return 0
     segment = segment_trays * GPUS_PER_TRAY
     left = gpus
-    while left > 0:
-        _take(room, _best_rack(room, segment_trays), job, min(left, segment))
-        left -= segment
+    for bucket in range(segment_trays, TRAYS_PER_RACK + 1):
+        # a rack that is taken moves to a lower list, so that none is taken twice
+        while left > 0 and room.buckets[bucket].head >= 0:
+            _take(room, room.buckets[bucket].head, job, min(left, segment))
+            left -= segment
     return segments
 
 
 @kernel
-def place_reserved(room, job, gpus, segment_trays, queue):
-    """Place a job on the racks that its queue has reserved. Return the number of racks, or 0; racks stay reserved."""
+def place_reserved(room, job, gpus, segment_trays):
+    """Place a job on the racks reserved for it. Return their number, or 0 while they are not free; they stay reserved."""
     segment = gpus if gpus <= GPUS_PER_RACK else segment_trays * GPUS_PER_TRAY
-    segments = segments_for(gpus, segment_trays)
-    needed = trays_for(segment)
-    ready = 0
-    for rack in range(room.racks.shape[0]):
-        if room.racks[rack].claim == queue and room.racks[rack].whole >= needed:
-            ready += 1
-    if ready < segments:
-        return 0
+    segments = 0
+    piece = room.first_claim[job]
+    while piece >= 0:
+        if room.racks[room.pieces[piece].rack].whole * GPUS_PER_TRAY < room.pieces[piece].gpus:
+            return 0
+        segments += 1
+        piece = room.pieces[piece].next
     left = gpus
-    for rack in range(room.racks.shape[0]):
-        if left > 0 and room.racks[rack].claim == queue and room.racks[rack].whole >= needed:
-            _take(room, rack, job, min(left, segment))
-            left -= segment
+    piece = room.first_claim[job]
+    while piece >= 0:
+        _take(room, room.pieces[piece].rack, job, min(left, segment))
+        left -= segment
+        piece = room.pieces[piece].next
     return segments
 
 

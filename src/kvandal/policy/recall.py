@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from kvandal.compiled import kernel
+from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.placement import (
-    GPUS_PER_RACK,
     GPUS_PER_TRAY,
     TRAY_HEALTHY,
     TRAYS_PER_RACK,
+    segment_trays_for,
     segments_for,
-    trays_for,
 )
 
 
@@ -33,7 +32,7 @@ def obtainable_trays(room, jobs, rack):
     return trays
 
 
-@kernel
+@large_kernel
 def choose_racks(room, jobs, racks, gpus, segment_trays, chosen):
     """Choose the racks that a claim shall have, those with the fewest trays to recall first.
 
@@ -53,17 +52,25 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen):
     """
     count = room.racks.shape[0]
     segments = segments_for(gpus, segment_trays)
-    needed = trays_for(gpus) if gpus <= GPUS_PER_RACK else segment_trays
+    needed = segment_trays_for(gpus, segment_trays)
+    possible, deficits = 0, 0  # racks that might do; set of their deficits, as bits
+    for rack in range(count):
+        deficit = max(0, needed + room.racks[rack].promised - room.racks[rack].whole)
+        if racks[rack].lent_gpus >= deficit and deficit <= TRAYS_PER_RACK:
+            possible += 1
+            deficits |= 1 << deficit
+    if possible < segments:
+        return 0
     found = 0
-    for deficit in range(needed + 1):
+    for deficit in range(TRAYS_PER_RACK + 1):
+        if not deficits & (1 << deficit):
+            continue
         for rack in range(count):
-            if room.racks[rack].claim >= 0 or max(0, needed - room.racks[rack].whole) != deficit:
+            wanted = needed + room.racks[rack].promised
+            if max(0, wanted - room.racks[rack].whole) != deficit or racks[rack].lent_gpus < deficit:
                 continue
-            if deficit > 0:
-                if racks[rack].lent_gpus < deficit:
-                    continue
-                if obtainable_trays(room, jobs, rack) < needed:
-                    continue
+            if deficit > 0 and obtainable_trays(room, jobs, rack) < wanted:
+                continue
             chosen[found] = rack
             found += 1
             if found == segments:
@@ -72,10 +79,44 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen):
 
 
 @kernel
+def _freed_trays(room, jobs, rack):
+    """Trays of a rack that are empty, or will be when everybody under notice or named has left."""
+    trays = 0
+    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+        freed = room.trays[tray].state == TRAY_HEALTHY
+        for slot in range(GPUS_PER_TRAY):
+            job = room.slots[tray, slot]
+            if job >= 0 and not jobs[job].draining and not jobs[job].named:
+                freed = False
+        if freed:
+            trays += 1
+    return trays
+
+
+@kernel
+def _tray_cost(room, jobs, tray):
+    """Least that emptying a tray would lose [GPU-seconds]; infinite where it cannot be emptied, -1 where it will be."""
+    if room.trays[tray].state != TRAY_HEALTHY:
+        return np.inf
+    cost, last = -1.0, -1
+    for slot in range(GPUS_PER_TRAY):
+        job = room.slots[tray, slot]
+        if job < 0 or jobs[job].draining or jobs[job].named:
+            continue
+        if not jobs[job].recallable:
+            return np.inf
+        if job != last:
+            cost = max(cost, 0.0) + jobs[job].recall_cost
+            last = job
+    return cost
+
+
+@large_kernel
 def choose_victims(room, jobs, rack, needed, victims, count):
     """Choose the jobs to recall in a rack so that `needed` trays become free, least lost GPU-seconds first.
 
-    Jobs under notice and jobs already named for this claim count as leaving.
+    Trays are named whole, the cheapest first; then, from the last named to the first, whoever is not needed is put
+    back. Jobs under notice and jobs already named for this claim count as leaving.
 
     Parameters
     ----------
@@ -91,31 +132,27 @@ def choose_victims(room, jobs, rack, needed, victims, count):
     New number of victims.
 
     """
-    first = rack * TRAYS_PER_RACK
-    while True:
-        obtained = 0
+    first, named = rack * TRAYS_PER_RACK, count
+    while _freed_trays(room, jobs, rack) < needed:
         best, best_cost = -1, np.inf
         for tray in range(first, first + TRAYS_PER_RACK):
-            if room.trays[tray].state != TRAY_HEALTHY:
-                continue
-            leaving, possible = True, True
-            tray_best, tray_cost = -1, np.inf
-            for slot in range(GPUS_PER_TRAY):
-                job = room.slots[tray, slot]
-                if job < 0 or jobs[job].draining or jobs[job].named:
-                    continue
-                leaving = False
-                if not jobs[job].recallable:
-                    possible = False
-                    break
-                if jobs[job].recall_cost < tray_cost:
-                    tray_best, tray_cost = job, jobs[job].recall_cost
-            if leaving:
-                obtained += 1
-            elif possible and tray_cost < best_cost:
-                best, best_cost = tray_best, tray_cost
-        if obtained >= needed or best < 0:
-            return count
-        victims[count] = best
-        jobs[best].named = True
-        count += 1
+            cost = _tray_cost(room, jobs, tray)
+            if 0.0 <= cost < best_cost:
+                best, best_cost = tray, cost
+        if best < 0:
+            break
+        for slot in range(GPUS_PER_TRAY):
+            job = room.slots[best, slot]
+            if job >= 0 and not jobs[job].draining and not jobs[job].named:
+                jobs[job].named = True
+                victims[named] = job
+                named += 1
+    kept = named
+    for index in range(named - 1, count - 1, -1):
+        jobs[victims[index]].named = False
+        if _freed_trays(room, jobs, rack) >= needed:
+            kept -= 1
+            victims[index] = victims[kept]
+        else:
+            jobs[victims[index]].named = True
+    return kept

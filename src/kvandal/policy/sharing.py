@@ -2,9 +2,9 @@
 
 For a tenant with `own` GPUs in use within its share, what may be lent is
 
-    lendable = min(deserved - guarantee, deserved - own) - lent_out
+    lendable = min(deserved - guarantee, deserved - own - claimed) - lent_out
 
-The last row of the table is the pool: what nobody is entitled to. It is a lender like any other and uses nothing.
+where `claimed` are GPUs that are being recalled for its own waiting jobs. The last row of the table is the pool: what nobody is entitled to. It is a lender like any other and uses nothing.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ TENANT = np.dtype(
         ("deserved", "i8"),  # GPUs, of those installed now
         ("guarantee", "i8"),  # GPUs never lent
         ("ceiling", "i8"),  # most GPUs it may hold
-        ("final_ceiling", "i8"),  # the same when the site is finished
+        ("largest_job", "i8"),  # most GPUs that one job can ever get, by share or by loan
         ("own", "i8"),  # GPUs in use within the share
+        ("claimed", "i8"),  # GPUs that its waiting jobs have reserved
         ("on_loan", "i8"),  # GPUs in use on loans from others
         ("lent_out", "i8"),  # GPUs of the share that others hold
         ("held_gpu_s", "i8"),  # GPU-seconds of this hour: in use
@@ -59,7 +60,10 @@ def renew_shares(tenants, installed_gpus):
 def lendable_gpus(tenants, lender):
     """GPUs that a lender can still lend."""
     tenant = tenants[lender]
-    return min(tenant.deserved - tenant.guarantee, tenant.deserved - tenant.own) - tenant.lent_out
+    return (
+        min(tenant.deserved - tenant.guarantee, tenant.deserved - tenant.own - tenant.claimed)
+        - tenant.lent_out
+    )
 
 
 @kernel
@@ -77,20 +81,32 @@ def lender_for(tenants, borrower, gpus):
 
 @kernel
 def excess_gpus(tenants, lender):
-    """GPUs lent out that the lender must have back: own use plus loans above its share."""
-    return tenants[lender].own + tenants[lender].lent_out - tenants[lender].deserved
+    """GPUs lent out that the lender must have back: own use, claims and loans above its share."""
+    return -lendable_gpus(tenants, lender)
 
 
 @kernel
 def may_hold(tenants, tenant, gpus):
-    """Whether a tenant stays within its ceiling with `gpus` more."""
-    return tenants[tenant].own + tenants[tenant].on_loan + gpus <= tenants[tenant].ceiling
+    """Whether a tenant stays within its ceiling with `gpus` more, what it has claimed counted."""
+    holder = tenants[tenant]
+    return holder.own + holder.claimed + holder.on_loan + gpus <= holder.ceiling
 
 
 @kernel
 def is_entitled(tenants, tenant, gpus):
-    """Whether a job fits in what its tenant deserves (and its ceiling)."""
-    return tenants[tenant].own + gpus <= tenants[tenant].deserved and may_hold(tenants, tenant, gpus)
+    """Whether a job fits in what its tenant deserves (and its ceiling) beside what the tenant has claimed."""
+    holder = tenants[tenant]
+    return holder.own + holder.claimed + gpus <= holder.deserved and may_hold(tenants, tenant, gpus)
+
+
+@kernel
+def largest_job(tenants, tenant):
+    """Most GPUs that one job of a tenant can get: its own share, or the largest share that another may lend."""
+    largest = tenants[tenant].deserved
+    for lender in range(tenants.shape[0]):
+        if lender != tenant:
+            largest = max(largest, tenants[lender].deserved - tenants[lender].guarantee)
+    return min(largest, tenants[tenant].ceiling)
 
 
 @kernel

@@ -41,16 +41,18 @@ def write_report(folder: Path, target: Path) -> None:
 
     text = render(folder)
     target = Path(target)
-    temporary = ""
+    draft: Path | None = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        draft = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
+        draft.chmod(0o644)
+        draft.replace(target)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise OutputError(f"{target}: the report cannot be written: {error.strerror or error}") from error
+    finally:
+        if draft is not None:
+            draft.unlink(missing_ok=True)

@@ -170,9 +170,9 @@ def _inputs(trajectory: Trajectory) -> list[dict[str, Any]]:
     ]
     entries += [
         {
-            "name": f"demand.{report.demand}: {report.source}",
+            "name": f"demand {report.demand}",
             "kind": "jobs",
-            "source": report.credit,
+            "source": "; ".join(text for text in (report.source, report.credit) if text),
             "licence": report.licence,
             "sha256": report.sha256,
             "synthetic": report.synthetic,

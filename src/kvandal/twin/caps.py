@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvandal.compiled import kernel
+from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import cap_factor, capped_speed
 from kvandal.policy.rules import ENVELOPE, SHED
 from kvandal.policy.sharing import ASSURED, FIRM, LENT
@@ -11,7 +11,6 @@ from kvandal.twin.state import (
     EVENT_ENVELOPE,
     EVENT_SHED,
     LOST_SHED,
-    RUNNING,
 )
 
 SLOPE = 1.3
@@ -56,7 +55,7 @@ def refresh_it_now(state):
         tally.it_now_kw += _tier_kw(state, tier, state.tiers[tier].cap)
 
 
-@kernel
+@large_kernel
 def hold_envelope(state, time_s):
     """Set this tick's IT envelope and the caps that keep within it; shed jobs when caps do not suffice.
 
@@ -109,7 +108,8 @@ def hold_envelope(state, time_s):
 def _wanted_by_caps(state, allowed_kw, uncapped_kw, time_s):
     """Power that a waiting firm or assured job shall get from caps on lower tiers [kW], and its tier.
 
-    Where caps cannot give it, loans are recalled instead, newest first, and nothing is capped for it.
+    Where caps cannot give it, loans are recalled instead, newest first, and nothing is capped for it; where the power
+    of all loans would not suffice, nobody is recalled (R2).
     """
     tally = state.tally[0]
     rules = state.rules[0]
@@ -121,51 +121,86 @@ def _wanted_by_caps(state, allowed_kw, uncapped_kw, time_s):
         reach_kw += _tier_kw(state, lower, 1.0) - _tier_kw(state, lower, rules.cap_minimum)
     if wanted_kw <= reach_kw:
         return wanted_kw, tier
-    if rules.recall:
-        missing_kw = wanted_kw - reach_kw
+    missing_kw = wanted_kw - reach_kw
+    if rules.recall and missing_kw <= _tier_kw(state, LENT, rules.cap_minimum):
         for index in range(tally.lent_jobs):
             job = state.lent_jobs[index]
             if state.jobs[job].draining:
-                missing_kw -= job_power_kw(state, job)
-        index = tally.lent_jobs - 1
-        while missing_kw > 0.0 and index >= 0:
-            job = state.lent_jobs[index]
-            if not state.jobs[job].draining:
-                missing_kw -= job_power_kw(state, job)
-                notice(state, job, -1, -1, ENVELOPE, time_s)
-            index -= 1
+                missing_kw -= job_power_kw(state, job, rules.cap_minimum)
+        while missing_kw > 0.0:
+            job = _newest_loan(state, True)
+            if job < 0:
+                break
+            missing_kw -= job_power_kw(state, job, rules.cap_minimum)
+            notice(state, job, -1, ENVELOPE, time_s)
     return 0.0, LENT
+
+
+@kernel
+def _newest_loan(state, spare_noticed):
+    """Job on loan that started last (ties: the last submitted), or -1; `spare_noticed` leaves out those under notice."""
+    jobs = state.jobs
+    newest = -1
+    for index in range(state.tally[0].lent_jobs):
+        job = state.lent_jobs[index]
+        if spare_noticed and jobs[job].draining:
+            continue
+        if newest < 0 or (jobs[job].start_s, job) > (jobs[newest].start_s, newest):
+            newest = job
+    return newest
 
 
 @kernel
 def _shed_one(state, time_s):
     """Shed the newest job on loan, else the newest assured, else the newest firm one (rule E2)."""
-    tally = state.tally[0]
     jobs = state.jobs
-    victim = -1
-    if tally.lent_jobs > 0:
-        for index in range(tally.lent_jobs):
-            job = state.lent_jobs[index]
-            if victim < 0 or jobs[job].start_s > jobs[victim].start_s or (
-                jobs[job].start_s == jobs[victim].start_s and job > victim
-            ):
-                victim = job
-    else:
-        for step in range(2):
-            tier = ASSURED if step == 0 else FIRM
-            for speed_class in range(tier * 3, tier * 3 + 3):
-                for index in range(state.speeds[speed_class].running):
-                    job = state.ends[speed_class, index].job
-                    if jobs[job].state == RUNNING and (
-                        victim < 0
-                        or jobs[job].start_s > jobs[victim].start_s
-                        or (jobs[job].start_s == jobs[victim].start_s and job > victim)
-                    ):
-                        victim = job
-            if victim >= 0:
-                break
+    victim = _newest_loan(state, False)
+    for step in range(2):
+        if victim >= 0:
+            break
+        tier = ASSURED if step == 0 else FIRM
+        for speed_class in range(tier * 3, tier * 3 + 3):
+            for index in range(state.speeds[speed_class].running):
+                job = state.ends[speed_class, index].job
+                if victim < 0 or (jobs[job].start_s, job) > (jobs[victim].start_s, victim):
+                    victim = job
     if victim < 0:
         return False
-    note_event(state, time_s, EVENT_SHED, state.room.pieces[state.room.first_piece[victim]].rack, -1, victim, jobs[victim].gpus, SHED)
+    note_event(
+        state,
+        time_s,
+        EVENT_SHED,
+        state.room.pieces[state.room.first_piece[victim]].rack,
+        -1,
+        victim,
+        jobs[victim].gpus,
+        SHED,
+    )
     leave(state, victim, time_s, LOST_SHED)
     return True
+
+
+@large_kernel
+def tighten(state, over_kw, time_s):
+    """Lower the caps of the tick that ends now by what the site is over, in the order of shedding.
+
+    The weather, a delivery or an overhead moved inside the tick: caps answer within seconds, so the tick counts as if
+    they had stood from its start. Return whether anything could be lowered.
+    """
+    rules = state.rules[0]
+    left_kw = over_kw
+    for step in range(3):
+        tier = LENT - step
+        if state.tiers[tier].cap <= rules.cap_minimum or left_kw <= 0.0:
+            continue
+        kw_per_cap = 0.0
+        for index in range(state.racks.shape[0]):
+            rack = state.models[state.racks[index].model]
+            kw = state.rack_tiers[index, tier].mw * MILLIWATT + state.rack_tiers[index, tier].tick_kw
+            kw_per_cap += kw * rack.gpu_kw / (rack.tdp_kw - rack.idle_kw)
+        if kw_per_cap <= 0.0:
+            continue
+        cap = max(rules.cap_minimum, state.tiers[tier].cap - left_kw / kw_per_cap)
+        left_kw -= (state.tiers[tier].cap - cap) * kw_per_cap
+        set_cap(state, tier, cap, time_s)
+    return left_kw < over_kw

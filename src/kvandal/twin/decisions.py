@@ -5,14 +5,15 @@ The choices themselves are the policy's (:mod:`kvandal.policy`); here they are c
 
 from __future__ import annotations
 
-from kvandal.compiled import kernel
+from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.placement import (
-    GPUS_PER_RACK,
+    GPUS_PER_TRAY,
+    TRAYS_PER_RACK,
     place,
     place_reserved,
-    release_rack,
-    reserve_rack,
-    trays_for,
+    release,
+    reserve,
+    segment_trays_for,
     vacate,
 )
 from kvandal.policy.recall import choose_racks, choose_victims
@@ -26,7 +27,15 @@ from kvandal.policy.sharing import (
     lender_for,
     may_hold,
 )
-from kvandal.twin.life import MILLIWATT, dequeue_head, job_power_kw, notice, open_loan, start_job
+from kvandal.twin.life import (
+    MILLIWATT,
+    dequeue_head,
+    job_power_kw,
+    notice,
+    open_loan,
+    recall_cost_gpu_s,
+    start_job,
+)
 from kvandal.twin.state import LOAN_TRANSFERRED
 
 
@@ -46,7 +55,9 @@ def _powered(state, job, tier):
     """Whether the envelope has room for a job, before it is placed (rule E1)."""
     tally = state.tally[0]
     need_kw = _least_power_kw(state, job, tier)
-    if tally.it_now_kw + need_kw <= tally.it_envelope_kw and not (tier == LENT and state.tiers[LENT].cap < 1.0):
+    if tally.it_now_kw + need_kw <= tally.it_envelope_kw and not (
+        tier == LENT and state.tiers[LENT].cap < 1.0
+    ):
         return True
     _want_power(state, tier, need_kw)
     return False
@@ -63,123 +74,225 @@ def _want_power(state, tier, need_kw):
 
 
 @kernel
+def _leaving_gpus(state, lender):
+    """GPUs of a lender that come back at the end of a notice."""
+    leaving = 0
+    if state.tally[0].draining > 0:
+        for index in range(state.tally[0].lent_jobs):
+            job = state.lent_jobs[index]
+            if state.jobs[job].draining and state.loans[state.jobs[job].loan].lender == lender:
+                leaving += state.jobs[job].gpus
+    return leaving
+
+
+@kernel
+def _successor(state, lender, borrower, gpus):
+    """Other lender with the most to lend, what comes back to it after notice counted; -1: none can take `gpus`."""
+    best, most = -1, gpus - 1
+    for other in range(state.tenants.shape[0]):
+        room = lendable_gpus(state.tenants, other) + _leaving_gpus(state, other)
+        if other != lender and other != borrower and room > most:  # noqa: PLR1714 - numba knows no mixed tuples
+            best, most = other, room
+    return best
+
+
+@kernel
+def _transfer(state, job, other, time_s):
+    """Move a loan to another lender; the job runs on (L2)."""
+    loan = state.loans[state.jobs[job].loan]
+    loan.returned_s = time_s
+    loan.reason = LOAN_TRANSFERRED
+    state.tenants[loan.lender].lent_out -= state.jobs[job].gpus
+    state.tenants[other].lent_out += state.jobs[job].gpus
+    open_loan(state, job, other, time_s)
+
+
+@kernel
+def _best_loan(state, lender, excess):
+    """Smallest loan of a lender that covers an excess, else its largest; among equals the newest job. -1: none."""
+    jobs = state.jobs
+    best = -1
+    for index in range(state.tally[0].lent_jobs):
+        job = state.lent_jobs[index]
+        if jobs[job].draining or state.loans[jobs[job].loan].lender != lender:
+            continue
+        if best < 0:
+            best = job
+            continue
+        covers, best_covers = jobs[job].gpus >= excess, jobs[best].gpus >= excess
+        if jobs[job].gpus == jobs[best].gpus:
+            better = (jobs[job].start_s, job) > (jobs[best].start_s, best)
+        elif covers and best_covers:
+            better = jobs[job].gpus < jobs[best].gpus
+        else:
+            better = jobs[job].gpus > jobs[best].gpus
+        if better:
+            best = job
+    return best
+
+
+@large_kernel
+def _restore_lender(state, lender, time_s):
+    """Give a lender its share back: move its loans to other lenders (L2), else recall what fits best (R3)."""
+    jobs, tenants = state.jobs, state.tenants
+    if excess_gpus(tenants, lender) <= 0:
+        return
+    excess = excess_gpus(tenants, lender) - _leaving_gpus(state, lender)
+    index = state.tally[0].lent_jobs - 1
+    while excess > 0 and index >= 0:
+        job = state.lent_jobs[index]
+        if state.loans[jobs[job].loan].lender == lender and not jobs[job].draining:
+            other = _successor(state, lender, jobs[job].tenant, jobs[job].gpus)
+            if other >= 0:
+                _transfer(state, job, other, time_s)
+                excess -= jobs[job].gpus
+        index -= 1
+    while excess > 0 and state.rules[0].recall:
+        job = _best_loan(state, lender, excess)
+        if job < 0:
+            return
+        notice(state, job, -1, RESTORE, time_s)
+        excess -= jobs[job].gpus
+
+
+@kernel
+def _end_claim(state, queue):
+    """End the reservation of the head of a queue."""
+    job = state.queues[queue].head
+    release(state.room, job)
+    state.tenants[state.queues[queue].tenant].claimed -= state.jobs[job].gpus
+    if state.queues[queue].last_claim == job:
+        state.queues[queue].last_claim = -1
+
+
+@large_kernel
+def _drop_claims(state, queue):
+    """End all reservations of a queue; who was recalled for them still leaves."""
+    job = state.queues[queue].head
+    last = state.queues[queue].last_claim
+    while last >= 0:
+        release(state.room, job)
+        state.tenants[state.queues[queue].tenant].claimed -= state.jobs[job].gpus
+        if job == last:
+            break
+        job = state.jobs[job].next_job
+    state.queues[queue].last_claim = -1
+
+
+@kernel
+def _awaits_leavers(state, job):
+    """Whether somebody under notice still sits in the racks that a job has reserved."""
+    room = state.room
+    piece = room.first_claim[job]
+    while piece >= 0:
+        rack = room.pieces[piece].rack
+        for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+            for slot in range(GPUS_PER_TRAY):
+                other = room.slots[tray, slot]
+                if other >= 0 and state.jobs[other].draining:
+                    return True
+        piece = room.pieces[piece].next
+    return False
+
+
+@kernel
+def _estimate_recall(state, rack, time_s):
+    """Write down what each loan in a rack would lose if it were recalled now."""
+    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+        for slot in range(GPUS_PER_TRAY):
+            job = state.room.slots[tray, slot]
+            if job >= 0 and state.jobs[job].recallable:
+                state.jobs[job].recall_cost = recall_cost_gpu_s(state, job, time_s)
+
+
+@large_kernel
+def _claim(state, job, queue, chosen, victims, time_s):
+    """Reserve racks for an entitled job and recall who stands in the way (R1); false if that cannot help (R2)."""
+    rules = state.rules[0]
+    jobs, room = state.jobs, state.room
+    gpus = jobs[job].gpus
+    count = choose_racks(room, jobs, state.racks, gpus, rules.segment_trays, chosen)
+    if count == 0:
+        return False
+    needed = segment_trays_for(gpus, rules.segment_trays)
+    recalls = 0
+    for index in range(count):
+        rack = chosen[index]
+        _estimate_recall(state, rack, time_s)
+        recalls = choose_victims(room, jobs, rack, needed + room.racks[rack].promised, victims, recalls)
+    for index in range(recalls):
+        jobs[victims[index]].named = False
+        notice(state, victims[index], job, RECALL, time_s)
+    for index in range(count):
+        reserve(room, chosen[index], job, needed)
+    state.queues[queue].last_claim = job
+    state.tenants[jobs[job].tenant].claimed += gpus
+    _restore_lender(state, jobs[job].tenant, time_s)
+    return True
+
+
+@kernel
 def _begin(state, job, tier, lender, racks, time_s):
     """Start a placed job if the envelope holds on the racks that it got; else give them back."""
     tally = state.tally[0]
     jobs = state.jobs
-    jobs[job].use_tier = tier
-    need_kw = job_power_kw(state, job)
+    need_kw = job_power_kw(state, job, state.tiers[tier].cap)
     if tally.it_now_kw + need_kw > tally.it_envelope_kw:
         vacate(state.room, job)
         _want_power(state, tier, need_kw)
         return False
+    if state.queues[jobs[job].queue].last_claim >= 0:
+        _end_claim(state, jobs[job].queue)
     dequeue_head(state, jobs[job].queue)
     start_job(state, job, tier, lender, racks, time_s)
     return True
 
 
 @kernel
-def _restore_lender(state, lender, time_s):
-    """Give a lender its share back: move its loans to other lenders (L2), else recall the newest (R3)."""
-    tally = state.tally[0]
-    rules = state.rules[0]
-    jobs, tenants, loans = state.jobs, state.tenants, state.loans
-    for wish in range(2):
-        index = tally.lent_jobs - 1
-        noticed = 0
-        while index >= 0:
-            excess = excess_gpus(tenants, lender) - noticed
-            if excess <= 0:
-                return
-            job = state.lent_jobs[index]
-            index -= 1
-            loan = jobs[job].loan
-            if loans[loan].lender != lender:
-                continue
-            if jobs[job].draining:
-                noticed += jobs[job].gpus
-                continue
-            if wish == 0:
-                other = lender_for(tenants, jobs[job].tenant, jobs[job].gpus)
-                if other >= 0 and other != lender:
-                    loans[loan].returned_s = time_s
-                    loans[loan].reason = LOAN_TRANSFERRED
-                    tenants[lender].lent_out -= jobs[job].gpus
-                    tenants[other].lent_out += jobs[job].gpus
-                    open_loan(state, job, other, time_s)
-            elif rules.recall:
-                notice(state, job, -1, -1, RESTORE, time_s)
-                noticed += jobs[job].gpus
-
-
-@kernel
-def _drop_claim(state, queue):
-    """End the reservation of a queue's head."""
-    if state.queues[queue].claim_job < 0:
+def _claim_more(state, queue, chosen, victims, time_s):
+    """Claim for the jobs of a queue in their order, all at once, so that one notice serves them all."""
+    jobs, queues, tenants = state.jobs, state.queues, state.tenants
+    if not state.rules[0].recall or state.tally[0].lent_jobs == 0:
         return
-    state.queues[queue].claim_job = -1
-    for rack in range(state.room.racks.shape[0]):
-        if state.room.racks[rack].claim == queue:
-            release_rack(state.room, rack)
-
-
-@kernel
-def _claim(state, job, queue, chosen, victims, time_s):
-    """Reserve racks for an entitled job and recall who stands in the way (R1); nothing if that cannot help (R2)."""
-    rules = state.rules[0]
-    jobs, room = state.jobs, state.room
-    gpus = jobs[job].gpus
-    count = choose_racks(room, jobs, state.racks, gpus, rules.segment_trays, chosen)
-    if count == 0:
-        return
-    needed = trays_for(gpus) if gpus <= GPUS_PER_RACK else rules.segment_trays
-    recalls = 0
-    for index in range(count):
-        recalls = choose_victims(room, jobs, chosen[index], needed, victims, recalls)
-    for index in range(recalls):
-        jobs[victims[index]].named = False
-        notice(state, victims[index], queue, job, RECALL, time_s)
-    for index in range(count):
-        reserve_rack(room, chosen[index], queue)
-    state.queues[queue].claim_job = job
-    state.queues[queue].claim_pending = recalls
+    tenant = queues[queue].tenant
+    job = queues[queue].head if queues[queue].last_claim < 0 else jobs[queues[queue].last_claim].next_job
+    while (
+        job >= 0
+        and is_entitled(tenants, tenant, jobs[job].gpus)
+        and _powered(state, job, tenants[tenant].tier)
+        and _claim(state, job, queue, chosen, victims, time_s)
+    ):
+        job = jobs[job].next_job
 
 
 @kernel
 def _start_entitled(state, queue, chosen, victims, time_s):
     """Start the heads of one queue that fit in what their tenant deserves (P1), recalling loans where they must."""
-    tally = state.tally[0]
-    rules = state.rules[0]
     jobs, queues, tenants = state.jobs, state.queues, state.tenants
+    segment_trays = state.rules[0].segment_trays
     tenant = queues[queue].tenant
     tier = tenants[tenant].tier
     while queues[queue].head >= 0:
         job = queues[queue].head
         gpus = jobs[job].gpus
-        if queues[queue].claim_job >= 0 and queues[queue].claim_job != job:
-            _drop_claim(state, queue)
-        if not is_entitled(tenants, tenant, gpus):
-            _drop_claim(state, queue)
+        has_claim = queues[queue].last_claim >= 0
+        if not has_claim and not is_entitled(tenants, tenant, gpus):
             return
         if not _powered(state, job, tier):
-            return
-        racks = 0
-        if queues[queue].claim_job == job:
-            if queues[queue].claim_pending == 0:
-                racks = place_reserved(state.room, job, gpus, rules.segment_trays, queue)
-                if racks == 0 and tally.draining == 0:
-                    _drop_claim(state, queue)  # a reserved rack broke meanwhile: choose anew
-                    continue
+            return  # a claim is kept: the power that its recalls have freed is its own
+        if has_claim:
+            racks = place_reserved(state.room, job, gpus, segment_trays)
+            if racks == 0 and not _awaits_leavers(state, job):
+                _drop_claims(state, queue)  # a reserved rack broke meanwhile: choose anew
+                continue
         else:
-            racks = place(state.room, job, gpus, rules.segment_trays)
-            if racks == 0 and rules.recall and tally.lent_jobs > 0:
-                _claim(state, job, queue, chosen, victims, time_s)
-                if queues[queue].claim_job == job and queues[queue].claim_pending == 0 and tally.draining == 0:
-                    continue
-        if racks == 0 or not _begin(state, job, tier, -1, racks, time_s):
+            racks = place(state.room, job, gpus, segment_trays)
+        if racks == 0:
+            break
+        if not _begin(state, job, tier, -1, racks, time_s):
             return
-        _drop_claim(state, queue)
         _restore_lender(state, tenant, time_s)
+    _claim_more(state, queue, chosen, victims, time_s)
 
 
 @kernel
@@ -194,7 +307,7 @@ def _start_borrowers(state, time_s):
         best = -1
         for queue in range(count):
             job = queues[queue].head
-            if job < 0 or queues[queue].blocked or queues[queue].claim_job == job:
+            if job < 0 or queues[queue].blocked or queues[queue].last_claim >= 0:
                 continue
             if is_entitled(tenants, queues[queue].tenant, jobs[job].gpus):
                 continue
@@ -218,6 +331,11 @@ def _start_borrowers(state, time_s):
 @kernel
 def decide(state, chosen, victims, time_s):
     """Start whoever may start now: the entitled first, then borrowers."""
+    if state.tally[0].shares_renewed:
+        state.tally[0].shares_renewed = 0
+        for lender in range(state.tenants.shape[0]):
+            if excess_gpus(state.tenants, lender) > 0:
+                _restore_lender(state, lender, time_s)
     for queue in range(state.queues.shape[0]):
         if state.queues[queue].head >= 0 and state.tenants[state.queues[queue].tenant].tier != LENT:
             _start_entitled(state, queue, chosen, victims, time_s)

@@ -52,7 +52,10 @@ def _sink(jobs, ends, group, index, size):
         if child >= size:
             break
         if child + 1 < size and _before(
-            ends[group, child + 1].key, ends[group, child + 1].job, ends[group, child].key, ends[group, child].job
+            ends[group, child + 1].key,
+            ends[group, child + 1].job,
+            ends[group, child].key,
+            ends[group, child].job,
         ):
             child += 1
         if not _before(ends[group, child].key, ends[group, child].job, key, job):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 
-from kvandal.compiled import kernel
+import numpy as np
+
+from kvandal.compiled import kernel, large_kernel
+from kvandal.physics.rack import cap_factor
 from kvandal.policy.placement import vacate
-from kvandal.policy.rules import REFUSED as RULE_REFUSED
 from kvandal.policy.sharing import LENT
 from kvandal.twin.heaps import enter, push_end, remove_end
 from kvandal.twin.state import (
     DRAIN,
     EVENT_RECALL,
     FINISHED,
+    INFERENCE,
     LOAN_FAILURE,
     LOAN_FINISHED,
     LOAN_RECALLED,
@@ -29,6 +32,9 @@ from kvandal.twin.state import (
 
 MILLIWATT = 1e-6
 """Kilowatts in a milliwatt."""
+
+DONE, OPEN = -1, -2
+"""Why a run ends without a loss: the job has finished; the simulated time is over."""
 
 
 @kernel
@@ -51,7 +57,7 @@ def note_event(state, time_s, kind, rack, tray, job, gpus, rule):
 
 @kernel
 def clock_reading_s(state, speed_class, time_s):
-    """Reading of a speed clock [s of full-speed work]."""
+    """Read a speed clock [s of full-speed work]."""
     speed = state.speeds[speed_class]
     return speed.clock_s + speed.rate * (time_s - speed.at_s)
 
@@ -64,7 +70,10 @@ def speed_class_of(state, job):
 
 @kernel
 def enqueue(state, job, in_front):
-    """Put a job into its queue: at the end when it is new, in front when it was interrupted."""
+    """Put a job into its queue: at the end when it is new, in front when it was interrupted.
+
+    Jobs that racks are reserved for stay in front; an interrupted job then goes behind them.
+    """
     tally = state.tally[0]
     queues, jobs = state.queues, state.jobs
     queue = jobs[job].queue
@@ -73,6 +82,12 @@ def enqueue(state, job, in_front):
         queues[queue].head = job
         queues[queue].tail = job
         jobs[job].next_job = -1
+    elif in_front and queues[queue].last_claim >= 0:
+        last = queues[queue].last_claim
+        jobs[job].next_job = jobs[last].next_job
+        jobs[last].next_job = job
+        if queues[queue].tail == last:
+            queues[queue].tail = job
     elif in_front:
         jobs[job].next_job = queues[queue].head
         queues[queue].head = job
@@ -109,27 +124,55 @@ def submit(state, job):
     rules = state.rules[0]
     jobs = state.jobs
     largest = (state.racks.shape[0]) * rules.segment_trays * 4 if jobs[job].gpus > 72 else 72
-    if jobs[job].gpus > state.tenants[jobs[job].tenant].final_ceiling or jobs[job].gpus > largest:
+    if (
+        jobs[job].gpus > state.tenants[jobs[job].tenant].largest_job
+        or jobs[job].gpus > largest
+        or least_power_kw(state, job) > rules.job_kw_maximum
+    ):
         jobs[job].state = REFUSED
-        return RULE_REFUSED
+        return
     enqueue(state, job, False)
-    return 0
 
 
 @kernel
-def job_power_kw(state, job):
-    """Power above idle of a job wherever it is placed, under the caps of now [kW]."""
+def least_power_kw(state, job):
+    """Power above idle that a job draws on the thriftiest racks, without caps [kW]."""
+    least_mw = state.load_mw[state.jobs[job].demand, 0]
+    for model in range(1, state.models.shape[0]):
+        least_mw = min(least_mw, state.load_mw[state.jobs[job].demand, model])
+    return least_mw * MILLIWATT * state.jobs[job].gpus
+
+
+@kernel
+def job_power_kw(state, job, cap):
+    """Power above idle of a job wherever it is placed, under a cap [kW]."""
     jobs, room = state.jobs, state.room
-    tier = jobs[job].use_tier
     total = 0.0
     piece = room.first_piece[job]
     while piece >= 0:
         model = state.racks[room.pieces[piece].rack].model
-        total += (
-            room.pieces[piece].gpus * state.load_mw[jobs[job].demand, model] * MILLIWATT * state.tier_models[tier, model].factor
-        )
+        rack = state.models[model]
+        factor = cap_factor(rack.idle_kw, rack.tdp_kw, rack.gpu_kw, cap)
+        total += room.pieces[piece].gpus * state.load_mw[jobs[job].demand, model] * MILLIWATT * factor
         piece = room.pieces[piece].next
     return total
+
+
+@kernel
+def recall_cost_gpu_s(state, job, time_s):
+    """GPU-seconds that a recall now would lose of a job on loan: its last checkpoint or unsaved work, and the restart."""
+    rules, jobs = state.rules[0], state.jobs
+    notice_s = state.tenants[jobs[job].tenant].notice_s
+    ran_s = time_s + notice_s - jobs[job].start_s
+    interval_s = jobs[job].interval_s
+    lost_s = rules.restart_s
+    if interval_s == 0:
+        lost_s += 0 if state.demands[jobs[job].demand].kind == INFERENCE else ran_s
+    elif notice_s >= rules.checkpoint_s:
+        lost_s += rules.checkpoint_s
+    else:
+        lost_s += ran_s % (interval_s + rules.checkpoint_s)
+    return float(jobs[job].gpus * lost_s)
 
 
 @kernel
@@ -160,7 +203,7 @@ def _add_power(state, job, sign, time_s):
         piece = room.pieces[piece].next
 
 
-@kernel
+@large_kernel
 def start_job(state, job, use_tier, lender, racks, time_s):
     """Start a placed job: `lender` is -1 for use within its own share."""
     tally = state.tally[0]
@@ -184,7 +227,6 @@ def start_job(state, job, use_tier, lender, racks, time_s):
         state.lent_jobs[tally.lent_jobs] = job
         tally.lent_jobs += 1
         jobs[job].recallable = True
-        jobs[job].recall_cost = gpus
     state.tiers[use_tier].gpus += gpus
     tally.running_jobs += 1
     _add_power(state, job, 1, time_s)
@@ -196,7 +238,14 @@ def start_job(state, job, use_tier, lender, racks, time_s):
     speed_class = speed_class_of(state, job)
     now_s = clock_reading_s(state, speed_class, time_s)
     jobs[job].virtual_start_s = now_s
-    push_end(jobs, state.ends, state.speeds, speed_class, now_s + restore_s + work_s + checkpoints * rules.checkpoint_s, job)
+    push_end(
+        jobs,
+        state.ends,
+        state.speeds,
+        speed_class,
+        now_s + restore_s + work_s + checkpoints * rules.checkpoint_s,
+        job,
+    )
 
 
 @kernel
@@ -217,33 +266,44 @@ def open_loan(state, job, lender, time_s):
 
 
 @kernel
-def notice(state, job, claimant_queue, claimant, rule, time_s):
+def notice(state, job, claimant, rule, time_s):
     """Give a borrower notice: it saves its state and leaves at the deadline."""
     tally = state.tally[0]
     jobs, loans = state.jobs, state.loans
     deadline_s = time_s + state.tenants[jobs[job].tenant].notice_s
     jobs[job].draining = True
     jobs[job].deadline_s = deadline_s
-    jobs[job].claimant_queue = claimant_queue
     loans[jobs[job].loan].noticed_s = time_s
     loans[jobs[job].loan].deadline_s = deadline_s
     loans[jobs[job].loan].claimant = claimant
     tally.draining += 1
     enter(state.agenda, state.tally[0], deadline_s, DRAIN, job)
-    note_event(state, time_s, EVENT_RECALL, state.room.pieces[state.room.first_piece[job]].rack, -1, job, jobs[job].gpus, rule)
+    note_event(
+        state,
+        time_s,
+        EVENT_RECALL,
+        state.room.pieces[state.room.first_piece[job]].rack,
+        -1,
+        job,
+        jobs[job].gpus,
+        rule,
+    )
 
 
 @kernel
 def _settle(state, job, time_s, cause):
     """Split the GPU-seconds of the run that ends now into useful and lost; return the useful seconds saved.
 
-    `cause` is a LOST_ constant, or -1 when the job has finished or the simulated time is over.
+    `cause` is a LOST_ constant, DONE or OPEN. What is saved is whole seconds; a fraction of a second that a power cap
+    leaves over is lost to the cap.
     """
     rules = state.rules[0]
     jobs = state.jobs
     gpus = jobs[job].gpus
     wall_s = float(time_s - jobs[job].start_s)
-    worked_s = min(wall_s, clock_reading_s(state, speed_class_of(state, job), time_s) - jobs[job].virtual_start_s)
+    worked_s = min(
+        wall_s, clock_reading_s(state, speed_class_of(state, job), time_s) - jobs[job].virtual_start_s
+    )
     jobs[job].allocated_gpu_s += gpus * (time_s - jobs[job].start_s)
     state.lost_gpu_s[job, LOST_SHED] += gpus * (wall_s - worked_s)
     restored_s = min(worked_s, float(rules.restart_s)) if jobs[job].resumes else 0.0
@@ -258,36 +318,33 @@ def _settle(state, job, time_s, cause):
         partial_s = left_s - cycles * cycle_s
         dumps_s = cycles * rules.checkpoint_s + max(0.0, partial_s - interval_s)
         kept_s = cycles * interval_s + min(partial_s, interval_s)
-        if cause == LOST_RECALL and partial_s < interval_s:
-            # warned: one more checkpoint fits between notice and deadline
-            final_s = min(float(rules.checkpoint_s), partial_s)
-            warned = jobs[job].deadline_s >= 0 and state.tenants[jobs[job].tenant].notice_s >= rules.checkpoint_s
-            if warned:
-                kept_s -= final_s
-                state.lost_gpu_s[job, LOST_RECALL] += gpus * final_s
-            else:
-                kept_s -= partial_s
-                state.lost_gpu_s[job, LOST_RECALL] += gpus * partial_s
+        warned = jobs[job].deadline_s >= 0 and state.tenants[jobs[job].tenant].notice_s >= rules.checkpoint_s
+        if cause == LOST_RECALL and warned:
+            # one more checkpoint fits between notice and deadline, unless one is just being written
+            final_s = min(float(rules.checkpoint_s), partial_s) if partial_s < interval_s else 0.0
+            kept_s -= final_s
+            state.lost_gpu_s[job, LOST_RECALL] += gpus * final_s
         elif cause >= 0:
             unsaved_s = min(partial_s, interval_s)
             kept_s -= unsaved_s
             state.lost_gpu_s[job, cause] += gpus * unsaved_s
-    elif cause >= 0 and state.demands[jobs[job].demand].kind != 2:
+    elif cause >= 0 and state.demands[jobs[job].demand].kind != INFERENCE:
         # no checkpoints and no service rendered: all work of this run is lost
         state.lost_gpu_s[job, cause] += gpus * kept_s
         kept_s = 0.0
-    if cause < 0 and kept_s > jobs[job].remaining_s:
-        # a capped job ends at the next whole second: the rest of that second is the cap's
-        state.lost_gpu_s[job, LOST_SHED] += gpus * (kept_s - jobs[job].remaining_s)
-        kept_s = float(jobs[job].remaining_s)
+    whole_s = float(jobs[job].remaining_s)
+    if cause != DONE:
+        whole_s = min(float(math.floor(kept_s + 1e-6)), whole_s - 1.0)
+    state.lost_gpu_s[job, LOST_SHED] += gpus * (kept_s - whole_s)
+    kept_s = whole_s
     state.lost_gpu_s[job, LOST_CHECKPOINT] += gpus * dumps_s
     jobs[job].useful_gpu_s += gpus * kept_s
     return kept_s
 
 
-@kernel
+@large_kernel
 def leave(state, job, time_s, cause):
-    """End a job's run: because it has finished (`cause` -1) or because something took its GPUs (a LOST_ constant)."""
+    """End a job's run: because it has finished (DONE) or because something took its GPUs (a LOST_ constant)."""
     tally = state.tally[0]
     jobs = state.jobs
     tenant, gpus, tier = jobs[job].tenant, jobs[job].gpus, jobs[job].use_tier
@@ -302,12 +359,12 @@ def leave(state, job, time_s, cause):
         state.tenants[tenant].on_loan -= gpus
     else:
         state.tenants[tenant].own -= gpus
-    if cause < 0:
+    if cause == DONE:
         jobs[job].state = FINISHED
         jobs[job].end_s = time_s
         jobs[job].remaining_s = 0
         return
-    jobs[job].remaining_s = max(1, jobs[job].remaining_s - math.floor(kept_s))
+    jobs[job].remaining_s -= np.int64(kept_s)
     jobs[job].resumes = True
     if cause == LOST_FAILURE:
         jobs[job].failures += 1
@@ -345,10 +402,6 @@ def _close_loan(state, job, time_s, cause):
         jobs[job].draining = False
         jobs[job].deadline_s = -1
         tally.draining -= 1
-        queue = jobs[job].claimant_queue
-        if queue >= 0:
-            state.queues[queue].claim_pending -= 1
-            jobs[job].claimant_queue = -1
 
 
 @kernel
@@ -358,7 +411,7 @@ def close_books(state, time_s):
     jobs = state.jobs
     for job in range(jobs.shape[0]):
         if jobs[job].state == RUNNING:
-            _settle(state, job, time_s, -1)
+            _settle(state, job, time_s, OPEN)
             piece = state.room.first_piece[job]
             while piece >= 0:
                 state.racks[state.room.pieces[piece].rack].gpu_s += state.room.pieces[piece].gpus * time_s

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kvandal.compiled import kernel
+from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.electrical import auxiliary_path_efficiency, it_path_efficiency
 from kvandal.physics.heat_pump import lorenz_cop
 from kvandal.physics.water import (
@@ -36,7 +36,7 @@ PLANT_COLUMNS = 17
 DESIGN = np.dtype(
     [
         ("net_kw", "f8"), ("it_efficiency", "f8"), ("auxiliary_efficiency", "f8"), ("misc_fraction", "f8"),
-        ("tcs_supply_c", "f8"), ("tcs_delta_t_k", "f8"), ("cp_kj_per_kg_k", "f8"), ("cdu_approach_k", "f8"),
+        ("tcs_supply_c", "f8"), ("tcs_delta_t_k", "f8"), ("cdu_approach_k", "f8"),
         ("cdu_pump_fraction", "f8"), ("fws_pump_fraction", "f8"), ("drycooler_approach_k", "f8"),
         ("drycooler_fan_fraction", "f8"), ("adiabatic_on_c", "f8"), ("adiabatic_effectiveness", "f8"),
         ("adiabatic_water_l_per_kwh", "f8"), ("air_fan_fraction", "f8"), ("air_approach_k", "f8"), ("hall_air_c", "f8"),
@@ -49,11 +49,19 @@ DESIGN = np.dtype(
 )  # fmt: skip
 """Constants of the plant, what has been delivered, and what it remembers (one row)."""
 
-CDU = np.dtype([("design_kw", "f8"), ("heat_kw", "f8")], align=True)
-"""A CDU: heat of its delivered racks at TDP, heat that it carries in this tick."""
+CDU = np.dtype([("design_kw", "f8"), ("heat_kw", "f8"), ("known_kw", "f8"), ("pump_kw", "f8")], align=True)
+"""A CDU: heat of its delivered racks at TDP, heat that it carries in this tick; heat for which the pump's power is known,
+and that power."""
 
 CUSTOMER = np.dtype(
-    [("supply_c", "f8"), ("return_c", "f8"), ("wanted_kw", "f8"), ("delivered_kw", "f8"), ("source_kw", "f8")], align=True
+    [
+        ("supply_c", "f8"),
+        ("return_c", "f8"),
+        ("wanted_kw", "f8"),
+        ("delivered_kw", "f8"),
+        ("source_kw", "f8"),
+    ],
+    align=True,
 )
 """A heat customer: temperatures; heat wanted, handed over and taken from the loop in this tick."""
 
@@ -74,10 +82,11 @@ def build_plant(scenario: Scenario, site: SiteArrays) -> Plant:
     design = np.zeros(1, DESIGN)
     constants = {
         "net_kw": site.net_kw,
-        "it_efficiency": it_path_efficiency(power.eta_hv_transformer, power.eta_mv_transformer, eta_ups, power.eta_busway),
+        "it_efficiency": it_path_efficiency(
+            power.eta_hv_transformer, power.eta_mv_transformer, eta_ups, power.eta_busway
+        ),
         "auxiliary_efficiency": auxiliary_path_efficiency(power.eta_hv_transformer, power.eta_mv_transformer),
         "misc_fraction": power.misc_fraction,
-        "cp_kj_per_kg_k": cooling.cp_pg25_kj_per_kg_k,
         "cdu_pump_fraction": cooling.cdu_pump_w_per_kw / 1000,
         "fws_pump_fraction": cooling.fws_pump_w_per_kw / 1000,
         "drycooler_fan_fraction": cooling.drycooler_fan_kw_per_mw / 1000,
@@ -96,7 +105,9 @@ def build_plant(scenario: Scenario, site: SiteArrays) -> Plant:
     customers = np.zeros(len(heat.customers), CUSTOMER)
     customers["supply_c"] = [customer.supply_c for customer in heat.customers.values()]
     customers["return_c"] = [customer.return_c for customer in heat.customers.values()]
-    return Plant(design=design, cdus=np.zeros(site.cdus, CDU), customers=customers, tick=np.zeros(PLANT_COLUMNS))
+    return Plant(
+        design=design, cdus=np.zeros(site.cdus, CDU), customers=customers, tick=np.zeros(PLANT_COLUMNS)
+    )
 
 
 @kernel
@@ -104,12 +115,31 @@ def deliver_to_plant(plant, cdu, tdp_kw, liquid_fraction):
     """Enlarge pumps, coolers and fan walls by what one more rack needs."""
     design = plant.design[0]
     plant.cdus[cdu].design_kw += tdp_kw * liquid_fraction
+    plant.cdus[cdu].known_kw = -1.0
     design.liquid_kw += tdp_kw * liquid_fraction
     design.air_kw += tdp_kw * (1.0 - liquid_fraction) + design.net_kw
     design.it_kw += tdp_kw + design.net_kw
 
 
 @kernel
+def _excess_k(loop_kj_per_k, excess_k, heat_kw, conductance_kw_per_k, difference_k, tick_s):
+    """Excess of the facility water after a tick in which its coolers at full airflow cannot hold the set-point [K].
+
+    Implicit in time, so that it settles at any tick length: `heat_kw` comes in, the coolers take what the water is
+    warmer than the air (`difference_k` at the set-point), and nothing where the air is warmer.
+    """
+    if loop_kj_per_k <= 0.0:
+        return max(0.0, heat_kw / conductance_kw_per_k - difference_k)
+    gain = tick_s / loop_kj_per_k
+    new_k = (excess_k + gain * (heat_kw - conductance_kw_per_k * difference_k)) / (
+        1.0 + gain * conductance_kw_per_k
+    )
+    if new_k + difference_k < 0.0:
+        new_k = excess_k + gain * heat_kw
+    return max(0.0, new_k)
+
+
+@large_kernel
 def plant_tick(plant, it_kw, air_kw, ambient_c, wet_bulb_c, tick_s):
     """Take the plant through one tick.
 
@@ -140,13 +170,13 @@ def plant_tick(plant, it_kw, air_kw, ambient_c, wet_bulb_c, tick_s):
         if design_kw <= 0.0:
             continue
         flow = min(1.0, max(design.minimum_flow_fraction, cdu.heat_kw / design_kw))
-        flow_kg_s = flow * design_kw / (design.cp_kj_per_kg_k * design.tcs_delta_t_k)
-        rise_k = cdu.heat_kw / (flow_kg_s * design.cp_kj_per_kg_k)
-        pump_kw = design.cdu_pump_fraction * design_kw * pump_power_fraction(flow)
-        capacity_kw += flow_kg_s * design.cp_kj_per_kg_k
-        warmth_kw += flow_kg_s * design.cp_kj_per_kg_k * rise_k
-        cdu_pump_kw += pump_kw
-        fws_heat_kw += flow_kg_s * design.cp_kj_per_kg_k * rise_k + pump_kw
+        if cdu.heat_kw != cdu.known_kw:
+            cdu.known_kw = cdu.heat_kw
+            cdu.pump_kw = design.cdu_pump_fraction * design_kw * pump_power_fraction(flow)
+        capacity_kw += flow * design_kw / design.tcs_delta_t_k
+        warmth_kw += cdu.heat_kw
+        cdu_pump_kw += cdu.pump_kw
+        fws_heat_kw += cdu.heat_kw + cdu.pump_kw
 
     # facility water
     fws_design_kw = design.liquid_kw * (1.0 + design.cdu_pump_fraction)
@@ -178,39 +208,36 @@ def plant_tick(plant, it_kw, air_kw, ambient_c, wet_bulb_c, tick_s):
         taken_kw = min(available_kw, wanted_kw * source_share)
         available_kw -= taken_kw
         customer.source_kw = taken_kw
-        customer.delivered_kw = taken_kw / source_share
+        customer.delivered_kw = taken_kw / source_share if source_share > 0.0 else wanted_kw
         heat_export_kw += taken_kw
 
-    # heat rejection: airflow follows the heat; beyond full airflow the pad is wetted, then the water warms up
+    # heat rejection: airflow follows the heat; beyond full airflow the pad is wetted as far as needed, then the water
+    # warms up; air that is warmer than the water is kept out
     to_reject_kw = fws_capacity_kw * fws_rise_k - heat_export_kw
     conductance = design.liquid_kw / (design.tcs_delta_t_k + design.drycooler_approach_k)
     catch_up_kw = design.loop_kj_per_k * excess_k / tick_s
     wanted_kw = to_reject_kw + catch_up_kw
-    mean_warm_c = set_supply_c + fws_rise_k
-    air_c = ambient_c
-    airflow = dry_cooler_airflow(wanted_kw, conductance, mean_warm_c - air_c)
-    wet = airflow > 1.0 and ambient_c > design.adiabatic_on_c
-    if wet:
-        air_c = adiabatic_air_c(ambient_c, wet_bulb_c, design.adiabatic_effectiveness)
-        airflow = dry_cooler_airflow(wanted_kw, conductance, mean_warm_c - air_c)
-    if airflow <= 1.0:
-        new_excess_k = 0.0
-        rejected_kw = wanted_kw
-        airflow = max(design.minimum_airflow_fraction, airflow)
-    else:
-        airflow = 1.0
+    return_c = set_supply_c + fws_rise_k
+    airflow = dry_cooler_airflow(wanted_kw, conductance, return_c - ambient_c)
+    wet_share = 0.0
+    new_excess_k = 0.0
+    rejected_kw = wanted_kw
+    if airflow > 1.0:
         full = dry_cooler_conductance(conductance, 1.0)
-        gain = tick_s / design.loop_kj_per_k if design.loop_kj_per_k > 0.0 else np.inf
-        if gain == np.inf:
-            new_excess_k = max(0.0, to_reject_kw / full - (mean_warm_c - air_c))
-        else:
-            new_excess_k = max(
-                0.0, (excess_k + gain * (to_reject_kw - full * (mean_warm_c - air_c))) / (1.0 + gain * full)
+        air_c = ambient_c
+        wet_air_c = adiabatic_air_c(ambient_c, wet_bulb_c, design.adiabatic_effectiveness)
+        if ambient_c > design.adiabatic_on_c and wet_air_c < ambient_c:
+            air_c = max(wet_air_c, return_c - wanted_kw / full)
+            wet_share = (ambient_c - air_c) / (ambient_c - wet_air_c)
+        if full * (return_c - air_c) < wanted_kw * (1.0 - 1e-12):
+            new_excess_k = _excess_k(
+                design.loop_kj_per_k, excess_k, to_reject_kw, full, return_c - air_c, tick_s
             )
-        rejected_kw = to_reject_kw - design.loop_kj_per_k * (new_excess_k - excess_k) / tick_s
+            rejected_kw = to_reject_kw - design.loop_kj_per_k * (new_excess_k - excess_k) / tick_s
+    airflow = min(1.0, max(design.minimum_airflow_fraction, airflow))
     stored_kw = design.loop_kj_per_k * (new_excess_k - excess_k) / tick_s
     fan_kw = design.drycooler_fan_fraction * design.liquid_kw * fan_power_fraction(airflow)
-    water_l = rejected_kw * tick_s / 3600.0 * design.adiabatic_water_l_per_kwh if wet else 0.0
+    water_l = wet_share * rejected_kw * tick_s / 3600.0 * design.adiabatic_water_l_per_kwh
 
     # fan walls: hall air at its set-point until outdoor air is too warm for that
     hall_air_c = max(design.hall_air_c, ambient_c + design.air_approach_k)
@@ -222,7 +249,9 @@ def plant_tick(plant, it_kw, air_kw, ambient_c, wet_bulb_c, tick_s):
     # the meter
     cooling_kw = cdu_pump_kw + fws_pump_kw + fan_kw + air_fan_kw
     misc_kw = design.misc_fraction * design.it_kw
-    losses_kw = it_kw * (1.0 / design.it_efficiency - 1.0) + (cooling_kw + misc_kw) * (1.0 / design.auxiliary_efficiency - 1.0)
+    losses_kw = it_kw * (1.0 / design.it_efficiency - 1.0) + (cooling_kw + misc_kw) * (
+        1.0 / design.auxiliary_efficiency - 1.0
+    )
     meter_kw = it_kw / design.it_efficiency + (cooling_kw + misc_kw) / design.auxiliary_efficiency
 
     outside_kw = rejected_kw + fan_kw + air_kw + air_fan_kw

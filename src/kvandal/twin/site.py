@@ -80,7 +80,10 @@ def build_site(scenario: Scenario) -> SiteArrays:
     names = tuple(dict.fromkeys(block.model for block in site.fleet.values()))
     models = [scenario.rack_models[name] for name in names]
     model = np.concatenate(
-        [np.full(math.ceil(block.gpus / 72), names.index(block.model), np.int32) for block in site.fleet.values()]
+        [
+            np.full(math.ceil(block.gpus / 72), names.index(block.model), np.int32)
+            for block in site.fleet.values()
+        ]
     )
     racks = model.shape[0]
     index = np.arange(racks, dtype=np.int32)

@@ -8,7 +8,7 @@ import numpy as np
 
 from kvandal.demand.jobs import JobTable
 from kvandal.policy.placement import Room, empty_room
-from kvandal.policy.sharing import TENANT
+from kvandal.policy.sharing import TENANT, largest_job, renew_shares
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS
 from kvandal.twin.heaps import END, ENTRY
@@ -19,6 +19,7 @@ Array = Any
 FUTURE, QUEUED, RUNNING, FINISHED, REFUSED = range(5)
 STATES = ("future", "queued", "running", "finished", "refused")
 KINDS = ("training", "batch", "inference")
+INFERENCE = 2
 SPEED_CLASSES = 9
 """Tier of use times kind of work: jobs of one class slow down alike under a cap."""
 
@@ -34,8 +35,11 @@ EVENTS = ("delivery", "failure", "repair", "recall", "shed", "envelope")
 LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED = range(5)
 LOAN_REASONS = ("finished", "recalled", "failure", "shed", "transferred")
 
-SPARE_RECORDS = 65_536
-"""Loans, events and agenda entries kept free for one tick; the loop pauses for more when fewer are left."""
+
+def spare_records(racks: int) -> int:
+    """Loans, events and agenda entries kept free for one instant; the loop pauses for more when fewer are left."""
+    return 1024 + 4 * 72 * racks
+
 
 JOB = np.dtype(
     [
@@ -49,11 +53,10 @@ JOB = np.dtype(
         ("virtual_start_s", "f8"),  # reading of the speed clock at the start
         ("allocated_gpu_s", "i8"),
         ("useful_gpu_s", "f8"),
-        ("recall_cost", "f8"),  # what a recall would lose [GPU-seconds, relative]
+        ("recall_cost", "f8"),  # what the recall that is being planned would lose [GPU-seconds]
         ("gpus", "i4"),
         ("queue", "i4"),
         ("interval_s", "i4"),  # work between two checkpoints; 0: none are written
-        ("claimant_queue", "i4"),  # queue that this job was recalled for, or -1
         ("loan", "i4"),  # index of its loan, or -1
         ("lent_position", "i4"),  # where it stands among the jobs on loan
         ("heap_position", "i4"),
@@ -78,13 +81,13 @@ JOB = np.dtype(
 QUEUE = np.dtype(
     [
         ("jobs", "i8"), ("gpus", "i8"), ("tenant", "i4"), ("demand", "i4"), ("head", "i4"), ("tail", "i4"),
-        ("claim_job", "i4"),  # head that has racks reserved, or -1
-        ("claim_pending", "i4"),  # recalled jobs that have not left yet
+        ("last_claim", "i4"),  # the jobs from the head to this one have racks reserved; -1: none
         ("blocked", "?"),
     ],
     align=True,
 )  # fmt: skip
-"""One queue per tenant and class of demand that it submits, in order of tier, tenant, class."""
+"""Queues in order of tier, tenant, class of demand. Jobs larger than their tenant's share, which can only run on a
+loan, have a queue of their own, so that they do not hold up the others."""
 
 LOAN = np.dtype(
     [
@@ -123,7 +126,9 @@ RACK_TIER = np.dtype([("mw", "i8"), ("tick_kw", "f8")], align=True)
 Whole milliwatts, because power is added and taken away a million times a year and must come back to nothing.
 """
 
-MODEL = np.dtype([("idle_kw", "f8"), ("tdp_kw", "f8"), ("gpu_kw", "f8"), ("liquid_fraction", "f8")], align=True)
+MODEL = np.dtype(
+    [("idle_kw", "f8"), ("tdp_kw", "f8"), ("gpu_kw", "f8"), ("liquid_fraction", "f8")], align=True
+)
 TIER_MODEL = np.dtype([("mw", "i8"), ("factor", "f8")], align=True)
 """Sum of RACK_TIER.mw by tier and rack model; power above idle under the cap, relative."""
 TIER_NOW = np.dtype([("gpus", "i8"), ("gpu_s", "i8"), ("cap", "f8")], align=True)
@@ -140,6 +145,9 @@ TALLY = np.dtype(
         ("running_jobs", "i8"), ("queued_jobs", "i8"), ("queued_gpus", "i8"), ("draining", "i8"),
         ("installed_gpus", "i8"), ("broken_gpus", "i8"), ("installed_gpu_s", "i8"), ("broken_gpu_s", "i8"),
         ("power_wait", "i8"),  # somebody waits for power
+        ("shares_renewed", "i8"),  # racks arrived: lenders may owe a few GPUs
+        ("tick_is_open", "i8"),  # the loop paused inside a tick
+        ("wake_s", "i8"),  # decide at this instant even if nothing else happens
         ("wanted_tier", "i8"), ("wanted_kw", "f8"),  # the first firm or assured job that does
         ("at_envelope", "i8"),
         ("it_now_kw", "f8"), ("it_envelope_kw", "f8"), ("last_it_kw", "f8"), ("last_site_kw", "f8"), ("base_kw", "f8"),
@@ -153,6 +161,8 @@ RULES = np.dtype(
         ("tick_s", "i8"), ("horizon_s", "i8"), ("segment_trays", "i8"), ("checkpoint_s", "i8"), ("restart_s", "i8"),
         ("repair_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"), ("cap_minimum", "f8"), ("perf_offset", "f8"),
         ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"),
+        ("job_kw_maximum", "f8"),  # most power above idle that one job can ever get
+        ("spare_records", "i8"),
     ],
     align=True,
 )  # fmt: skip
@@ -210,16 +220,18 @@ def _tenants(scenario: Scenario, gpus: int) -> Array:
         row["share_deserved"] = tenant.deserved_share
         row["share_guarantee"] = tenant.guarantee_share
         row["share_ceiling"] = tenant.ceiling_share
-        row["final_ceiling"] = int(tenant.ceiling_share * gpus + 1e-9)
         row["weight"] = tenant.weight
         row["notice_s"] = tenant.notice_s
         row["tier"] = TIERS.index(tenant.tier)
+    renew_shares(table, gpus)
+    for index in range(len(tenants)):
+        table[index]["largest_job"] = largest_job(table, index)
     return table
 
 
-def _jobs(table: JobTable, queue_of: Array, interval_s: Array) -> Array:
+def _jobs(table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -> Array:
     jobs = _table(
-        JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, claimant_queue=-1, loan=-1,
+        JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1,
         lent_position=-1, heap_position=-1, next_job=-1, use_tier=-1,
     )  # fmt: skip
     if len(table):
@@ -227,28 +239,37 @@ def _jobs(table: JobTable, queue_of: Array, interval_s: Array) -> Array:
             jobs[name] = getattr(table, name)
         jobs["remaining_s"] = table.work_s
         jobs["interval_s"] = interval_s
-        jobs["queue"] = queue_of[table.tenant, table.demand]
+        needs_loan = table.gpus > tenants["deserved"][table.tenant]
+        jobs["queue"] = queue_of[table.tenant, table.demand, needs_loan.astype(np.int8)]
     return jobs[: len(table)]
 
 
 def _queues(scenario: Scenario, tenants: Array) -> tuple[Array, Array]:
-    """Queues, and the queue of each (tenant, class of demand)."""
+    """Queues, and the queue of each (tenant, class of demand, whether the job is larger than the tenant's share)."""
     names = list(scenario.tenants)
-    pairs = sorted(
-        (int(tenants[names.index(name)]["tier"]), names.index(name), index)
+    keys = sorted(
+        (int(tenants[names.index(name)]["tier"]), names.index(name), index, needs_loan)
         for index, demand in enumerate(scenario.demand.values())
         for name in demand.tenants
+        for needs_loan in (0, 1)
     )
-    queue_of = np.full((max(len(names), 1), max(len(scenario.demand), 1)), -1, np.int32)
-    for row, (_, tenant, demand_index) in enumerate(pairs):
-        queue_of[tenant, demand_index] = row
-    queues = _table(QUEUE, len(pairs), head=-1, tail=-1, claim_job=-1)
-    queues["tenant"] = [pair[1] for pair in pairs]
-    queues["demand"] = [pair[2] for pair in pairs]
+    queue_of = np.full((max(len(names), 1), max(len(scenario.demand), 1), 2), -1, np.int32)
+    for row, (_, tenant, demand_index, needs_loan) in enumerate(keys):
+        queue_of[tenant, demand_index, needs_loan] = row
+    queues = _table(QUEUE, len(keys), head=-1, tail=-1, last_claim=-1)
+    queues["tenant"] = [key[1] for key in keys]
+    queues["demand"] = [key[2] for key in keys]
     return queues, queue_of
 
 
-def new_state(scenario: Scenario, site: SiteArrays, table: JobTable, interval_s: Array, failures: Array) -> State:
+def new_state(
+    scenario: Scenario,
+    site: SiteArrays,
+    table: JobTable,
+    interval_s: Array,
+    failures: Array,
+    job_kw_maximum: float,
+) -> State:
     """Return the state at the start: nothing runs, no rack is delivered.
 
     Parameters
@@ -257,30 +278,41 @@ def new_state(scenario: Scenario, site: SiteArrays, table: JobTable, interval_s:
     table : jobs
     interval_s : int (jobs,), work between two checkpoints [s]; 0: none
     failures : FAILURE table, in order of time
+    job_kw_maximum : most power above idle that one job can ever get [kW]
 
     """
     racks, models = site.racks, len(site.model_names)
     tenants = _tenants(scenario, site.gpus)
     queues, queue_of = _queues(scenario, tenants)
+    jobs = _jobs(table, queue_of, tenants, interval_s)
+    renew_shares(tenants, 0)
+    spare = spare_records(racks)
     policy, reliability = scenario.policy, scenario.reliability
     return State(
-        jobs=_jobs(table, queue_of, interval_s),
+        jobs=jobs,
         lost_gpu_s=np.zeros((len(table), len(LOSSES))),
         queues=queues,
         room=empty_room(racks, len(table)),
         tenants=tenants,
         ends=np.zeros((SPEED_CLASSES, site.gpus + 1), END),
-        agenda=np.zeros(2 * SPARE_RECORDS + racks, ENTRY),
-        loans=new_loans(4 * SPARE_RECORDS),
-        events=new_events(2 * SPARE_RECORDS),
+        agenda=np.zeros(2 * spare, ENTRY),
+        loans=new_loans(2 * spare),
+        events=new_events(2 * spare),
         racks=_table(RACK, racks, model=site.model, cdu=site.cdu, hall=site.hall),
         rack_tiers=np.zeros((racks, 3), RACK_TIER),
         touched=np.zeros(racks, np.int32),
         lent_jobs=np.zeros(site.gpus + 1, np.int32),
         models=_table(
-            MODEL, models, idle_kw=site.idle_kw, tdp_kw=site.tdp_kw, gpu_kw=site.gpu_kw, liquid_fraction=site.liquid_fraction
+            MODEL,
+            models,
+            idle_kw=site.idle_kw,
+            tdp_kw=site.tdp_kw,
+            gpu_kw=site.gpu_kw,
+            liquid_fraction=site.liquid_fraction,
         ),
-        demands=_table(DEMAND, len(scenario.demand), kind=[KINDS.index(d.kind) for d in scenario.demand.values()]),
+        demands=_table(
+            DEMAND, len(scenario.demand), kind=[KINDS.index(d.kind) for d in scenario.demand.values()]
+        ),
         load_mw=gpu_load_mw(scenario, site),
         tier_models=_table(TIER_MODEL, 3 * models, factor=1.0).reshape(3, models),
         tiers=_table(TIER_NOW, 3, cap=1.0),
@@ -303,5 +335,7 @@ def new_state(scenario: Scenario, site: SiteArrays, table: JobTable, interval_s:
             training_exponent=policy.training_perf_exponent,
             inference_exponent=policy.inference_perf_exponent,
             net_kw=site.net_kw,
+            job_kw_maximum=job_kw_maximum,
+            spare_records=spare,
         ),
     )

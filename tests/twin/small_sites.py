@@ -1,0 +1,180 @@
+"""Small sites for tests: scenarios, tables of jobs, and a checker of the state that shares no code with the twin."""
+
+from collections import Counter
+
+import numpy as np
+
+from kvandal.demand.jobs import JobTable
+from kvandal.scenario.demand import Demand
+from kvandal.scenario.model import Run, Scenario
+from kvandal.scenario.plant import Power, Reliability
+from kvandal.scenario.site import Delivery, Fleet, Layout, Site
+from kvandal.scenario.tenants import Policy, Tenant
+from kvandal.twin.simulate import simulate_jobs
+from kvandal.twin.state import FAILURE, QUEUED, RUNNING
+
+TRAINING, BATCH, INFERENCE = range(3)
+"""Classes of demand of every small site: training saves its state, the others do not."""
+ENDLESS_MW = 1000.0
+
+
+def tenant(tier, deserved=0.0, guarantee=0.0, ceiling=1.0, notice_s=120):
+    return Tenant(
+        tier=tier,
+        deserved_share=deserved,
+        guarantee_share=guarantee,
+        ceiling_share=ceiling,
+        notice_s=notice_s,
+    )
+
+
+def small_site(tenants, racks=1, days=1, tick_s=60, grid_mw=ENDLESS_MW, build_out=(), **options):
+    """Scenario of a few racks; `options` are fields of policy and reliability, and `margin`."""
+    policy = {key: options.pop(key) for key in ("segment_trays", "recall") if key in options}
+    margin = options.pop("margin", 0.0)
+    cap_minimum = options.pop("cap_minimum", None)
+    names = dict.fromkeys(tenants, 1.0)
+    scenario = Scenario(
+        run=Run(days=days, tick_s=tick_s),
+        site=Site(
+            grid_mw=grid_mw,
+            fleet={"main": Fleet(gpus=racks * 72)},
+            layout=Layout(racks_per_row=4, rows_per_hall=2, racks_per_cdu=3),
+            build_out=tuple(Delivery(month=month, gpus=gpus) for month, gpus in build_out),
+        ),
+        power=Power(site_cap_margin_fraction=margin),
+        policy=Policy(**policy),
+        reliability=Reliability(**{"failures": False, **options}),
+        tenants=tenants,
+        demand={
+            "training": Demand(source="frontier", tenants=names, mean_gpus=1.0),
+            "batch": Demand(source="frontier", tenants=names, mean_gpus=1.0, kind="batch", checkpoint=False),
+            "inference": Demand(
+                source="frontier", tenants=names, mean_gpus=1.0, kind="inference", checkpoint=False
+            ),
+        },
+    )
+    if cap_minimum is None:
+        return scenario
+    models = {
+        name: model.model_copy(update={"cap_minimum_fraction": cap_minimum})
+        for name, model in scenario.rack_models.items()
+    }
+    return scenario.model_copy(update={"rack_models": models})
+
+
+def table(*rows):
+    """Jobs from (submit_s, gpus, work_s, tenant, class of demand)."""
+    if not rows:
+        return JobTable.empty()
+    rows = sorted(rows, key=lambda row: row[0])
+    submit_s, gpus, work_s, tenants, demand = (np.array(column) for column in zip(*rows, strict=True))
+    return JobTable(
+        submit_s.astype(np.int64),
+        gpus.astype(np.int32),
+        work_s.astype(np.int64),
+        tenants.astype(np.int16),
+        demand.astype(np.int16),
+    )
+
+
+def failing(*rows):
+    """Failures from (time_s, gpu)."""
+    return np.array(list(rows), dtype=FAILURE)
+
+
+def play(scenario, *rows, **options):
+    return simulate_jobs(scenario, table(*rows), **options)
+
+
+def times(run, column):
+    return run.state.jobs[column].tolist()
+
+
+def walk(first, following):
+    """Follow a linked list; a list that bites its own tail is an error."""
+    seen = []
+    while first >= 0:
+        assert first not in seen
+        seen.append(first)
+        first = int(following[first])
+    return seen
+
+
+def check_room(state):
+    """Whoever sits somewhere sits there alone, and every list says what the seats say."""
+    room, jobs, racks = state.room, state.jobs, len(state.racks)
+    slots = room.slots.reshape(racks, 18, 4)
+    free = (slots < 0).sum(axis=2)
+    trays = room.trays.reshape(racks, 18)
+    healthy = trays["state"] == 0
+    assert (trays["free"] == np.where(healthy, free, 0)).all()
+    assert (free[~healthy] == 4).all()
+    assert (room.racks["whole"] == (trays["free"] == 4).sum(axis=1)).all()
+    seated = Counter(room.slots[room.slots >= 0].tolist())
+    running = np.flatnonzero(jobs["state"] == RUNNING).tolist()
+    assert seated == {job: int(jobs["gpus"][job]) for job in running}
+    used = []
+    for job in running:
+        pieces = walk(int(room.first_piece[job]), room.pieces["next"])
+        used += pieces
+        here = {int(room.pieces["rack"][piece]): int(room.pieces["gpus"][piece]) for piece in pieces}
+        assert here == Counter((np.flatnonzero((room.slots == job).ravel()) // 72).tolist())
+        assert len(here) == len(pieces) == jobs["racks"][job]
+    promised = Counter()
+    for job in np.flatnonzero(room.first_claim >= 0).tolist():
+        for piece in walk(int(room.first_claim[job]), room.pieces["next"]):
+            used.append(piece)
+            rack = int(room.pieces["rack"][piece])
+            promised[rack] += int(room.pieces["gpus"][piece]) // 4
+    unused = walk(int(room.pieces["next"][-1]), room.pieces["next"])
+    assert sorted(used + unused) == list(range(len(room.pieces) - 1))
+    assert {rack: int(n) for rack, n in enumerate(room.racks["promised"]) if n} == promised
+    open_racks = set(np.flatnonzero(state.racks["delivered"] & (room.racks["promised"] == 0)).tolist())
+    listed = []
+    for whole in range(19):
+        bucket = walk(int(room.buckets["head"][whole]), room.racks["next"])
+        assert len(bucket) == room.buckets["count"][whole]
+        assert (room.racks["whole"][bucket] == whole).all()
+        listed += bucket
+    assert sorted(listed) == sorted(open_racks)
+    for level in range(1, 4):
+        partly = walk(int(room.levels[level]), room.trays["next"])
+        assert sorted(partly) == [
+            tray
+            for tray in range(racks * 18)
+            if tray // 18 in open_racks and room.trays["free"][tray] == level
+        ]
+
+
+def check_books(state):
+    """Every counter equals what the jobs themselves say."""
+    jobs, tally, tenants = state.jobs, state.tally[0], state.tenants
+    running, queued = jobs["state"] == RUNNING, jobs["state"] == QUEUED
+    assert tally["running_jobs"] == running.sum()
+    assert tally["queued_jobs"] == queued.sum()
+    assert tally["queued_gpus"] == jobs["gpus"][queued].sum()
+    on_loan = running & (jobs["loan"] >= 0)
+    assert sorted(state.lent_jobs[: tally["lent_jobs"]].tolist()) == np.flatnonzero(on_loan).tolist()
+    assert (jobs["recallable"] == on_loan).all()
+    assert tally["draining"] == jobs["draining"].sum() == (jobs["draining"] & on_loan).sum()
+    lender = state.loans["lender"][jobs["loan"]]
+    for index, row in enumerate(tenants):
+        mine = running & (jobs["tenant"] == index)
+        assert row["own"] == jobs["gpus"][mine & ~on_loan].sum()
+        assert row["on_loan"] == jobs["gpus"][mine & on_loan].sum()
+        assert row["lent_out"] == jobs["gpus"][on_loan & (lender == index)].sum()
+    for tier in range(3):
+        assert state.tiers["gpus"][tier] == jobs["gpus"][running & (jobs["use_tier"] == tier)].sum()
+    claimed = Counter()
+    for number, queue in enumerate(state.queues):
+        waiting = walk(int(queue["head"]), jobs["next_job"])
+        assert waiting[-1:] == ([queue["tail"]] if waiting else [])
+        assert sorted(waiting) == np.flatnonzero(queued & (jobs["queue"] == number)).tolist()
+        assert queue["jobs"] == len(waiting)
+        assert queue["gpus"] == jobs["gpus"][waiting].sum()
+        with_claim = [job for job in waiting if state.room.first_claim[job] >= 0]
+        assert with_claim == waiting[: len(with_claim)]
+        assert with_claim[-1:] == ([queue["last_claim"]] if queue["last_claim"] >= 0 else [])
+        claimed[int(queue["tenant"])] += int(jobs["gpus"][with_claim].sum())
+    assert tenants["claimed"].tolist() == [claimed[index] for index in range(len(tenants))]
