@@ -12,7 +12,13 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 IMAGES = Path(__file__).parent / "images"
-FLAGS = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync", "--disable-dev-shm-usage"]
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
 
 
 def main(run: Path) -> None:

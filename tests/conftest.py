@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).parent.parent
 SMALL = Path(__file__).parent / "small.toml"
 
-settings.register_profile("kvandal", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile(
+    "kvandal", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
 settings.load_profile("kvandal")
 
 
@@ -23,7 +25,9 @@ def shared_folder() -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this machine cannot run, and say why."""
-    no_data = pytest.mark.skip(reason=f"not run: real data not found at {shared_folder()} (set KVANDAL_SHARED_DATA)")
+    no_data = pytest.mark.skip(
+        reason=f"not run: real data not found at {shared_folder()} (set KVANDAL_SHARED_DATA)"
+    )
     no_browser = pytest.mark.skip(reason="not run: no Chromium on this machine (Debian package: chromium)")
     for item in items:
         if "shared_data" in item.keywords and not shared_folder().is_dir():

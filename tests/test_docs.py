@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-BLOCK = re.compile(r"^```(?P<kind>[\w.]+)(?: (?P<name>[\w.-]+))?\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(?P<kind>[\w.]+)(?: (?P<name>[\w.-]+))?\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL
+)
 
 
 def run_block(kind: str, name: str | None, body: str, folder: Path) -> None:
@@ -29,7 +31,13 @@ def run_block(kind: str, name: str | None, body: str, folder: Path) -> None:
             command, _, comment = line[2:].partition("#")
             expected = 2 if "exit 2" in comment else 0
             result = subprocess.run(
-                shlex.split(command), cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+                shlex.split(command),
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
             )
             assert result.returncode == expected, f"{line}\n{result.stderr}"
             assert "Traceback" not in result.stderr

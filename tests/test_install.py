@@ -18,7 +18,9 @@ def installed_bytes(distribution: str) -> int:
 
 def test_core_install_stays_under_500_mb():
     """Everything that requirements.lock names, and the package itself, as installed here."""
-    locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+    locked = re.findall(
+        r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE
+    )
     own = sum(path.stat().st_size for path in (ROOT / "src").rglob("*") if path.is_file())
     total = own + sum(installed_bytes(name) for name in locked)
     assert 100 < total / 1e6 < LIMIT_MB

@@ -20,7 +20,9 @@ def test_preset_runs_a_day(preset: str):
     site = run.site
     assert site.height == 1440
     assert site["balance_error_fraction"].max() < 1e-9
-    conserved = pl.col("gpu_s_allocated") + pl.col("gpu_s_idle") + pl.col("gpu_s_broken") == pl.col("gpu_s_installed")
+    conserved = pl.col("gpu_s_allocated") + pl.col("gpu_s_idle") + pl.col("gpu_s_broken") == pl.col(
+        "gpu_s_installed"
+    )
     assert site.select(conserved.all()).item()
     assert (site["site_power_mw"] <= site["envelope_mw"] + 1e-9).all()
     states = dict(run.jobs.group_by("state").len().iter_rows())
@@ -31,7 +33,9 @@ def test_preset_runs_a_day(preset: str):
 
 def test_build_out_racks_arrive_by_month():
     """The build-out begins with 127 racks and ends with all 1,389, and only racks that stand draw power."""
-    scenario = kv.load("stargate-norway-build-out", {"run.days": 62, "demand_multiplier": 0.001, "run.tick_s": 3600})
+    scenario = kv.load(
+        "stargate-norway-build-out", {"run.days": 62, "demand_multiplier": 0.001, "run.tick_s": 3600}
+    )
     run = kv.simulate(scenario)
     installed = run.site["gpu_s_installed"] // 3600
     assert installed[0] == 127 * 72
