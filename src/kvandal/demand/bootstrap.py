@@ -41,9 +41,9 @@ from datetime import datetime
 import numpy as np
 
 from kvandal.demand.jobs import Int32, Int64
-from kvandal.randomness import stream
 from kvandal.demand.trace import Bool, Float64, Trace
 from kvandal.errors import ScenarioError
+from kvandal.randomness import stream
 
 DAY_S = 86_400
 JITTER_S = 300

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from kvandal.demand.jobs import Int32, Int64
-from kvandal.randomness import stream
 from kvandal.demand.trace import MAXIMUM_RUN_S, Float64
 from kvandal.errors import ScenarioError
+from kvandal.randomness import stream
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
