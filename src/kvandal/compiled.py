@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +20,9 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 KERNEL_FOLDERS = ("physics", "policy", "twin")
 """Folders of the package that hold compiled functions."""
+
+UNUSED_S = 30 * 86_400
+"""Compiled kernels that nobody used for so long are dropped [s]."""
 
 
 def _sources_hash() -> str:
@@ -52,10 +57,17 @@ def is_cached() -> bool:
 
 
 def mark_cached() -> None:
-    """Remember that every kernel has been compiled; a read-only cache folder is no error."""
+    """Remember that every kernel has been compiled, and drop kernels of other sources that nobody used for a month.
+
+    A read-only cache folder is no error.
+    """
     try:
         CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
         (CACHE_FOLDER / "complete").touch()
+        for folder in CACHE_FOLDER.parent.glob("kernels-*"):
+            used = folder / "complete"
+            if folder != CACHE_FOLDER and used.exists() and time.time() - used.stat().st_mtime > UNUSED_S:
+                shutil.rmtree(folder, ignore_errors=True)
     except OSError:
         return
 
