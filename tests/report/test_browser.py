@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvandal.report import write_report
+from kvandal.report import render
 
 pytestmark = pytest.mark.browser
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def report(made_run, tmp_path_factory):
     target = tmp_path_factory.mktemp("page") / "report.html"
-    write_report(made_run, target)
+    target.write_text(render(made_run), encoding="utf-8")
     return target
 
 
@@ -60,7 +60,7 @@ def test_a_short_run_offers_its_peak(browser, changed, tmp_path):
     """Zooming one chart to the peak moves the others along."""
     folder = changed(lambda run: run.update(end_utc="2027-04-02T00:00:00+00:00"))
     target = tmp_path / "report.html"
-    write_report(folder, target)
+    target.write_text(render(folder), encoding="utf-8")
     page, troubles, _ = opened(browser, target)
 
     page.click("text=Day of the peak")
@@ -120,7 +120,7 @@ def test_hostile_text_runs_nothing(browser, changed, tmp_path):
         run["warnings"] = [hostile, "</script><script>document.title='owned'</script>"]
 
     target = tmp_path / "report.html"
-    write_report(changed(edit), target)
+    target.write_text(render(changed(edit)), encoding="utf-8")
     page, troubles, requests = opened(browser, target)
 
     assert "owned" not in page.title()
@@ -133,7 +133,7 @@ def test_hostile_text_runs_nothing(browser, changed, tmp_path):
 def test_a_real_run_has_a_report(browser, small_run, tmp_path):
     """What the simulator writes is what the page reads."""
     target = tmp_path / "report.html"
-    write_report(small_run, target)
+    target.write_text(render(small_run), encoding="utf-8")
 
     page, troubles, requests = opened(browser, target)
 

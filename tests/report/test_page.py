@@ -11,8 +11,8 @@ from importlib import resources
 import polars as pl
 import pytest
 
-from kvandal.errors import OutputError, RunFolderError
-from kvandal.report import render, write_report
+from kvandal.errors import RunFolderError
+from kvandal.report import render
 from kvandal.report.page import asset
 
 TIERS = {"Firm": 150, "Assured": 40, "Lent": 30, "Idle": 60, "Broken": 8, "Installed": 288}
@@ -257,16 +257,6 @@ def test_a_broken_run_json_is_refused(changed):
     (folder / "run.json").write_text("{", encoding="utf-8")
     with pytest.raises(RunFolderError, match="not the JSON of a run"):
         render(folder)
-
-
-def test_the_page_appears_whole_or_not_at_all(made_run, page, tmp_path):
-    target = tmp_path / "report.html"
-    write_report(made_run, target)
-
-    assert page == target.read_text(encoding="utf-8")
-    assert [target] == list(tmp_path.iterdir())
-    with pytest.raises(OutputError, match="cannot be written"):
-        write_report(made_run, tmp_path / "nowhere" / "report.html")
 
 
 def test_importing_the_package_is_light():
