@@ -53,6 +53,17 @@ def test_every_command_of_the_tutorial_runs(tmp_path: Path):
     assert (tmp_path / "own.html").stat().st_size > 100_000
 
 
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs(tmp_path: Path):
+    """The README's commands (from its own virtual environment there, from this one here) and its Python."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    \.venv/bin/(kvandal .*)$", text, re.MULTILINE)
+    assert len(commands) >= 5
+    run_block("console", None, "\n".join(f"$ {command}" for command in commands), tmp_path)
+    for block in BLOCK.finditer(text):
+        run_block(block["kind"], block["name"], block["body"], tmp_path)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path):
     """Relative links of every page name a file that exists."""

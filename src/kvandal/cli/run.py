@@ -86,7 +86,7 @@ def simulate_shown(scenario: Scenario, *, silent: bool) -> Run:
 
     signals.hold()
     if not silent and not compiled.is_cached():
-        note("compiling the kernels: once on this machine, about a minute ...")
+        note("compiling the kernels: once on this machine, one to two minutes ...")
     terminal = sys.stderr is not None and sys.stderr.isatty()
     result = _with_bar(scenario) if terminal and not silent else simulate(scenario)
     compiled.mark_cached()
