@@ -13,7 +13,7 @@ from kvandal.cli.options import (
     JsonOption,
     ScenarioArgument,
     SetOption,
-    note,
+    note_compilation,
     number,
     print_json,
     print_table,
@@ -34,8 +34,7 @@ def bench(
     asked = scenario_of(scenario, changes, {"run.days": ("--days", days), "run.seed": ("--seed", seed)})
     signals.hold()
     cached = compiled.is_cached()
-    if not cached:
-        note("compiling the kernels: once on this machine, about a minute ...")
+    note_compilation()
     figures = measured(asked, cached=cached)
     if as_json:
         print_json(figures)

@@ -80,6 +80,14 @@ def note(text: str) -> None:
         print(text, file=sys.stderr)
 
 
+def note_compilation() -> None:
+    """Say that the kernels are compiled now, if they are: it happens once and takes a while."""
+    from kvandal import compiled
+
+    if not compiled.is_cached():
+        note("compiling the kernels: once on this machine, one to two minutes ...")
+
+
 def emit(text: str) -> None:
     """Print on standard output. A reader that has gone away (``| head``) is no error."""
     if sys.stdout is None:

@@ -17,6 +17,7 @@ from kvandal.cli.options import (
     SetOption,
     emit,
     note,
+    note_compilation,
     number,
     print_json,
     print_table,
@@ -85,8 +86,8 @@ def simulate_shown(scenario: Scenario, *, silent: bool) -> Run:
     from kvandal.runs.run import simulate
 
     signals.hold()
-    if not silent and not compiled.is_cached():
-        note("compiling the kernels: once on this machine, one to two minutes ...")
+    if not silent:
+        note_compilation()
     terminal = sys.stderr is not None and sys.stderr.isatty()
     result = _with_bar(scenario) if terminal and not silent else simulate(scenario)
     compiled.mark_cached()
