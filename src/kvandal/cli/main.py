@@ -71,6 +71,8 @@ def main() -> NoReturn:
         code = _exit_code(error)
         if code is None:
             raise
+        if signals.received() is not None:
+            signals.leave(code)
         sys.exit(code)
     sys.exit(0)
 
@@ -78,7 +80,8 @@ def main() -> NoReturn:
 def _exit_code(error: BaseException) -> int | None:
     """Say what ended the program, and with which exit code; None for a mistake of the program itself."""
     signal_number = signals.received()
-    if signal_number is not None:
+    finished = isinstance(error, SystemExit) and not error.code  # a signal came too late to change anything
+    if signal_number is not None and not finished:
         signals.ignore()
         note("\nkvandal: interrupted; nothing was kept")
         return 128 + signal_number

@@ -89,7 +89,8 @@ def simulate_shown(scenario: Scenario, *, silent: bool) -> Run:
     if not silent:
         note_compilation()
     terminal = sys.stderr is not None and sys.stderr.isatty()
-    result = _with_bar(scenario) if terminal and not silent else simulate(scenario)
+    result = _with_bar(scenario) if terminal and not silent else simulate(scenario, signals.check)
+    signals.check()
     compiled.mark_cached()
     return result
 
@@ -115,6 +116,7 @@ def _with_bar(scenario: Scenario) -> Run:
         task = bar.add_task(f"{scenario.run.start_utc:%Y-%m-%d}", total=None, speed="")
 
         def shown(done: int, total: int) -> None:
+            signals.check()
             now = time.perf_counter()
             if not first:
                 first.append((now, done))

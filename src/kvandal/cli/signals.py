@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import time
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 AGAIN_S = 0.05
@@ -41,12 +43,29 @@ def received() -> int | None:
     return _received[0] if _received else None
 
 
+def check(*_progress: object) -> None:
+    """Interrupt the program now if a signal arrived that some library swallowed; called once per simulated day."""
+    if _received:
+        raise KeyboardInterrupt
+
+
 def ignore() -> None:
     """Take no further notice of ending signals: the program is ending."""
     for each in ENDING:
         signal.signal(each, signal.SIG_IGN)
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def leave(code: int) -> NoReturn:
+    """End the program with this exit code after a signal, when everything has been cleared away.
+
+    Python would end itself by the signal instead wherever the interrupt had passed through code that an extension runs.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
