@@ -24,6 +24,8 @@ def test_preset_runs_a_day(preset: str):
         "gpu_s_installed"
     )
     assert site.select(conserved.all()).item()
+    assert site["gpu_s_idle"].min() >= 0
+    assert site["gpu_s_allocated"].sum() == run.jobs["gpu_s_allocated"].sum()
     assert (site["site_power_mw"] <= site["envelope_mw"] + 1e-9).all()
     states = dict(run.jobs.group_by("state").len().iter_rows())
     assert sum(states.values()) == run.summary["jobs_submitted"] > 0

@@ -2,12 +2,15 @@
 
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 import kvandal as kv
+
+ROOT = Path(__file__).parent.parent.parent
 
 SMALL_SITE = {
     "site.fleet.main.gpus": 144,
@@ -199,6 +202,54 @@ def test_the_balance_closes(books):
     )
     assert out.to_numpy() == pytest.approx(site["site_power_mw"].to_numpy(), rel=1e-9)
     assert summary["balance_error_max"] <= 1e-9
+
+
+def test_heat_income_is_the_hand_over_times_its_price(books):
+    """The site sells what leaves its loop, not what the customers' own heat pumps add."""
+    record, summary, tables = books
+    customers = record["scenario"]["heat"]["customers"]
+    sold = (
+        tables["heat"]
+        .with_columns(pl.col("customer").cast(pl.String))
+        .group_by("customer")
+        .agg(pl.col("source_mwh").sum())
+    )
+    income = sum(mwh * customers[name]["price_eur_per_mwh"] for name, mwh in sold.iter_rows())
+    assert summary["heat_income_eur"] == pytest.approx(income, abs=1e-3)
+    assert summary["heat_exported_mwh"] == pytest.approx(tables["heat"]["source_mwh"].sum(), rel=1e-9)
+    assert tables["heat"]["heat_pump_mwh"].sum() > 0
+
+
+def test_a_recalled_borrower_rests_before_it_borrows_again(books):
+    """Lending loops of others: a lent-tier job rests 900 s times its recalls, at most 24 of them, before its next loan."""
+    record, _, tables = books
+    rest_s = record["scenario"]["policy"]["rest_after_recall_s"]
+    lent = [name for name, tenant in record["scenario"]["tenants"].items() if tenant["tier"] == "lent"]
+    loans = tables["loans"].filter(pl.col("borrower").cast(pl.String).is_in(lent)).sort("job", "loan")
+    recalls, again = {}, 0
+    for job, start, returned, reason in loans.select(
+        "job", "start_utc", "returned_utc", "reason"
+    ).iter_rows():
+        if job in recalls and recalls[job][1] is not None:
+            count, since = recalls[job]
+            assert (start - since).total_seconds() >= rest_s * min(count, 24)
+            again += 1
+        count = recalls.get(job, (0, None))[0] + (reason == "recalled")
+        recalls[job] = (count, returned if reason == "recalled" else None)
+    assert again > 0
+
+
+def test_every_column_is_documented(books):
+    """docs/run-folder.md names every column of every table."""
+    _, _, tables = books
+    text = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")
+    missing = [
+        f"{name}.{column}"
+        for name, table in tables.items()
+        for column in table.columns
+        if f"`{column}`" not in text
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize(("tick_s", "price_step_s"), [(60, 900), (3600, 900), (900, 3600)])

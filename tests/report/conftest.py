@@ -4,14 +4,12 @@ import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 from kvandal.scenario import load
 
-CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--disable-gpu",
     "--disable-quic",
@@ -203,12 +201,10 @@ def changed(made_run, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def browser():
+def browser(chromium_path):
     """Return a headless Chromium."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs {CHROMIUM}")
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=FLAGS)
+        found = started.chromium.launch(executable_path=chromium_path, headless=True, args=FLAGS)
         yield found
         found.close()

@@ -10,8 +10,9 @@ from kvandal.scenario.model import Run, Scenario
 from kvandal.scenario.plant import Power, Reliability
 from kvandal.scenario.site import Delivery, Fleet, Layout, Site
 from kvandal.scenario.tenants import Policy, Tenant
+from kvandal.twin.heaps import PRIORITY_SHIFT
 from kvandal.twin.simulate import simulate_jobs
-from kvandal.twin.state import FAILURE, QUEUED, RUNNING
+from kvandal.twin.state import FAILURE, QUEUED, REST, RUNNING
 
 TRAINING, BATCH, INFERENCE = range(3)
 """Classes of demand of every small site: training saves its state, the others do not."""
@@ -167,12 +168,15 @@ def check_books(state):
     for tier in range(3):
         assert state.tiers["gpus"][tier] == jobs["gpus"][running & (jobs["use_tier"] == tier)].sum()
     claimed = Counter()
+    agenda = state.agenda[: tally["agenda_size"]]
+    resting = agenda["subject"][agenda["rank"] >> PRIORITY_SHIFT == REST]
     for number, queue in enumerate(state.queues):
         waiting = walk(int(queue["head"]), jobs["next_job"])
         assert waiting[-1:] == ([queue["tail"]] if waiting else [])
-        assert sorted(waiting) == np.flatnonzero(queued & (jobs["queue"] == number)).tolist()
-        assert queue["jobs"] == len(waiting)
-        assert queue["gpus"] == jobs["gpus"][waiting].sum()
+        rests = [int(job) for job in resting if jobs["queue"][job] == number]
+        assert sorted(waiting + rests) == np.flatnonzero(queued & (jobs["queue"] == number)).tolist()
+        assert queue["jobs"] == len(waiting) + len(rests)
+        assert queue["gpus"] == jobs["gpus"][waiting + rests].sum()
         with_claim = [job for job in waiting if state.room.first_claim[job] >= 0]
         assert with_claim == waiting[: len(with_claim)]
         assert with_claim[-1:] == ([queue["last_claim"]] if queue["last_claim"] >= 0 else [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvandal.cli.options import FolderArgument, JsonOption, number, print_json, print_table
+from kvandal.cli.options import FolderArgument, JsonOption, note, number, print_json, print_table
 
 
 def compare(one: FolderArgument, other: FolderArgument, as_json: JsonOption = False) -> None:
@@ -10,7 +10,11 @@ def compare(one: FolderArgument, other: FolderArgument, as_json: JsonOption = Fa
     from kvandal.runs.compare import compare_summaries
     from kvandal.runs.folder import read_record
 
-    rows = compare_summaries(read_record(one)["summary"], read_record(other)["summary"])
+    records = read_record(one), read_record(other)
+    for key in ("days", "start_utc", "seed"):
+        if records[0][key] != records[1][key]:
+            note(f"kvandal: warning: the runs differ in {key}: {records[0][key]} and {records[1][key]}")
+    rows = compare_summaries(records[0]["summary"], records[1]["summary"])
     if as_json:
         print_json({"one": str(one), "other": str(other), "rows": rows})
         return

@@ -17,8 +17,9 @@ def params(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Print parameters with value, unit, plausible range, label and source."""
+    """Print parameters with value, unit, plausible range, label, source, and whether the product reads them today."""
     from kvandal.scenario.parameters import parameters
+    from kvandal.scenario.plausibility import keys_in_use
 
     wanted = pattern.casefold()
     found = [
@@ -27,8 +28,9 @@ def params(
     if not found:
         groups = ", ".join(dict.fromkeys(key.split(".")[0] for key in parameters()))
         raise InputError(f"no parameter matches {pattern!r}; groups are: {groups}", key="PATTERN")
+    used = keys_in_use()
     if as_json:
-        print_json([asdict(parameter) for parameter in found])
+        print_json([asdict(parameter) | {"in_use": parameter.key in used} for parameter in found])
         return
     print_table(
         f"{len(found)} parameters" if len(found) > 1 else "1 parameter",
@@ -38,11 +40,21 @@ def params(
             ("unit", ""),
             ("range", "right"),
             ("label", ""),
+            ("in use", ""),
             ("what", ""),
             ("source", ""),
         ],
         [
-            (p.key, f"{p.value:g}", p.unit, f"{p.minimum:g}..{p.maximum:g}", p.label, p.name, p.reference)
+            (
+                p.key,
+                f"{p.value:g}",
+                p.unit,
+                f"{p.minimum:g}..{p.maximum:g}",
+                p.label,
+                "yes" if p.key in used else "not yet",
+                p.name,
+                p.reference,
+            )
             for p in found
         ],
     )

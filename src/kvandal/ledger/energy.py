@@ -103,8 +103,8 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
         + costs["cost_tax_eur"]
     )
     heat_prices = np.array([customer.price_eur_per_mwh for customer in scenario.heat.customers.values()])
-    delivered = heat["delivered_mwh"].to_numpy().reshape(hours, len(heat_prices))
-    costs["income_heat_eur"] = micro(delivered @ heat_prices if len(heat_prices) else np.zeros(hours))
+    handed_over = heat["source_mwh"].to_numpy().reshape(hours, len(heat_prices))
+    costs["income_heat_eur"] = micro(handed_over @ heat_prices if len(heat_prices) else np.zeros(hours))
     it_mwh = site["it_power_mw"].to_numpy().reshape(hours, -1).sum(axis=1) * tick_s / 3600
     return pl.DataFrame(
         {

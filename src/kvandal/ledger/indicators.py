@@ -53,9 +53,9 @@ def summarise(tables: dict[str, pl.DataFrame], tick_s: int, tenants: dict[str, f
         float(energy["carbon_location_direct_t"].sum()),
         float(energy["carbon_market_direct_t"].sum()),
     )
-    latency = loans.filter(pl.col("reason") == "recalled").select(
-        (pl.col("returned_utc") - pl.col("noticed_utc")).dt.total_seconds()
-    )["returned_utc"]
+    latency = loans.select((pl.col("returned_utc") - pl.col("noticed_utc")).dt.total_seconds())[
+        "returned_utc"
+    ].drop_nulls()  # of every loan under notice that has come back, whether at its deadline or before
     started = jobs.filter(pl.col("start_utc").is_not_null())
     names = list(tenants)
     allocated = jobs.group_by("tenant").agg(pl.col("gpu_s_allocated").sum())

@@ -16,6 +16,8 @@ from kvandal.twin.state import EVENTS, LOAN_REASONS, LOSSES, STATES
 
 Array = Any
 POOL = "pool"
+ROUNDING_MWH = 1e-9
+"""What is left of a sum of sixty ticks by rounding."""
 
 PLANT_MW = {
     "it_power_mw": plant.IT_KW,
@@ -228,6 +230,7 @@ def heat_table(run: Trajectory) -> pl.DataFrame:
     heat = run.outputs.heat_hour / 1000
     hours, customers, _ = heat.shape
     delivered, source = heat[:, :, 1].ravel(), heat[:, :, 2].ravel()
+    unmet = heat[:, :, 0].ravel() - delivered
     return pl.DataFrame(
         {
             "time_utc": _every(run.scenario.run.start_utc, hours, 3600).gather(
@@ -238,7 +241,7 @@ def heat_table(run: Trajectory) -> pl.DataFrame:
             ),
             "demand_mwh": heat[:, :, 0].ravel(),
             "delivered_mwh": delivered,
-            "unmet_mwh": np.maximum(0.0, heat[:, :, 0].ravel() - delivered),
+            "unmet_mwh": np.where(unmet > ROUNDING_MWH, unmet, 0.0),
             "source_mwh": source,
             "heat_pump_mwh": delivered - source,
         }

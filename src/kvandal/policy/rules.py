@@ -23,6 +23,10 @@ RULES: dict[int, tuple[str, str]] = {
     ),
     9: ("E1", "No job starts that would lift the site above its envelope; GPUs are capped, lent work first."),
     10: ("E2", "When caps do not suffice, the newest lent, then assured, then firm jobs are shed."),
+    11: (
+        "L3",
+        "A lent-tier job whose loan was recalled rests before it borrows again, longer after each recall.",
+    ),
 }
 """Number (as stored in arrays) to id and sentence."""
 

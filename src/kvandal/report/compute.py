@@ -129,7 +129,7 @@ def queue_section(folder: RunFolder, site: Site) -> Section:
         "waits",
         "Wait from submission to first start",
         "Boxes hold the middle half of the started jobs, with the median as a line; whiskers reach from the 5th to the 95th percentile. "
-        f"The axis is logarithmic; waits under a second are drawn at one second. {number(left)} jobs were queued at the end "
+        f"The axis is logarithmic; waits under a second are drawn at one second. Every queue is first in, first out: a job also waits for larger ones before it. {number(left)} jobs were queued at the end "
         f"of the run; those that never started are in no box.{note}",
         {"kind": "boxes", "boxes": boxes},
     )
@@ -176,7 +176,7 @@ def goodput_section(folder: RunFolder) -> Section:
     caption = (
         f"Of the GPU-hours installed, {percent(allocated / installed if allocated is not None and installed else None)} were allocated; of those, "
         f"{percent(useful / allocated if useful is not None and allocated else None, 2)} went into work that counts. "
-        "Bars that hang are what is taken away from the bar above."
+        "Bars that hang are what is taken away from the bar above. Restarts follow failures and recalls alike."
     )
     spec = {
         "kind": "waterfall",

@@ -348,7 +348,7 @@ INDICATORS = (
     ("CUE", "cue_kg_per_kwh", "ISO/IEC 30134-8", "m_CO2 / E_IT", "", "kg/kWh", 5),
     ("WUE", "wue_l_per_kwh", "ISO/IEC 30134-9", "V_water / E_IT", "Water evaporated on site by the adiabatic pads over IT energy (category 1).", "L/kWh", 5),
     ("CER", "cer", "ISO/IEC 30134-7", "Q_removed / E_cooling", "Heat removed by the cooling system over the electricity of its pumps and fans.", "1", 1),
-    ("CFE score", "cfe_score", "24/7 carbon-free energy", "Σ_h min(E_site, E_carbon-free) / Σ_h E_site", "Consumption matched hour by hour with carbon-free energy; surplus of one hour does not count for another.", "1", 4),
+    ("CFE score", "cfe_score", "24/7 carbon-free energy", "Σ_h [min(E_site, E_PPA) + max(0, E_site \u2212 E_PPA) · g] / Σ_h E_site", "Consumption matched hour by hour with contracted carbon-free energy; what is bought beyond it counts with the carbon-free share g of the grid; surplus of one hour does not count for another.", "1", 4),
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kvandal.scenario.base import Part
-from kvandal.scenario.parameters import value
+from kvandal.scenario.parameters import parameter, value
 
 WorkKind = Literal["training", "batch", "inference"]
 JobGpus = Annotated[int, Field(ge=1, le=5_000_000)]
@@ -44,18 +44,13 @@ class Demand(Part):
     """Trace file for `source = "file"` (relative to the scenario file)."""
     sizes_gpus: Annotated[tuple[JobGpus, ...], Field(strict=False)] = (4096, 8192, 16384)
     """Sizes drawn from by `source = "frontier"`."""
-    median_duration_h: Annotated[float, Field(gt=0, le=100_000)] = 336.0
-    """Median run time of a frontier job [h]."""
-    sigma_log_duration: Annotated[float, Field(ge=0, le=3)] = 0.6
-    """Spread of the log-normal run time of a frontier job (natural logarithm)."""
+    median_duration_h: float = parameter("workload.frontier_median_h", gt=0, le=100_000)
+    sigma_log_duration: float = parameter("workload.frontier_sigma", ge=0, le=3)
     replica_gpus: Annotated[int, Field(ge=1, le=72)] = 16
     """GPUs of one replica for `source = "diurnal"`."""
-    diurnal_amplitude_fraction: Annotated[float, Field(ge=0, lt=1)] = value("workload.diurnal_amp")
-    """Half the swing over the day, relative to the mean, for `source = "diurnal"`."""
-    peak_hour_local: Annotated[float, Field(ge=0, lt=24)] = 15.0
-    """Hour of the day (local time) of the highest demand."""
-    weekend_fraction: Annotated[float, Field(gt=0, le=2)] = 0.8
-    """Saturday and Sunday over a weekday, for `source = "diurnal"`."""
+    diurnal_amplitude_fraction: float = parameter("workload.diurnal_amp", ge=0, lt=1)
+    peak_hour_local: float = parameter("workload.peak_hour_local", ge=0, lt=24)
+    weekend_fraction: float = parameter("workload.weekend_fraction", gt=0, le=2)
     load_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     """Mean rack power over TDP while these jobs run; default by kind."""
     checkpoint: bool = True

@@ -18,8 +18,7 @@ class Market(Part):
     spot_mean_eur_per_mwh: float = parameter("market.spot_mean_no4", ge=-100, le=2000)
     at_end: Literal["refuse", "repeat"] = "refuse"
     """What to do when the run is longer than the price series: refuse it, or repeat by calendar."""
-    ppa_mw: Annotated[float, Field(ge=0, le=100_000)] = 150.0
-    """Baseload bought under a power-purchase agreement [MW]; what is not used is sold at spot."""
+    ppa_mw: float = parameter("market.ppa_mw", ge=0, le=100_000)
     ppa_eur_per_mwh: float = parameter("market.ppa_price", ge=0, le=1000)
     goo_fraction: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the energy beyond the PPA for which guarantees of origin are cancelled."""

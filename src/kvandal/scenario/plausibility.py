@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -99,3 +100,45 @@ def _tied_values(part: BaseModel, prefix: str) -> Iterator[tuple[str, float, Par
             for entry_name, entry in content.items():
                 if isinstance(entry, BaseModel):
                     yield from _tied_values(entry, f"{key}.{entry_name}.")
+
+
+READ_BY_NAME = frozenset(
+    {
+        "access.recall_s",
+        "cooling.pue_design_day",
+        "gpu.gb200_tdp_w",
+        "gpu.rubin_tdp_w",
+        "rack.gb200_peak_kw",
+        "rack.gb200_rack_kw",
+        "rack.rubin_idle_kw",
+        "rack.rubin_peak_kw",
+        "rack.rubin_rack_kw",
+        "workload.rack_load_infer",
+        "workload.rack_load_train",
+    }
+)
+"""Parameters that are read by name rather than as the default of a scenario's key."""
+
+
+def keys_in_use() -> frozenset[str]:
+    """Parameters that the product reads today; the others are known but wait for the model that needs them."""
+    tied: set[str] = set()
+    waiting: list[type[BaseModel]] = [Scenario]
+    seen: set[type[BaseModel]] = set()
+    while waiting:
+        part = waiting.pop()
+        if part in seen:
+            continue
+        seen.add(part)
+        for field in part.model_fields.values():
+            if isinstance(field.json_schema_extra, dict) and "parameter" in field.json_schema_extra:
+                tied.add(str(field.json_schema_extra["parameter"]))
+            waiting += _parts_in(field.annotation)
+    return frozenset(tied) | READ_BY_NAME
+
+
+def _parts_in(annotation: Any) -> list[type[BaseModel]]:
+    """Scenario parts inside an annotation such as ``dict[str, Tenant]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [part for argument in getattr(annotation, "__args__", ()) for part in _parts_in(argument)]

@@ -47,13 +47,17 @@ class RackModel(Part):
 def default_rack_models() -> dict[RackModelName, RackModel]:
     """Racks known to the product; a scenario may change their numbers."""
     return {
-        "gb200_nvl72": RackModel(rack_tdp_kw=120.0, rack_peak_kw=136.0, gpu_tdp_w=1200.0),
+        "gb200_nvl72": RackModel(
+            rack_tdp_kw=value("rack.gb200_rack_kw"),
+            rack_peak_kw=value("rack.gb200_peak_kw"),
+            gpu_tdp_w=value("gpu.gb200_tdp_w"),
+        ),
         "gb300_nvl72": RackModel(),
         "rubin_nvl72": RackModel(
             rack_tdp_kw=value("rack.rubin_rack_kw"),
-            rack_peak_kw=230.0,
-            rack_idle_kw=37.0,
-            gpu_tdp_w=1800.0,
+            rack_peak_kw=value("rack.rubin_peak_kw"),
+            rack_idle_kw=value("rack.rubin_idle_kw"),
+            gpu_tdp_w=value("gpu.rubin_tdp_w"),
             liquid_fraction=1.0,
         ),
     }

@@ -59,6 +59,7 @@ class Policy(Part):
 
     segment_trays: Annotated[int, Field(ge=1, le=18)] = 16
     """Trays per rack that a gang larger than a rack takes: 16 of 18 leaves two hot spares."""
+    rest_after_recall_s: float = parameter("access.rest_after_recall_s", ge=0, le=604_800)
     recall: bool = True
     """Recall loans when their lender needs the room."""
     inference_perf_exponent: float = parameter("gpu.perf_beta_infer", gt=0, le=2)

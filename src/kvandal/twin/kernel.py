@@ -13,7 +13,7 @@ from kvandal.twin.account import account, physics
 from kvandal.twin.caps import hold_envelope, refresh_it_now, tighten
 from kvandal.twin.decisions import decide
 from kvandal.twin.heaps import enter, pop_first
-from kvandal.twin.life import DONE, close_books, leave, note_event, submit
+from kvandal.twin.life import DONE, close_books, leave, link, note_event, submit
 from kvandal.twin.plant import IT_KW, SITE_KW, deliver_to_plant
 from kvandal.twin.state import (
     DELIVERY,
@@ -23,6 +23,7 @@ from kvandal.twin.state import (
     LOST_FAILURE,
     LOST_RECALL,
     REPAIR,
+    REST,
     SPEED_CLASSES,
 )
 
@@ -116,6 +117,8 @@ def _take_agenda(state, plant, now_s):
         elif priority == DELIVERY:
             _deliver(state, plant, subject, now_s)
             refresh_it_now(state)
+        elif priority == REST:
+            link(state, subject, True)
         elif state.jobs[subject].draining and state.jobs[subject].deadline_s == now_s:
             leave(state, subject, now_s, LOST_RECALL)
 

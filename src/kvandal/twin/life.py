@@ -27,6 +27,7 @@ from kvandal.twin.state import (
     LOST_SHED,
     QUEUED,
     REFUSED,
+    REST,
     RUNNING,
 )
 
@@ -68,16 +69,37 @@ def speed_class_of(state, job):
     return state.jobs[job].use_tier * 3 + state.demands[state.jobs[job].demand].kind
 
 
+LONGEST_REST = 24
+"""Most times the rest after one recall that a job rests, however often it was recalled."""
+
+
 @kernel
 def enqueue(state, job, in_front):
     """Put a job into its queue: at the end when it is new, in front when it was interrupted.
 
     Jobs that racks are reserved for stay in front; an interrupted job then goes behind them.
     """
+    _count_queued(state, job)
+    link(state, job, in_front)
+
+
+@kernel
+def _count_queued(state, job):
+    """Count a job as queued."""
     tally = state.tally[0]
+    queue = state.queues[state.jobs[job].queue]
+    state.jobs[job].state = QUEUED
+    queue.jobs += 1
+    queue.gpus += state.jobs[job].gpus
+    tally.queued_jobs += 1
+    tally.queued_gpus += state.jobs[job].gpus
+
+
+@kernel
+def link(state, job, in_front):
+    """Give a queued job its place in its queue."""
     queues, jobs = state.queues, state.jobs
     queue = jobs[job].queue
-    jobs[job].state = QUEUED
     if queues[queue].head < 0:
         queues[queue].head = job
         queues[queue].tail = job
@@ -95,10 +117,6 @@ def enqueue(state, job, in_front):
         jobs[queues[queue].tail].next_job = job
         jobs[job].next_job = -1
         queues[queue].tail = job
-    queues[queue].jobs += 1
-    queues[queue].gpus += jobs[job].gpus
-    tally.queued_jobs += 1
-    tally.queued_gpus += jobs[job].gpus
 
 
 @kernel
@@ -372,7 +390,12 @@ def leave(state, job, time_s, cause):
         jobs[job].recalls += 1
     else:
         jobs[job].sheds += 1
-    enqueue(state, job, True)
+    rest_s = state.rules[0].rest_s * min(jobs[job].recalls, LONGEST_REST)
+    if cause == LOST_RECALL and state.tenants[tenant].tier == LENT and rest_s > 0:
+        _count_queued(state, job)  # it takes its place in front when it has rested (L3)
+        enter(state.agenda, tally, time_s + rest_s, REST, job)
+    else:
+        enqueue(state, job, True)
 
 
 @kernel

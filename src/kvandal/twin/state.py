@@ -26,8 +26,8 @@ SPEED_CLASSES = 9
 LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART = range(5)
 LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
 
-REPAIR, DELIVERY, DRAIN = 1, 2, 3
-"""Priorities in the agenda; ends of jobs come before (0), failures (4) and arrivals (5) after."""
+REPAIR, DELIVERY, DRAIN, REST = 1, 2, 3, 4
+"""Priorities in the agenda; ends of jobs come before (0), failures (5) and arrivals (6) after."""
 
 EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE = range(6)
 EVENTS = ("delivery", "failure", "repair", "recall", "shed", "envelope")
@@ -159,7 +159,7 @@ TALLY = np.dtype(
 RULES = np.dtype(
     [
         ("tick_s", "i8"), ("horizon_s", "i8"), ("segment_trays", "i8"), ("checkpoint_s", "i8"), ("restart_s", "i8"),
-        ("repair_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"), ("cap_minimum", "f8"), ("perf_offset", "f8"),
+        ("repair_s", "i8"), ("rest_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"), ("cap_minimum", "f8"), ("perf_offset", "f8"),
         ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"),
         ("job_kw_maximum", "f8"),  # most power above idle that one job can ever get
         ("spare_records", "i8"),
@@ -328,6 +328,7 @@ def new_state(
             checkpoint_s=round(reliability.checkpoint_s),
             restart_s=round(reliability.restart_s),
             repair_s=max(1, round(reliability.tray_repair_h * 3600)),
+            rest_s=round(policy.rest_after_recall_s),
             recall=policy.recall,
             envelope_kw=scenario.site.grid_mw * 1000 * (1 - scenario.power.site_cap_margin_fraction),
             cap_minimum=max(scenario.rack_models[name].cap_minimum_fraction for name in site.model_names),
