@@ -137,6 +137,15 @@ def print_table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[S
     emit("\n".join(line.rstrip() for line in drawn.getvalue().splitlines()))
 
 
+def days_of(days: int) -> str:
+    """Write a number of days for people.
+
+    >>> days_of(1), days_of(365)
+    ('1 day', '365 days')
+    """
+    return f"{days:,} day" if days == 1 else f"{days:,} days"
+
+
 def number(value: Any) -> str:
     """Write a number for people; None is "not known", text stays as it is.
 

@@ -15,6 +15,7 @@ from kvandal.cli.options import (
     JsonOption,
     ScenarioArgument,
     SetOption,
+    days_of,
     emit,
     note,
     note_compilation,
@@ -74,7 +75,9 @@ def run(
         print_json({"folder": str(folder), "summary": result.summary})
     elif not quiet:
         rows = [(label, number(result.summary[key]), unit) for key, label, unit in HEADLINES]
-        print_table(f"{asked.site.title}: {asked.run.days} days", [("", ""), ("", "right"), ("", "")], rows)
+        print_table(
+            f"{asked.site.title}: {days_of(asked.run.days)}", [("", ""), ("", "right"), ("", "")], rows
+        )
         emit(f"\n{folder / 'report.html'}  ({time.perf_counter() - began:.1f} s)")
 
 

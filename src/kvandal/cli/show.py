@@ -10,6 +10,7 @@ import typer
 from kvandal.cli.options import (
     JsonOption,
     SetOption,
+    days_of,
     emit,
     note,
     number,
@@ -71,7 +72,7 @@ def _show_run(folder: Path, *, as_json: bool) -> None:
         return
     rows = [(key, number(value)) for key, value in flatten(record["summary"]).items()]
     print_table(
-        f"{record['title']}: {record['days']} days from {record['start_utc']}, seed {record['seed']}",
+        f"{record['title']}: {days_of(record['days'])} from {record['start_utc']}, seed {record['seed']}",
         [("", ""), ("", "right")],
         rows,
     )
@@ -80,7 +81,7 @@ def _show_run(folder: Path, *, as_json: bool) -> None:
 def _print_site(scenario: Scenario, document: dict[str, Any]) -> None:
     site, gpus = scenario.site, f"{document['gpus']:,} GPUs"
     emit(f"{site.title}  ({scenario.name})\n{scenario.description}\n")
-    owners = ", ".join(f"{name} {share:.0%}" for name, share in site.owners.items())
+    owners = ", ".join(f"{name} {share:.0%}" for name, share in site.owners.items() if share)
     place = f"latitude {site.latitude_deg:g}°, {site.elevation_m:g} m above the sea, {site.time_zone}"
     floor = f"{document['trays']:,} trays, {document['rows']:,} rows, {document['halls']:,} halls"
     rows = [
@@ -108,7 +109,7 @@ def _print_site(scenario: Scenario, document: dict[str, Any]) -> None:
         f"              = {it_mw:.1f} MW\n"
         f"  site power  {it_mw:.1f} MW x design-day PUE {document['design_day_pue']:.2f} = {site_mw:.1f} MW, "
         f"headroom {document['headroom_mw']:.1f} MW\n"
-        f"  it fits up to a PUE of {document['maximum_pue']:.3f}\n"
+        f"  it fits up to a PUE of {document['maximum_pue']:.3f}, or {document['maximum_gpus']:,} such GPUs at this PUE\n"
     )
     _print_cases(document)
     if scenario.tenants:

@@ -61,6 +61,7 @@ def site_document(scenario: Scenario) -> dict[str, Any]:
         "site_power_mw": it_mw * pue,
         "headroom_mw": site.grid_mw - it_mw * pue,
         "maximum_pue": site.grid_mw / it_mw,
+        "maximum_gpus": int(site.gpus_asked * site.grid_mw / (it_mw * pue)),
         "fits": it_mw * pue <= site.grid_mw,
         "cases": capacity_cases(scenario),
         "tenants": [{"tenant": name, **tenant.model_dump()} for name, tenant in scenario.tenants.items()],
