@@ -29,13 +29,13 @@ from kvandal.policy.sharing import (
 )
 from kvandal.twin.life import (
     MILLIWATT,
-    dequeue_head,
     job_power_kw,
     notice,
     open_loan,
     recall_cost_gpu_s,
     start_job,
 )
+from kvandal.twin.queues import dequeue_head
 from kvandal.twin.state import LOAN_TRANSFERRED
 
 

@@ -13,8 +13,9 @@ from kvandal.twin.account import account, physics
 from kvandal.twin.caps import hold_envelope, refresh_it_now, tighten
 from kvandal.twin.decisions import decide
 from kvandal.twin.heaps import enter, pop_first
-from kvandal.twin.life import DONE, close_books, leave, link, note_event, submit
+from kvandal.twin.life import DONE, close_books, leave, note_event, submit
 from kvandal.twin.plant import IT_KW, SITE_KW, deliver_to_plant
+from kvandal.twin.queues import link
 from kvandal.twin.state import (
     DELIVERY,
     EVENT_DELIVERY,

@@ -11,6 +11,7 @@ from kvandal.physics.rack import cap_factor
 from kvandal.policy.placement import vacate
 from kvandal.policy.sharing import LENT
 from kvandal.twin.heaps import enter, push_end, remove_end
+from kvandal.twin.queues import count_queued, enqueue
 from kvandal.twin.state import (
     DRAIN,
     EVENT_RECALL,
@@ -25,7 +26,6 @@ from kvandal.twin.state import (
     LOST_RECALL,
     LOST_RESTART,
     LOST_SHED,
-    QUEUED,
     REFUSED,
     REST,
     RUNNING,
@@ -74,66 +74,12 @@ LONGEST_REST = 24
 
 
 @kernel
-def enqueue(state, job, in_front):
-    """Put a job into its queue: at the end when it is new, in front when it was interrupted.
-
-    Jobs that racks are reserved for stay in front; an interrupted job then goes behind them.
-    """
-    _count_queued(state, job)
-    link(state, job, in_front)
-
-
-@kernel
-def _count_queued(state, job):
-    """Count a job as queued."""
-    tally = state.tally[0]
-    queue = state.queues[state.jobs[job].queue]
-    state.jobs[job].state = QUEUED
-    queue.jobs += 1
-    queue.gpus += state.jobs[job].gpus
-    tally.queued_jobs += 1
-    tally.queued_gpus += state.jobs[job].gpus
-
-
-@kernel
-def link(state, job, in_front):
-    """Give a queued job its place in its queue."""
-    queues, jobs = state.queues, state.jobs
-    queue = jobs[job].queue
-    if queues[queue].head < 0:
-        queues[queue].head = job
-        queues[queue].tail = job
-        jobs[job].next_job = -1
-    elif in_front and queues[queue].last_claim >= 0:
-        last = queues[queue].last_claim
-        jobs[job].next_job = jobs[last].next_job
-        jobs[last].next_job = job
-        if queues[queue].tail == last:
-            queues[queue].tail = job
-    elif in_front:
-        jobs[job].next_job = queues[queue].head
-        queues[queue].head = job
-    else:
-        jobs[queues[queue].tail].next_job = job
-        jobs[job].next_job = -1
-        queues[queue].tail = job
-
-
-@kernel
-def dequeue_head(state, queue):
-    """Take the first job out of a queue."""
-    tally = state.tally[0]
-    queues, jobs = state.queues, state.jobs
-    job = queues[queue].head
-    queues[queue].head = jobs[job].next_job
-    if queues[queue].head < 0:
-        queues[queue].tail = -1
-    jobs[job].next_job = -1
-    queues[queue].jobs -= 1
-    queues[queue].gpus -= jobs[job].gpus
-    tally.queued_jobs -= 1
-    tally.queued_gpus -= jobs[job].gpus
-    return job
+def least_power_kw(state, job):
+    """Power above idle that a job draws on the thriftiest racks, without caps [kW]."""
+    least_mw = state.load_mw[state.jobs[job].demand, 0]
+    for model in range(1, state.models.shape[0]):
+        least_mw = min(least_mw, state.load_mw[state.jobs[job].demand, model])
+    return least_mw * MILLIWATT * state.jobs[job].gpus
 
 
 @kernel
@@ -150,15 +96,6 @@ def submit(state, job):
         jobs[job].state = REFUSED
         return
     enqueue(state, job, False)
-
-
-@kernel
-def least_power_kw(state, job):
-    """Power above idle that a job draws on the thriftiest racks, without caps [kW]."""
-    least_mw = state.load_mw[state.jobs[job].demand, 0]
-    for model in range(1, state.models.shape[0]):
-        least_mw = min(least_mw, state.load_mw[state.jobs[job].demand, model])
-    return least_mw * MILLIWATT * state.jobs[job].gpus
 
 
 @kernel
@@ -392,7 +329,7 @@ def leave(state, job, time_s, cause):
         jobs[job].sheds += 1
     rest_s = state.rules[0].rest_s * min(jobs[job].recalls, LONGEST_REST)
     if cause == LOST_RECALL and state.tenants[tenant].tier == LENT and rest_s > 0:
-        _count_queued(state, job)  # it takes its place in front when it has rested (L3)
+        count_queued(state, job)  # it takes its place in front when it has rested (L3)
         enter(state.agenda, tally, time_s + rest_s, REST, job)
     else:
         enqueue(state, job, True)
