@@ -31,7 +31,7 @@ def rack_power_kw(idle_kw: float, tdp_kw: float, load: float, gpu_power_kw: floa
     111.84
 
     """
-    return idle_kw + max(0.0, tdp_kw - gpu_power_kw * (1.0 - cap) - idle_kw) * load
+    return idle_kw + (tdp_kw - idle_kw) * cap_factor(idle_kw, tdp_kw, gpu_power_kw, cap) * load
 
 
 @kernel

@@ -30,4 +30,5 @@ RULES: dict[int, tuple[str, str]] = {
 }
 """Number (as stored in arrays) to id and sentence."""
 
-ENTITLED, BORROWED, REFUSED, LOAN, TRANSFER, RECALL, UNPLACEABLE, RESTORE, ENVELOPE, SHED = range(1, 11)
+RECALL, RESTORE, ENVELOPE, SHED = 6, 8, 9, 10
+"""The rules that events name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, get_origin
 
 from kvandal.report.chart import Section
 from kvandal.report.folder import RunFolder
@@ -199,6 +199,7 @@ def _unused_rack(key: str, used: set[Any]) -> bool:
 
 
 def _tied(model: Any, content: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float, Any]]:
+    from kvandal.scenario.base import model_in
     from kvandal.scenario.parameters import parameters
 
     registry = parameters()
@@ -212,20 +213,13 @@ def _tied(model: Any, content: Mapping[str, Any], prefix: str) -> Iterator[tuple
             if entry is not None and isinstance(below, int | float):
                 yield key, float(below), entry
         elif isinstance(below, dict):
-            part = _model_in(field.annotation)
+            part = model_in(field.annotation)
             if part is not None and get_origin(field.annotation) is dict:
                 for inner, table_below in below.items():
                     if isinstance(table_below, dict):
                         yield from _tied(part, table_below, f"{key}.{inner}.")
             elif part is not None:
                 yield from _tied(part, below, f"{key}.")
-
-
-def _model_in(annotation: Any) -> Any:
-    """Find the model inside an annotation such as ``dict[str, Tenant]``."""
-    if hasattr(annotation, "model_fields"):
-        return annotation
-    return next((found for inner in get_args(annotation) if (found := _model_in(inner)) is not None), None)
 
 
 def _parameters(folder: RunFolder) -> str:

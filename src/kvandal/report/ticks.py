@@ -30,7 +30,7 @@ class Site:
     Attributes
     ----------
     series : column → mean over each step (GPU columns: GPUs, not GPU-seconds; caps: the lowest)
-    highest, lowest : largest and smallest tick of the site power in each step [MW]
+    highest : largest tick of the site power in each step [MW]
     totals : column → sum over all ticks; power columns as energy [MWh]
     peak_time : start of the tick with the largest site power
 
@@ -39,11 +39,9 @@ class Site:
     grid: Grid
     series: dict[str, Floats]
     highest: Floats
-    lowest: Floats
     totals: dict[str, Any]
     peak_mw: float | None
     peak_time: datetime | None
-    lowest_mw: float | None
     mean_mw: float | None
     queued_peak: float | None
     balance_error: float | None
@@ -61,7 +59,6 @@ def read_site(folder: RunFolder) -> Site:
             *((pl.col(name).mean() / tick).alias(name) for name in GPU_SECONDS),
             *(pl.col(name).min() for name in CAPS),
             power.max().alias("_highest"),
-            power.min().alias("_lowest"),
         ],
     )
     hours = tick / 3600
@@ -77,21 +74,18 @@ def read_site(folder: RunFolder) -> Site:
     edges = frame.select(
         peak=power.max(),
         time=pl.col("time_utc").get(power.arg_max(), null_on_oob=True),
-        low=power.min(),
         mean=power.mean(),
         queued=pl.col("queued_gpus").max(),
         error=pl.col("balance_error_fraction").abs().max(),
     ).row(0, named=True)
-    highest, lowest = series.pop("_highest"), series.pop("_lowest")
+    highest = series.pop("_highest")
     return Site(
         grid=grid,
         series=series,
         highest=highest,
-        lowest=lowest,
         totals=totals,
         peak_mw=edges["peak"],
         peak_time=edges["time"],
-        lowest_mw=edges["low"],
         mean_mw=edges["mean"],
         queued_peak=edges["queued"],
         balance_error=edges["error"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -16,3 +18,14 @@ class Part(BaseModel):
         str_strip_whitespace=True,
         use_attribute_docstrings=True,
     )
+
+
+def model_in(annotation: Any) -> Any:
+    """Find the scenario part inside an annotation such as ``dict[str, Tenant]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = model_in(argument)
+        if found is not None:
+            return found
+    return None

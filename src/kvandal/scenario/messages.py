@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from kvandal.scenario.base import model_in
 from kvandal.scenario.model import Scenario
 
 LONGEST_SHOWN = 60
@@ -168,14 +169,3 @@ def _keys_of(part: type[BaseModel], prefix: str) -> Iterator[str]:
         below = model_in(field.annotation)
         if below is not None:
             yield from _keys_of(below, f"{prefix}{name}." + ("" if below is field.annotation else "*."))
-
-
-def model_in(annotation: Any) -> Any:
-    """Find the scenario part inside an annotation such as ``dict[str, Tenant]``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = model_in(argument)
-        if found is not None:
-            return found
-    return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel
 
+from kvandal.scenario.base import model_in
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import Parameter, parameters
 from kvandal.scenario.site import default_rack_models
@@ -133,12 +133,7 @@ def keys_in_use() -> frozenset[str]:
         for field in part.model_fields.values():
             if isinstance(field.json_schema_extra, dict) and "parameter" in field.json_schema_extra:
                 tied.add(str(field.json_schema_extra["parameter"]))
-            waiting += _parts_in(field.annotation)
+            below = model_in(field.annotation)
+            if below is not None:
+                waiting.append(below)
     return frozenset(tied) | READ_BY_NAME
-
-
-def _parts_in(annotation: Any) -> list[type[BaseModel]]:
-    """Scenario parts inside an annotation such as ``dict[str, Tenant]``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [part for argument in getattr(annotation, "__args__", ()) for part in _parts_in(argument)]

@@ -90,14 +90,20 @@ def _rack_powers(state, rack_kw):
 
 
 @kernel
+def _at_tick(hourly, tick, tick_s):
+    """Value of an hourly series in the middle of a tick, linear between the hours."""
+    hour = tick * tick_s // 3600
+    part = (tick * tick_s % 3600 + tick_s / 2) / 3600
+    return hourly[hour] * (1 - part) + hourly[hour + 1] * part
+
+
+@kernel
 def physics(state, plant, inputs, scratch, tick):
     """Take the plant through a tick; return its new excess temperature."""
     rules = state.rules[0]
-    start_s = tick * rules.tick_s
-    hour = start_s // 3600
-    part = (start_s % 3600 + rules.tick_s / 2) / 3600
-    ambient_c = inputs.ambient_c[hour] * (1 - part) + inputs.ambient_c[hour + 1] * part
-    wet_bulb_c = inputs.wet_bulb_c[hour] * (1 - part) + inputs.wet_bulb_c[hour + 1] * part
+    hour = tick * rules.tick_s // 3600
+    ambient_c = _at_tick(inputs.ambient_c, tick, rules.tick_s)
+    wet_bulb_c = _at_tick(inputs.wet_bulb_c, tick, rules.tick_s)
     for customer in range(plant.customers.shape[0]):
         plant.customers[customer].wanted_kw = inputs.heat_demand_kw[hour, customer]
     _rack_powers(state, scratch.rack_kw)
@@ -150,8 +156,7 @@ def account(state, plant, inputs, out, scratch, tick):
     for column in range(PLANT_COLUMNS):
         real[column] = plant.tick[column]
     real[ENVELOPE_COLUMN] = tally.at_envelope
-    part = (tick * tick_s % 3600 + tick_s / 2) / 3600
-    real[AMBIENT_COLUMN] = inputs.ambient_c[hour] * (1 - part) + inputs.ambient_c[hour + 1] * part
+    real[AMBIENT_COLUMN] = _at_tick(inputs.ambient_c, tick, tick_s)
     count[TICK_INSTALLED] = tally.installed_gpu_s
     count[TICK_BROKEN] = tally.broken_gpu_s
     tally.installed_gpu_s = 0

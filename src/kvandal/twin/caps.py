@@ -55,6 +55,15 @@ def refresh_it_now(state):
         tally.it_now_kw += _tier_kw(state, tier, state.tiers[tier].cap)
 
 
+@kernel
+def _uncapped_kw(state):
+    """Return the IT power that everything running would draw without caps [kW]."""
+    total = state.tally[0].base_kw
+    for tier in range(3):
+        total += _tier_kw(state, tier, 1.0)
+    return total
+
+
 @large_kernel
 def hold_envelope(state, time_s):
     """Set this tick's IT envelope and the caps that keep within it; shed jobs when caps do not suffice.
@@ -68,9 +77,7 @@ def hold_envelope(state, time_s):
     room_kw = rules.envelope_kw - tally.last_site_kw
     tally.it_envelope_kw = tally.last_it_kw + (room_kw / SLOPE if room_kw > 0.0 else room_kw)
     allowed_kw = tally.it_envelope_kw
-    uncapped_kw = tally.base_kw
-    for tier in range(3):
-        uncapped_kw += _tier_kw(state, tier, 1.0)
+    uncapped_kw = _uncapped_kw(state)
     wanted_kw, wanted_tier = _wanted_by_caps(state, allowed_kw, uncapped_kw, time_s)
     if uncapped_kw + wanted_kw <= allowed_kw:
         for tier in range(3):
@@ -96,12 +103,10 @@ def hold_envelope(state, time_s):
             set_cap(state, tier, cap, time_s)
         if over_kw <= 1e-6 or not _shed_one(state, time_s):
             break
-        uncapped_kw = tally.base_kw
-        for tier in range(3):
-            uncapped_kw += _tier_kw(state, tier, 1.0)
+        uncapped_kw = _uncapped_kw(state)
     refresh_it_now(state)
     if not was_capped:
-        note_event(state, time_s, EVENT_ENVELOPE, -1, -1, -1, 0, 9)
+        note_event(state, time_s, EVENT_ENVELOPE, -1, -1, -1, 0, ENVELOPE)
 
 
 @kernel
