@@ -11,6 +11,7 @@ import kvandal.physics
 
 MODULES = [f"kvandal.physics.{module.name}" for module in pkgutil.iter_modules(kvandal.physics.__path__)]
 MODULES += [
+    "kvandal.climate.wet_bulb",
     "kvandal.ledger.energy",
     "kvandal.twin.site",
     "kvandal.policy.sharing",
@@ -43,7 +44,11 @@ def test_docstring_example_is_true(module, text):
 
 def test_every_model_of_the_plant_shows_a_number():
     """A model without a worked number cannot be checked by a sceptic."""
-    for name in ("rack", "water", "heat_pump", "reliability", "electrical"):
+    plant = (
+        "rack", "water", "heat_pump", "reliability", "electrical", "battery", "coolant", "heat_exchanger",
+        "exchanger_flow", "dry_cooler", "seawater", "fan_wall", "junction",
+    )  # fmt: skip
+    for name in plant:
         module = importlib.import_module(f"kvandal.physics.{name}")
         for thing in vars(module).values():
             function = getattr(thing, "py_func", thing)
