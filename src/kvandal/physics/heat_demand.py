@@ -1,7 +1,7 @@
 """What heat customers ask for, hour by hour: profiles over weather and calendar, scaled to a normal year.
 
-All functions are pure and answer at any air temperature. The profiles are judgement except where a source is
-named; the campus validation of district heating stands in ``docs/series.md``.
+All functions are pure and answer at any air temperature. The profiles are judgement except where a source is named. Two
+models of district heating stand side by side; both are compared with a measured campus in ``docs/series.md``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ import numpy.typing as npt
 import polars as pl
 
 from kvandal.errors import SeriesError
-from kvandal.scenario.plant import HeatCustomer
+from kvandal.scenario.heat import Heat, HeatCustomer
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Kind = Literal["district_heating", "fish_farm", "greenhouse", "drying", "flat"]
 
-HEATING_LIMIT_C = 17.0
-"""Air temperature above which district heating serves hot water only [°C]."""
-HOT_WATER_SHARE = 0.18
-"""Share of domestic hot water in the annual demand of district heating."""
+WORKING_HOURS = (8, 20)
+"""Local hours of working days in which a campus asks for more."""
 GREENHOUSE_LIMIT_C = 18.0
 GREENHOUSE_NIGHT_FACTOR = 1.2
 GREENHOUSE_SUMMER_FACTOR = 0.05
@@ -67,27 +65,92 @@ def local_hours(start_utc: datetime, hours: int, time_zone: str = "Europe/Oslo")
     )
 
 
-def district_heating_shape(temp_c: Float64, normal_temp_c: Float64) -> Float64:
-    r"""Demand of a district-heating net over its mean in a normal year.
+def heating_degrees_k(temp_c: Float64, limit_c: float) -> Float64:
+    """Kelvin below the heating limit: ``max(0, limit - T)``."""
+    return np.maximum(0.0, limit_c - temp_c)
 
-    .. math:: q = 0.18 + 0.82\, [17 - T]^+ / \overline{[17 - T_n]^+}
 
-    with air temperature :math:`T` and its normal year :math:`T_n` [°C]: hot water is constant and 18 % of the
-    normal year, the rest is heating degrees.
+def degree_hours_shape(
+    temp_c: Float64, normal_temp_c: Float64, limit_c: float, hot_water_share: float
+) -> Float64:
+    r"""Demand of a district-heating net over its mean in a normal year, by degree-hours.
+
+    .. math:: q = f + (1 - f)\, [T_l - T]^+ / \overline{[T_l - T_n]^+}
+
+    with air temperature :math:`T` and its normal year :math:`T_n`: hot water is constant and the share :math:`f` of the
+    normal year, the rest is heating degrees. A textbook town of dwellings (judgement): 17 °C and 0.18.
+
+    Parameters
+    ----------
+    temp_c, normal_temp_c : hourly air temperatures of the run and of a normal year [°C]
+    limit_c : heating limit :math:`T_l`, 13 to 17 °C
+    hot_water_share : :math:`f`, 0.1 to 0.3
 
     Examples
     --------
     At 17 °C and above only hot water is left:
 
-    >>> float(district_heating_shape(np.array([25.0]), np.array([7.0]))[0])
+    >>> float(degree_hours_shape(np.array([25.0]), np.array([7.0]), 17.0, 0.18)[0])
     0.18
 
     """
-    degrees_k = np.maximum(0.0, HEATING_LIMIT_C - temp_c)
-    normal_k = float(np.maximum(0.0, HEATING_LIMIT_C - normal_temp_c).mean())
+    normal_k = float(heating_degrees_k(normal_temp_c, limit_c).mean())
     if normal_k == 0.0:  # a normal year that is never cold: hot water only
         return np.full(temp_c.shape, 1.0)
-    return np.asarray(HOT_WATER_SHARE + (1 - HOT_WATER_SHARE) * degrees_k / normal_k, dtype=np.float64)
+    degrees_k = heating_degrees_k(temp_c, limit_c)
+    return np.asarray(hot_water_share + (1 - hot_water_share) * degrees_k / normal_k, dtype=np.float64)
+
+
+def signature_shape(
+    temp_c: Float64,
+    calendar: LocalHours,
+    normal_temp_c: Float64,
+    limit_c: float,
+    hot_water_share: float,
+    working_factor: float,
+) -> Float64:
+    r"""Demand of a district-heating net over its mean in a normal year, by an energy signature with working hours.
+
+    .. math:: q = \varphi\,\left(f + (1 - f)\, [T_l - T]^+ / \overline{[T_l - T_n]^+}\right) / \bar\varphi
+
+    with :math:`\varphi` = `working_factor` on Monday to Friday from 8 to 20 h and 1 otherwise, and its weekly mean
+    :math:`\bar\varphi = 1 + (\varphi - 1) \cdot 60/168`.
+
+    Parameters
+    ----------
+    temp_c, normal_temp_c : hourly air temperatures of the run and of a normal year [°C]
+    calendar : local hours of the run
+    limit_c : heating limit :math:`T_l`, 9 to 14 °C
+    hot_water_share : :math:`f`, 0.08 to 0.2
+    working_factor : :math:`\varphi`, 1 to 1.4
+
+    Notes
+    -----
+    Fitted (least squares on a grid of the three numbers and of the working hours) to the first half of NTNU's campus year, 11
+    June to 10 December 2017; compared with the other half in ``docs/series.md``. Smoothing the temperature over 3 to 48 h
+    made the fit worse, so the building's inertia is not modelled. Measured range -14 to 21 °C; linear beyond.
+
+    References
+    ----------
+    Data: H. Li, github.com/haoranli1988/Modelica-district-heating-optimization-MPC (BSD-3-Clause). Form: energy signature
+    of EN 15603 annex B.
+
+    Examples
+    --------
+    Hot water only, on a Saturday (0.12 over 1 + 0.3 · 60/168):
+
+    >>> from datetime import UTC
+    >>> saturday = local_hours(datetime(2027, 7, 3, tzinfo=UTC), 1)
+    >>> round(float(signature_shape(np.array([20.0]), saturday, np.array([5.0]), 10.25, 0.12, 1.3)[0]), 4)
+    0.1084
+
+    """
+    start, end = WORKING_HOURS
+    working = (calendar.weekday <= 5) & (calendar.hour >= start) & (calendar.hour < end)
+    factor = np.where(working, working_factor, 1.0) / (1 + (working_factor - 1) * 5 * (end - start) / 168)
+    return np.asarray(
+        factor * degree_hours_shape(temp_c, normal_temp_c, limit_c, hot_water_share), dtype=np.float64
+    )
 
 
 def fish_farm_shape(calendar: LocalHours) -> Float64:
@@ -113,10 +176,21 @@ def drying_shape(calendar: LocalHours) -> Float64:
     return np.asarray(np.where(running, load, 0.0), dtype=np.float64)
 
 
-def shape(kind: Kind, temp_c: Float64, calendar: LocalHours, normal_temp_c: Float64) -> Float64:
+def shape(kind: Kind, temp_c: Float64, calendar: LocalHours, normal_temp_c: Float64, heat: Heat) -> Float64:
     """Unscaled demand of a kind of customer, never negative."""
     if kind == "district_heating":
-        return district_heating_shape(temp_c, normal_temp_c)
+        if heat.district_heating_model == "degree_hours":
+            return degree_hours_shape(
+                temp_c, normal_temp_c, heat.degree_hours_limit_c, heat.degree_hours_hot_water_share
+            )
+        return signature_shape(
+            temp_c,
+            calendar,
+            normal_temp_c,
+            heat.signature_limit_c,
+            heat.signature_hot_water_share,
+            heat.signature_working_factor,
+        )
     if kind == "fish_farm":
         return fish_farm_shape(calendar)
     if kind == "greenhouse":
@@ -170,6 +244,7 @@ def demand_profile_mw(
     normal_start_utc: datetime,
     time_zone: str = "Europe/Oslo",
     name: str | None = None,
+    heat: Heat | None = None,
 ) -> Float64:
     """Heat demand of a customer in each hour of a run [MW].
 
@@ -189,6 +264,8 @@ def demand_profile_mw(
         Local calendar of the customer.
     name
         Name of the customer, for errors.
+    heat
+        Which model of district heating, and its numbers; the defaults when None.
 
     Raises
     ------
@@ -198,11 +275,13 @@ def demand_profile_mw(
     """
     if not (np.isfinite(temp_c).all() and np.isfinite(normal_temp_c).all()):
         raise ValueError("air temperatures must be finite")
+    heat = heat or Heat()
     normal = shape(
         customer.kind,
         normal_temp_c,
         local_hours(normal_start_utc, len(normal_temp_c), time_zone),
         normal_temp_c,
+        heat,
     )
     factor = scale_to_energy(normal, customer.annual_gwh * 1000, customer.peak_mw)
     if factor is None:
@@ -212,5 +291,5 @@ def demand_profile_mw(
             f"heat in {hours} hours of a normal year, so at most {hours * customer.peak_mw / 1000:.3g} GWh",
             key=f"heat.customers.{name}" if name else "heat.customers",
         )
-    asked = shape(customer.kind, temp_c, local_hours(start_utc, len(temp_c), time_zone), normal_temp_c)
+    asked = shape(customer.kind, temp_c, local_hours(start_utc, len(temp_c), time_zone), normal_temp_c, heat)
     return np.minimum(factor * asked, customer.peak_mw)
