@@ -53,6 +53,10 @@ class Demand(Part):
     weekend_fraction: float = parameter("workload.weekend_fraction", gt=0, le=2)
     load_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     """Mean rack power over TDP while these jobs run; default by kind."""
+    gpu_cap_fraction: Annotated[float, Field(ge=0.15, le=1)] = 1.0
+    """Power cap of every GPU that these jobs use, over its TDP; they draw less and work slower."""
+    perf_exponent: Annotated[float, Field(gt=0, le=2)] | None = None
+    """Exponent of their speed over that cap: 0.13 (tuned) to 0.65 (dense compute); default by kind."""
     checkpoint: bool = True
     """Whether jobs save their state (at Daly's interval) and resume from it."""
 

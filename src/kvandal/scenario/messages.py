@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from kvandal.scenario.base import model_in
 from kvandal.scenario.model import Scenario
+from kvandal.scenario.parameters import parameters
 
 LONGEST_SHOWN = 60
 """Longer values and keys are cut in messages [characters]."""
@@ -57,6 +58,7 @@ def sentence(problem: ErrorDetails) -> str:
     if kind == "missing":
         return "this key is missing"
     field = _field_at(location)
+    hint = ""
     if location and location[-1] == "[key]":
         return f"unknown name; allowed are {context.get('expected', 'other names')}"
     if kind == "literal_error":
@@ -64,12 +66,24 @@ def sentence(problem: ErrorDetails) -> str:
     elif kind in _BOUNDS:
         name, words = _BOUNDS[kind]
         wanted = f"{words} {bound(context[name])}"
+        hint = _nearest(field, location, problem.get("input"))
     elif kind == "string_pattern_mismatch":
         wanted = "is not allowed"
     else:
         wanted = _KINDS.get(kind) or f"{problem['msg'][:1].lower()}{problem['msg'][1:]}"
     meaning = f" ({field.description.rstrip('.')})" if field is not None and field.description else ""
-    return f"{wanted}, got {shown(problem.get('input'))}{meaning}"
+    return f"{wanted}, got {shown(problem.get('input'))}{meaning}{hint}"
+
+
+def _nearest(field: FieldInfo | None, location: tuple[int | str, ...], given: Any) -> str:
+    """Name the nearest plausible value of a field that is tied to a parameter; for an approach, say why."""
+    extra = field.json_schema_extra if field is not None else None
+    if not isinstance(extra, dict) or "parameter" not in extra or not isinstance(given, int | float):
+        return ""
+    entry = parameters()[str(extra["parameter"])]
+    nearest = min(max(given, entry.minimum), entry.maximum)
+    why = ": nothing is cooled down to what cools it" if str(location[-1]).endswith("approach_k") else ""
+    return f"{why}; nearest plausible value {nearest:g}"
 
 
 def key_text(location: tuple[int | str, ...]) -> str:
@@ -149,10 +163,10 @@ def _suggestion(location: tuple[int | str, ...]) -> str:
         return ""
     wrong = str(location[-1])[:LONGEST_SHOWN]
     fields = list(part.model_fields)
-    near = difflib.get_close_matches(wrong, fields, n=1, cutoff=0.6)
-    if near:
-        return f"; did you mean {near[0]!r}?"
     elsewhere = [key for key in known_keys() if key.rsplit(".", 1)[-1] == wrong]
+    near = difflib.get_close_matches(wrong, fields, n=1, cutoff=0.6)
+    if near and not any("." in key for key in elsewhere):
+        return f"; did you mean {near[0]!r}?"
     if elsewhere:
         return f"; did you mean {elsewhere[0]!r}?"
     return f"; allowed are: {', '.join(fields)}"

@@ -8,9 +8,15 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from kvandal.scenario.base import Part
+from kvandal.scenario.cooling import Cooling
 from kvandal.scenario.demand import Demand
+from kvandal.scenario.faults import Fault
+from kvandal.scenario.grid import GridRequirement, Swing
+from kvandal.scenario.heat import Heat
 from kvandal.scenario.market import Carbon, Market
-from kvandal.scenario.plant import Climate, Cooling, Heat, Network, Power, Reliability
+from kvandal.scenario.plant import Climate, Network, Reliability
+from kvandal.scenario.power import Power
+from kvandal.scenario.reach import refuse_unreachable
 from kvandal.scenario.site import RackModel, RackModelName, Site, default_rack_models
 from kvandal.scenario.tenants import Policy, Tenant
 
@@ -78,6 +84,10 @@ class Scenario(Part):
     climate: Climate = Climate()
     heat: Heat = Heat()
     reliability: Reliability = Reliability()
+    faults: Annotated[tuple[Fault, ...], Field(strict=False)] = ()
+    """Things that go wrong at given times."""
+    grid: GridRequirement = GridRequirement()
+    swing: Swing = Swing()
     market: Market = Market()
     carbon: Carbon = Carbon()
     policy: Policy = Policy()
@@ -103,6 +113,7 @@ class Scenario(Part):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Scenario:
+        refuse_unreachable(self.heat, self.cooling)
         offset = self.policy.perf_offset_fraction
         for name, block in self.site.fleet.items():
             if block.model not in self.rack_models:
@@ -114,6 +125,12 @@ class Scenario(Part):
                     f"policy.perf_offset_fraction ({offset:g}): a GPU capped to its offset does no work"
                 )
         for name, demand in self.demand.items():
+            if demand.gpu_cap_fraction <= offset:
+                raise ValueError(
+                    f"demand.{name}.gpu_cap_fraction ({demand.gpu_cap_fraction:g}) must lie above "
+                    f"policy.perf_offset_fraction ({offset:g}): a GPU capped to its offset does no work; nearest possible "
+                    f"value {offset + 0.01:g}"
+                )
             for tenant in demand.tenants:
                 if tenant not in self.tenants:
                     known = ", ".join(self.tenants) or "none"

@@ -18,6 +18,14 @@ _ONLY_FOR = {
     ("philly", "lingjun", "file"): ("size_multiplier",),
 }
 """Keys of a class of demand that only some sources read."""
+_HEAT_ONLY_FOR: dict[str, dict[str, tuple[str, ...]]] = {
+    "district_heating_model": {
+        "signature": ("signature_limit_c", "signature_hot_water_share", "signature_working_factor"),
+        "degree_hours": ("degree_hours_limit_c", "degree_hours_hot_water_share"),
+    },
+    "heat_pump_model": {"lorenz": ("lorenz_efficiency",), "carnot": ("carnot_efficiency",)},
+}
+"""Keys of heat export that only one model reads, by the key that chooses the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,16 @@ def idle_keys(scenario: Scenario) -> list[str]:
                     for key in keys
                     if key in demand.model_fields_set and getattr(demand, key) != _default(demand, key)
                 ]
+    heat = scenario.heat
+    found += [
+        f"heat.{key} has no effect with {choice} = {getattr(heat, choice)!r}"
+        for choice, by_model in _HEAT_ONLY_FOR.items()
+        for model, keys in by_model.items()
+        for key in keys
+        if model != getattr(heat, choice)
+        and key in heat.model_fields_set
+        and getattr(heat, key) != _default(heat, key)
+    ]
     market = scenario.market
     generated = market.prices == "synthetic-no4"
     if generated and "at_end" in market.model_fields_set and market.at_end != _default(market, "at_end"):
@@ -90,12 +108,18 @@ def _tied_values(part: BaseModel, prefix: str) -> Iterator[tuple[str, float, Par
     own_rack_model = prefix.startswith("rack_models.") and not prefix.startswith("rack_models.gb300")
     for name, field in type(part).model_fields.items():
         key, content = f"{prefix}{name}", getattr(part, name)
+        if content is None:
+            continue
         extra = field.json_schema_extra
         if isinstance(extra, dict) and "parameter" in extra:
             if not own_rack_model:  # the registry's rack ranges speak of the GB300
                 yield key, float(content), registry[str(extra["parameter"])]
         elif isinstance(content, BaseModel):
             yield from _tied_values(content, f"{key}.")
+        elif isinstance(content, tuple):
+            for index, entry in enumerate(content):
+                if isinstance(entry, BaseModel):
+                    yield from _tied_values(entry, f"{key}[{index}].")
         elif isinstance(content, dict):
             for entry_name, entry in content.items():
                 if isinstance(entry, BaseModel):
@@ -105,6 +129,7 @@ def _tied_values(part: BaseModel, prefix: str) -> Iterator[tuple[str, float, Par
 READ_BY_NAME = frozenset(
     {
         "access.recall_s",
+        "climate.t_mean_annual_c",
         "cooling.pue_design_day",
         "gpu.gb200_tdp_w",
         "gpu.rubin_tdp_w",

@@ -25,7 +25,14 @@ class RackModel(Part):
     rack_peak_kw: float = parameter("rack.rack_peak_kw", gt=0, le=1000)
     rack_idle_kw: float = parameter("rack.rack_idle_kw", ge=0, le=500)
     gpu_tdp_w: float = parameter("gpu.gpu_tdp_w", gt=0, le=10_000)
+    gpu_idle_w: float = parameter("gpu.gpu_idle_w", ge=0, le=5000)
     cap_minimum_fraction: float = parameter("gpu.gpu_cap_min_frac", ge=0.15, le=1)
+    junction_k_per_w: float = parameter("gpu.rth_junction", gt=0, le=1)
+    convective_share: float = parameter("gpu.rth_convective_share", ge=0, le=1)
+    throttle_c: float = parameter("gpu.t_throttle_c", gt=0, le=200)
+    trip_c: float = parameter("gpu.t_trip_c", gt=0, le=250)
+    cold_plate_s: float = parameter("gpu.cold_plate_s", gt=0, le=600)
+    rack_loop_s: float = parameter("gpu.rack_loop_s", gt=0, le=3600)
     liquid_fraction: float = parameter("cooling.liquid_fraction", ge=0, le=1)
 
     @model_validator(mode="after")
@@ -34,6 +41,12 @@ class RackModel(Part):
             raise ValueError(
                 "rack powers must rise: rack_idle_kw < rack_tdp_kw <= rack_peak_kw, got "
                 f"{self.rack_idle_kw:g}, {self.rack_tdp_kw:g}, {self.rack_peak_kw:g}"
+            )
+        if self.throttle_c >= self.trip_c:
+            raise ValueError(f"throttle_c ({self.throttle_c:g}) must lie below trip_c ({self.trip_c:g})")
+        if self.gpu_idle_w >= self.gpu_tdp_w:
+            raise ValueError(
+                f"gpu_idle_w ({self.gpu_idle_w:g}) must lie below gpu_tdp_w ({self.gpu_tdp_w:g})"
             )
         gpus_kw = self.gpus_per_rack * self.gpu_tdp_w / 1000
         if gpus_kw > self.rack_tdp_kw:
@@ -90,6 +103,8 @@ class Layout(Part):
     """Rows in a hall."""
     racks_per_cdu: Annotated[int, Field(ge=1, le=100)] = 9
     """Duty racks of one row CDU (1.3 MW at 115 kW liquid each)."""
+    rows_per_group: Annotated[int, Field(ge=1, le=200)] = 2
+    """Rows that share a group of power blocks."""
 
 
 def _announced_owners() -> dict[str, float]:
