@@ -75,15 +75,16 @@ def mark_cached() -> None:
 def kernel(function: Function) -> Function:
     """Compile `function` with numba in nopython mode; division by zero gives infinity as in numpy.
 
-    It becomes part of its callers: handing over the two dozen tables of a state costs more than most kernels do.
+    It becomes part of its callers: handing over the two dozen tables of a state costs more than most kernels do. Kernels
+    allocate nothing, so numba need not count references to their tables, which would take a third of the compilation.
     """
-    compile_it: Any = numba.njit(cache=True, error_model="numpy", forceinline=True)
+    compile_it: Any = numba.njit(cache=True, error_model="numpy", forceinline=True, _nrt=False)
     compiled: Function = compile_it(function)
     return compiled
 
 
 def large_kernel(function: Function) -> Function:
     """Compile `function` like :func:`kernel`, as a function of its own: for what is large and called in many places."""
-    compile_it: Any = numba.njit(cache=True, error_model="numpy")
+    compile_it: Any = numba.njit(cache=True, error_model="numpy", _nrt=False)
     compiled: Function = compile_it(function)
     return compiled

@@ -7,7 +7,8 @@ import numpy as np
 from kvandal.demand.jobs import JobTable
 from kvandal.scenario.demand import Demand
 from kvandal.scenario.model import Run, Scenario
-from kvandal.scenario.plant import Power, Reliability
+from kvandal.scenario.plant import Reliability
+from kvandal.scenario.power import Power
 from kvandal.scenario.site import Delivery, Fleet, Layout, Site
 from kvandal.scenario.tenants import Policy, Tenant
 from kvandal.twin.heaps import PRIORITY_SHIFT
@@ -43,9 +44,9 @@ def small_site(tenants, racks=1, days=1, tick_s=60, grid_mw=ENDLESS_MW, build_ou
             layout=Layout(racks_per_row=4, rows_per_hall=2, racks_per_cdu=3),
             build_out=tuple(Delivery(month=month, gpus=gpus) for month, gpus in build_out),
         ),
-        power=Power(site_cap_margin_fraction=margin),
+        power=Power(site_cap_margin_fraction=margin, bess_power_mw=0.0, bess_energy_mwh=0.0),
         policy=Policy(**policy),
-        reliability=Reliability(**{"failures": False, **options}),
+        reliability=Reliability(**{"failures": False, "plant_faults": False, **options}),
         tenants=tenants,
         demand={
             "training": Demand(source="frontier", tenants=names, mean_gpus=1.0),

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_sites import check_books, check_room, small_site, table, tenant
 
-from kvandal.twin import account, plant
+from kvandal.twin import account
+from kvandal.twin import plant_state as plant
 from kvandal.twin.decisions import lending_is_sound
 from kvandal.twin.simulate import simulate_jobs
 from kvandal.twin.state import FINISHED, REFUSED, RUNNING

@@ -2,6 +2,7 @@
 
 from small_sites import BATCH, INFERENCE, TRAINING, failing, play, small_site, tenant, times
 
+from kvandal.twin.account import CAP_COLUMN
 from kvandal.twin.state import EVENTS, LOAN, LOAN_REASONS, REFUSED
 
 DELIVERY_S = 31 * 86_400
@@ -148,7 +149,7 @@ def test_power_is_capped_before_anybody_is_recalled_and_returns_when_there_is_ro
     who = {"owner": tenant("firm", 0.5), "uk": tenant("lent")}
     rows = [(0, 144, 20_000, 1, BATCH), (3600, 144, 3600, 0, BATCH)]
     run = play(small_site(who, racks=6, grid_mw=0.58), *rows)
-    caps = run.outputs.tick_real[:, 19]
+    caps = run.outputs.tick_real[:, CAP_COLUMN + 2]
 
     assert times(run, "recalls") == [0, 0]
     assert times(run, "sheds") == [0, 0]

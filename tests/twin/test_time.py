@@ -9,7 +9,8 @@ from small_sites import BATCH, TRAINING, failing, play, small_site, table, tenan
 import kvandal as kv
 from kvandal.demand.jobs import JobTable
 from kvandal.errors import ScenarioError
-from kvandal.twin import account, plant
+from kvandal.twin import account
+from kvandal.twin import plant_state as plant
 from kvandal.twin.simulate import simulate_jobs
 
 OWNER = {"owner": tenant("firm", 1.0)}
@@ -150,7 +151,10 @@ def test_everything_delivered_later():
     run = play(site, (0, 72, 100, 0, BATCH), (0, 72, 100, 1, BATCH))
 
     assert times(run, "first_start_s") == [31 * 86_400] * 2
-    assert run.outputs.tick_real[0, plant.SITE_KW] == 0.0
+    assert run.outputs.tick_real[0, plant.IT_KW] == 0.0
+    assert (
+        run.outputs.tick_real[0, plant.SITE_KW] == run.outputs.tick_real[0, plant.HV_LOSS_KW]
+    )  # energised already
     assert run.outputs.tick_real[-1, plant.SITE_KW] > 0.0
     assert run.outputs.tick_count[:, account.TICK_INSTALLED].sum() == 144 * 86_400
 

@@ -19,7 +19,7 @@ GPUS_PER_TRAY = 4
 TRAYS_PER_RACK = 18
 GPUS_PER_RACK = GPUS_PER_TRAY * TRAYS_PER_RACK
 
-TRAY_HEALTHY, TRAY_BROKEN, TRAY_ABSENT = 0, 1, 2
+TRAY_HEALTHY, TRAY_BROKEN, TRAY_ABSENT, TRAY_OFF = 0, 1, 2, 3
 
 Array = Any  # arrays inside kernels: numba types them, annotations only name them
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from kvandal.compiled import kernel
-from kvandal.twin.life import MILLIWATT
-from kvandal.twin.plant import PLANT_COLUMNS, plant_tick
+from kvandal.compiled import kernel, large_kernel
+from kvandal.twin.life import MILLIWATT, note_plant_event
+from kvandal.twin.limits import fault_behind, limit_nodes, rack_part
+from kvandal.twin.plant import plant_tick
+from kvandal.twin.plant_state import PLANT_COLUMNS
+from kvandal.twin.state import EVENT_LIMIT, EVENT_LIMIT_OVER
 
 Array = Any
 
@@ -24,8 +27,12 @@ TICK_COUNTS = 8
 CAP_COLUMN = PLANT_COLUMNS
 ENVELOPE_COLUMN = PLANT_COLUMNS + 3
 AMBIENT_COLUMN = PLANT_COLUMNS + 4
-TICK_REALS = PLANT_COLUMNS + 5
-"""Plant columns, three caps, whether the envelope held anything back, outdoor temperature."""
+IT_LIMIT_COLUMN = PLANT_COLUMNS + 5
+CONSTRAINT_COLUMN = PLANT_COLUMNS + 6
+METER_LIMIT_COLUMN = PLANT_COLUMNS + 7
+TICK_REALS = PLANT_COLUMNS + 8
+"""Plant columns, three caps, whether the envelope held anything back, outdoor temperature; the largest IT power that the
+site may draw [kW], the number of the constraint that says so, and the power that the meter may show [kW]."""
 
 
 class Inputs(NamedTuple):
@@ -33,13 +40,17 @@ class Inputs(NamedTuple):
 
     Attributes
     ----------
-    ambient_c, wet_bulb_c : float64 (hours + 1,), at the hours; linear between them
+    ambient_c, wet_bulb_c, sea_c : float64 (hours + 1,), at the hours; linear between them
+    tcs_supply_c, hall_air_c : float64 (hours,), set-points
     heat_demand_kw : float64 (hours, customers)
 
     """
 
     ambient_c: Array
     wet_bulb_c: Array
+    sea_c: Array
+    tcs_supply_c: Array
+    hall_air_c: Array
     heat_demand_kw: Array
 
 
@@ -50,43 +61,37 @@ class Outputs(NamedTuple):
     ----------
     tick_real : float64 (ticks, TICK_REALS)
     tick_count : int64 (ticks, TICK_COUNTS)
-    hall_hour : float64 (hours, halls, 3), kWh of IT, liquid and air heat
+    hall_hour : float64 (hours, halls, 6), kWh of IT, liquid and air heat, kWh rejected; mean facility-water supply and
+        mean air that the racks breathe in [°C]
+    pod_hour : float64 (hours, pods, 3), kWh to the coolant, highest supply and highest junction temperature [°C]
+    node_limit_kw : float32 (hours, nodes), smallest limit of each node of the envelope tree
+    node_constraint : int8 (hours, nodes), the constraint behind it
+    bound_s : int64 (nodes, constraints), time that each constraint bound each node
+    room_kw : float64 (nodes, constraints), least room under the limit in the ticks in which it was the tightest
     tenant_hour : int64 (hours, tenants + 1, 5), GPU-seconds held, on loan, lent out; queued jobs and GPUs at the end
-    heat_hour : float64 (hours, customers, 3), kWh wanted, delivered, taken from the loop
+    heat_hour : float64 (hours, customers, 5), kWh wanted, delivered, handed over, drawn by its heat pump, lost in its pipe
 
     """
 
     tick_real: Array
     tick_count: Array
     hall_hour: Array
+    pod_hour: Array
+    node_limit_kw: Array
+    node_constraint: Array
+    bound_s: Array
+    room_kw: Array
     tenant_hour: Array
     heat_hour: Array
 
 
 class Scratch(NamedTuple):
-    """Room to work in; holds nothing from tick to tick."""
+    """Room to work in; holds nothing from tick to tick: power above idle of the racks and the part left to them."""
 
-    rack_kw: Array
+    above_kw: Array
+    part: Array
     chosen: Array
     victims: Array
-
-
-@kernel
-def _rack_powers(state, rack_kw):
-    """Mean power of every rack in this tick [kW], under the caps."""
-    for index in range(rack_kw.shape[0]):
-        rack = state.racks[index]
-        kw = 0.0
-        if rack.delivered:
-            kw = state.models[rack.model].idle_kw
-            for tier in range(3):
-                kw += (
-                    state.rack_tiers[index, tier].mw * MILLIWATT * state.tier_models[tier, rack.model].factor
-                )
-            if rack.is_touched:
-                for tier in range(3):
-                    kw += state.rack_tiers[index, tier].tick_kw * state.tier_models[tier, rack.model].factor
-        rack_kw[index] = kw
 
 
 @kernel
@@ -98,54 +103,171 @@ def _at_tick(hourly, tick, tick_s):
 
 
 @kernel
-def physics(state, plant, inputs, scratch, tick):
-    """Take the plant through a tick; return its new excess temperature."""
-    rules = state.rules[0]
-    hour = tick * rules.tick_s // 3600
-    ambient_c = _at_tick(inputs.ambient_c, tick, rules.tick_s)
-    wet_bulb_c = _at_tick(inputs.wet_bulb_c, tick, rules.tick_s)
-    for customer in range(plant.customers.shape[0]):
-        plant.customers[customer].wanted_kw = inputs.heat_demand_kw[hour, customer]
-    _rack_powers(state, scratch.rack_kw)
-    for cdu in range(plant.cdus.shape[0]):
-        plant.cdus[cdu].heat_kw = 0.0
-    it_kw = 0.0
-    air_kw = 0.0
-    for index in range(scratch.rack_kw.shape[0]):
+def _gather_wishes(state, above_kw):
+    """Mean power above idle of every rack in this tick under the caps, before the plant's limits [kW]."""
+    for index in range(above_kw.shape[0]):
         rack = state.racks[index]
+        kw = 0.0
         if rack.delivered:
-            kw = scratch.rack_kw[index]
-            liquid_kw = state.models[rack.model].liquid_fraction * kw
-            plant.cdus[rack.cdu].heat_kw += liquid_kw
-            air_kw += kw - liquid_kw + rules.net_kw
-            it_kw += kw + rules.net_kw
-    return plant_tick(plant, it_kw, air_kw, ambient_c, wet_bulb_c, rules.tick_s)
+            for tier in range(3):
+                kw += (
+                    state.rack_tiers[index, tier].mw * MILLIWATT * state.tier_models[tier, rack.model].factor
+                )
+            if rack.is_touched:
+                for tier in range(3):
+                    kw += state.rack_tiers[index, tier].tick_kw * state.tier_models[tier, rack.model].factor
+                kw += rack.extra_kw
+        above_kw[index] = kw
 
 
-@kernel
-def _account_racks(state, out, scratch, hour, hours):
-    """Add this tick to racks and halls, and forget what changed inside it."""
-    net_kw = state.rules[0].net_kw
-    for index in range(scratch.rack_kw.shape[0]):
+@large_kernel
+def sum_up(state, plant, above_kw):
+    """Sum the racks' power above idle over pods, halls and power groups."""
+    pods, halls, groups = plant.pods, plant.halls, plant.groups
+    for index in range(pods.shape[0]):
+        pods[index].wanted_kw = 0.0
+        pods[index].wanted_it_kw = 0.0
+        pods[index].hottest_share = 0.0
+    for index in range(halls.shape[0]):
+        halls[index].wanted_kw = 0.0
+        halls[index].wanted_air_kw = 0.0
+        halls[index].wanted_it_kw = 0.0
+    for index in range(groups.shape[0]):
+        groups[index].wanted_kw = 0.0
+    for index in range(above_kw.shape[0]):
         rack = state.racks[index]
         if not rack.delivered:
             continue
-        kw = scratch.rack_kw[index]
+        kw = above_kw[index]
+        model = state.models[rack.model]
+        pod = pods[rack.pod]
+        pod.wanted_kw += model.liquid_fraction * kw
+        pod.wanted_it_kw += kw
+        groups[rack.group].wanted_kw += kw
+        halls[rack.hall].wanted_air_kw += (1.0 - model.liquid_fraction) * kw
+        share = kw / (model.tdp_kw - model.idle_kw)
+        if share > pod.hottest_share:
+            pod.hottest_share = share
+            pod.hottest_model = rack.model
+    for index in range(pods.shape[0]):
+        hall = halls[pods[index].hall]
+        hall.wanted_kw += pods[index].wanted_kw
+        hall.wanted_it_kw += pods[index].wanted_it_kw
+
+
+@large_kernel
+def apply_limits(state, plant, scratch):
+    """Leave every rack the part of its power above idle that the nodes above it allow."""
+    for index in range(scratch.above_kw.shape[0]):
+        rack = state.racks[index]
+        scratch.part[index] = 1.0
+        if rack.delivered:
+            scratch.part[index] = rack_part(plant, state.models, rack, scratch.above_kw[index])
+            scratch.above_kw[index] *= scratch.part[index]
+
+
+@large_kernel
+def physics(state, plant, inputs, scratch, tick):
+    """Take the plant through a tick: what racks want, what the tree of limits leaves, what the plant makes of it."""
+    rules, tally = state.rules[0], state.tally[0]
+    hour = tick * rules.tick_s // 3600
+    weather = (
+        _at_tick(inputs.ambient_c, tick, rules.tick_s),
+        _at_tick(inputs.wet_bulb_c, tick, rules.tick_s),
+        _at_tick(inputs.sea_c, tick, rules.tick_s),
+        inputs.tcs_supply_c[hour],
+        inputs.hall_air_c[hour],
+    )
+    for customer in range(plant.customers.shape[0]):
+        buyer = plant.customers[customer]
+        buyer.wanted_kw = inputs.heat_demand_kw[hour, customer]
+        buyer.pipe_kw = buyer.pipe_loss_kw if tick * rules.tick_s >= buyer.from_s else 0.0
+    _gather_wishes(state, scratch.above_kw)
+    sum_up(state, plant, scratch.above_kw)
+    tally.limited = 0
+    if limit_nodes(plant, state.models, weather):
+        tally.limited = 1
+        apply_limits(state, plant, scratch)
+        sum_up(state, plant, scratch.above_kw)
+    it_kw = 0.0
+    for index in range(plant.pods.shape[0]):
+        pod = plant.pods[index]
+        pod.heat_kw = max(0.0, pod.idle_kw + pod.wanted_kw)
+    for index in range(plant.halls.shape[0]):
+        hall = plant.halls[index]
+        hall.air_kw = max(0.0, hall.idle_air_kw + hall.wanted_air_kw)
+    for index in range(plant.groups.shape[0]):
+        group = plant.groups[index]
+        group.it_kw = max(0.0, group.idle_kw + group.wanted_kw)
+        it_kw += group.it_kw
+    plant_tick(plant, state.models, it_kw, weather, tally.meter_limit_kw, rules.tick_s)
+
+
+@kernel
+def _account_racks(state, scratch, hours):
+    """Add this tick to the racks, and forget what changed inside it."""
+    for index in range(scratch.above_kw.shape[0]):
+        rack = state.racks[index]
+        if not rack.delivered:
+            continue
+        kw = scratch.above_kw[index]
+        if not rack.is_off:
+            kw += state.models[rack.model].idle_kw
         rack.energy_kwh += kw * hours
         rack.peak_kw = max(rack.peak_kw, kw)
-        liquid_kw = state.models[rack.model].liquid_fraction * kw
-        out.hall_hour[hour, rack.hall, 0] += (kw + net_kw) * hours
-        out.hall_hour[hour, rack.hall, 1] += liquid_kw * hours
-        out.hall_hour[hour, rack.hall, 2] += (kw - liquid_kw + net_kw) * hours
     for position in range(state.tally[0].touched):
         index = state.touched[position]
         state.racks[index].is_touched = False
+        state.racks[index].extra_kw = 0.0
         for tier in range(3):
             state.rack_tiers[index, tier].tick_kw = 0.0
     state.tally[0].touched = 0
 
 
 @kernel
+def _account_plant(plant, out, hour, hours):
+    """Add this tick to halls and pods."""
+    for index in range(plant.halls.shape[0]):
+        hall = plant.halls[index]
+        row = out.hall_hour[hour, index]
+        row[0] += (hall.idle_it_kw + hall.wanted_it_kw) * hours
+        row[1] += (hall.idle_kw + hall.wanted_kw) * hours
+        row[2] += hall.air_kw * hours
+        row[3] += hall.rejected_kw * hours
+        row[4] += hall.supply_c * hours
+        row[5] += hall.air_c * hours
+    for index in range(plant.pods.shape[0]):
+        pod = plant.pods[index]
+        row = out.pod_hour[hour, index]
+        row[0] += pod.heat_kw * hours
+        row[1] = max(row[1], pod.supply_c)
+        row[2] = max(row[2], pod.junction_c)
+
+
+@kernel
+def _account_nodes(state, plant, out, hour, tick_s, end_s):
+    """Write down the limits of the envelope tree, and where one begins or ceases to bind."""
+    tally = state.tally[0]
+    for index in range(plant.nodes.shape[0]):
+        node = plant.nodes[index]
+        if node.constraint < 0:
+            continue
+        if out.node_constraint[hour, index] < 0 or node.limit_kw < out.node_limit_kw[hour, index]:
+            out.node_limit_kw[hour, index] = node.limit_kw
+            out.node_constraint[hour, index] = node.constraint
+        room_kw = max(0.0, node.limit_kw - node.it_kw)
+        out.room_kw[index, node.constraint] = min(out.room_kw[index, node.constraint], room_kw)
+        if node.is_bound:
+            out.bound_s[index, node.constraint] += tick_s
+        if node.is_bound != node.was_bound:
+            kind = EVENT_LIMIT if node.is_bound else EVENT_LIMIT_OVER
+            if tally.events < state.events.shape[0] - 1:
+                fault = fault_behind(plant, state.faults, index)
+                note_plant_event(state, end_s, kind, -1, -1, 0, fault, index, node.constraint)
+            node.was_bound = node.is_bound
+
+
+@large_kernel
 def account(state, plant, inputs, out, scratch, tick):
     """Write down a tick and add it to its hour."""
     tally = state.tally[0]
@@ -156,6 +278,9 @@ def account(state, plant, inputs, out, scratch, tick):
     for column in range(PLANT_COLUMNS):
         real[column] = plant.tick[column]
     real[ENVELOPE_COLUMN] = tally.at_envelope
+    real[IT_LIMIT_COLUMN] = plant.nodes[0].limit_kw
+    real[CONSTRAINT_COLUMN] = plant.nodes[0].constraint
+    real[METER_LIMIT_COLUMN] = tally.meter_limit_kw
     real[AMBIENT_COLUMN] = _at_tick(inputs.ambient_c, tick, tick_s)
     count[TICK_INSTALLED] = tally.installed_gpu_s
     count[TICK_BROKEN] = tally.broken_gpu_s
@@ -169,12 +294,16 @@ def account(state, plant, inputs, out, scratch, tick):
     count[TICK_RUNNING] = tally.running_jobs
     count[TICK_QUEUED] = tally.queued_jobs
     count[TICK_QUEUED_GPUS] = tally.queued_gpus
-    _account_racks(state, out, scratch, hour, hours)
+    _account_racks(state, scratch, hours)
+    _account_plant(plant, out, hour, hours)
+    _account_nodes(state, plant, out, hour, tick_s, (tick + 1) * tick_s)
     for index in range(plant.customers.shape[0]):
         customer = plant.customers[index]
         out.heat_hour[hour, index, 0] += customer.wanted_kw * hours
         out.heat_hour[hour, index, 1] += customer.delivered_kw * hours
-        out.heat_hour[hour, index, 2] += customer.source_kw * hours
+        out.heat_hour[hour, index, 2] += customer.taken_kw * hours
+        out.heat_hour[hour, index, 3] += customer.pump_kw * hours
+        out.heat_hour[hour, index, 4] += customer.lost_kw * hours
     if (tick + 1) * tick_s % 3600 == 0:
         for index in range(state.tenants.shape[0]):
             tenant = state.tenants[index]

@@ -69,14 +69,15 @@ def hold_envelope(state, time_s):
     """Set this tick's IT envelope and the caps that keep within it; shed jobs when caps do not suffice.
 
     The site's power in the tick before tells what may be added: where there was room, no more than what the steepest
-    overhead leaves; where the site was over, at least the excess is taken away.
+    overhead leaves; where the site was over, at least the excess is taken away. Nobody is capped for what the battery
+    can give, but nobody starts on it either.
     """
     tally = state.tally[0]
     rules = state.rules[0]
     refresh_it_now(state)
-    room_kw = rules.envelope_kw - tally.last_site_kw
+    room_kw = tally.meter_limit_kw - tally.last_site_kw
     tally.it_envelope_kw = tally.last_it_kw + (room_kw / SLOPE if room_kw > 0.0 else room_kw)
-    allowed_kw = tally.it_envelope_kw
+    allowed_kw = tally.it_envelope_kw + tally.battery_room_kw
     uncapped_kw = _uncapped_kw(state)
     wanted_kw, wanted_tier = _wanted_by_caps(state, allowed_kw, uncapped_kw, time_s)
     if uncapped_kw + wanted_kw <= allowed_kw:

@@ -12,20 +12,38 @@ from kvandal.policy.sharing import ASSURED, FIRM, LENT, renew_shares
 from kvandal.twin.account import account, physics
 from kvandal.twin.caps import hold_envelope, refresh_it_now, tighten
 from kvandal.twin.decisions import decide
+from kvandal.twin.faults import (
+    close_racks,
+    end_fault,
+    note_throttle,
+    power_on,
+    repair_in_dark_rack,
+    schedule_faults,
+    start_fault,
+    trip_if_still_down,
+)
 from kvandal.twin.heaps import enter, pop_first
 from kvandal.twin.life import DONE, close_books, leave, note_event, submit
-from kvandal.twin.plant import IT_KW, SITE_KW, deliver_to_plant
+from kvandal.twin.limits import site_limit_kw
+from kvandal.twin.plant import accept_tick
+from kvandal.twin.plant_state import DEMAND_KW, IT_KW, SITE_KW, deliver_to_plant, switch_rack
 from kvandal.twin.queues import link
+from kvandal.twin.slowdown import count_slowed, follow_limits
 from kvandal.twin.state import (
     DELIVERY,
     EVENT_DELIVERY,
     EVENT_FAILURE,
     EVENT_REPAIR,
+    FAULT_OVER,
+    FAULT_START,
     LOST_FAILURE,
     LOST_RECALL,
+    POWER_ON,
     REPAIR,
     REST,
     SPEED_CLASSES,
+    THROTTLE,
+    TRIP,
 )
 
 FAR = np.int64(2**62)
@@ -72,7 +90,9 @@ def _deliver(state, plant, rack, time_s):
     tally = state.tally[0]
     model = state.models[state.racks[rack].model]
     deliver_rack(state.room, rack)
-    deliver_to_plant(plant, state.racks[rack].cdu, model.tdp_kw, model.liquid_fraction)
+    pod, group = state.racks[rack].pod, state.racks[rack].group
+    deliver_to_plant(plant, pod, group, model.tdp_kw, model.liquid_fraction)
+    switch_rack(plant, pod, group, model.idle_kw, model.liquid_fraction, 1)
     state.racks[rack].delivered = True
     tally.installed_gpus += 72
     renew_shares(state.tenants, tally.installed_gpus)
@@ -82,7 +102,7 @@ def _deliver(state, plant, rack, time_s):
         note_event(state, time_s, EVENT_DELIVERY, rack, -1, -1, 72, 0)
 
 
-@kernel
+@large_kernel
 def _fail(state, gpu, time_s):
     """Break the tray of a failing GPU until it is repaired; its jobs go back to their queues."""
     rules = state.rules[0]
@@ -105,13 +125,15 @@ def _fail(state, gpu, time_s):
     note_event(state, time_s, EVENT_FAILURE, rack, tray, hit, 4, 0)
 
 
-@kernel
+@large_kernel
 def _take_agenda(state, plant, now_s):
     """Repairs, deliveries and ends of notice that are due now."""
     tally = state.tally[0]
     while tally.agenda_size > 0 and state.agenda[0].time_s == now_s:
         priority, subject = pop_first(state.agenda, tally)
         if priority == REPAIR:
+            if repair_in_dark_rack(state, subject, now_s):
+                continue
             repair_tray(state.room, subject)
             tally.broken_gpus -= 4
             note_event(state, now_s, EVENT_REPAIR, subject // TRAYS_PER_RACK, subject, -1, 4, 0)
@@ -120,6 +142,19 @@ def _take_agenda(state, plant, now_s):
             refresh_it_now(state)
         elif priority == REST:
             link(state, subject, True)
+        elif priority == FAULT_START:
+            start_fault(state, plant, subject, now_s)
+            refresh_it_now(state)
+        elif priority == FAULT_OVER:
+            end_fault(state, plant, subject, now_s)
+        elif priority == THROTTLE:
+            note_throttle(state, plant, subject, now_s)
+        elif priority == TRIP:
+            trip_if_still_down(state, plant, subject, now_s)
+            refresh_it_now(state)
+        elif priority == POWER_ON:
+            power_on(state, plant, subject, now_s)
+            refresh_it_now(state)
         elif state.jobs[subject].draining and state.jobs[subject].deadline_s == now_s:
             leave(state, subject, now_s, LOST_RECALL)
 
@@ -147,7 +182,7 @@ def _records_run_short(state):
     )
 
 
-@kernel
+@large_kernel
 def _take_events(state, plant, scratch, until_s):
     """Take all events before `until_s` in order of (time, priority, sequence) and decide after each instant.
 
@@ -171,7 +206,8 @@ def _take_events(state, plant, scratch, until_s):
         tally.wake_s = FAR
         _pass_time(state, now_s)
         _take_ends(state, now_s)
-        _take_agenda(state, plant, now_s)
+        if tally.agenda_size > 0 and state.agenda[0].time_s == now_s:
+            _take_agenda(state, plant, now_s)
         while tally.next_failure < failures.shape[0] and failures[tally.next_failure].time_s == now_s:
             _fail(state, failures[tally.next_failure].gpu, now_s)
             tally.next_failure += 1
@@ -189,13 +225,34 @@ def begin(state, plant, inputs, scratch, delivered_s):
             _deliver(state, plant, rack, 0)
         else:
             enter(state.agenda, state.tally[0], delivered_s[rack], DELIVERY, rack)
+    schedule_faults(state)
+    _limit_meter(state, plant)
     physics(state, plant, inputs, scratch, 0)
-    state.tally[0].last_it_kw = plant.tick[IT_KW]
-    state.tally[0].last_site_kw = plant.tick[SITE_KW]
+    _remember(state, plant)
     state.tally[0].wake_s = FAR
 
 
 @kernel
+def _limit_meter(state, plant):
+    """Power that the meter may show from now on, and why; and what the battery can add in this tick."""
+    tally, design = state.tally[0], plant.design[0]
+    spare_kwh = design.battery_kwh - design.soc_minimum * design.battery_capacity_kwh
+    hours = state.rules[0].tick_s / 3600.0
+    tally.battery_room_kw = min(
+        design.battery_kw, max(0.0, spare_kwh) * math.sqrt(design.battery_efficiency) / hours
+    )
+    tally.meter_limit_kw, tally.meter_constraint = site_limit_kw(plant.design[0], tally.curtailed_kw)
+
+
+@kernel
+def _remember(state, plant):
+    """Keep the power of the tick just over, as it was before the battery."""
+    tally, tick = state.tally[0], plant.tick
+    tally.last_it_kw = tick[IT_KW]
+    tally.last_site_kw = tick[DEMAND_KW] + plant.design[0].battery_standby_kw
+
+
+@large_kernel
 def _open_tick(state, plant, start_s):
     """Begin a tick: what is due at its first instant, then the envelope and its caps."""
     tally = state.tally[0]
@@ -206,6 +263,7 @@ def _open_tick(state, plant, start_s):
     if tally.agenda_size > 0 and state.agenda[0].time_s == start_s:
         _take_agenda(state, plant, start_s)
         due += 1
+    _limit_meter(state, plant)
     hold_envelope(state, start_s)
     if due > 0:
         tally.wake_s = start_s
@@ -220,6 +278,7 @@ def end_run(state, time_s):
     _pass_time(state, time_s)
     _take_ends(state, time_s)
     close_books(state, time_s)
+    close_racks(state, time_s)
 
 
 @large_kernel
@@ -244,17 +303,21 @@ def advance(state, plant, inputs, out, scratch, first_tick, last_tick):
             return tick
         tally.tick_is_open = 0
         _pass_time(state, end_s)
-        excess_k = physics(state, plant, inputs, scratch, tick)
+        physics(state, plant, inputs, scratch, tick)
         for _ in range(8):
-            over_kw = plant.tick[SITE_KW] - rules.envelope_kw
+            over_kw = plant.tick[SITE_KW] - tally.meter_limit_kw
             if over_kw <= 0.0 or not tighten(state, over_kw, end_s):
                 break
-            excess_k = physics(state, plant, inputs, scratch, tick)
-        plant.design[0].loop_excess_k = excess_k
-        tally.last_it_kw = plant.tick[IT_KW]
-        tally.last_site_kw = plant.tick[SITE_KW]
+            physics(state, plant, inputs, scratch, tick)
+        accept_tick(plant)
+        _remember(state, plant)
         capped = state.tiers[LENT].cap < 1.0 or state.tiers[ASSURED].cap < 1.0 or state.tiers[FIRM].cap < 1.0
         if tally.power_wait > 0 or capped:
             tally.at_envelope = 1
+        site = plant.nodes[0]
+        site.limit_kw, site.constraint = tally.it_envelope_kw, tally.meter_constraint
+        site.it_kw, site.is_bound = plant.tick[IT_KW], tally.at_envelope > 0
         account(state, plant, inputs, out, scratch, tick)
+        follow_limits(state, scratch, end_s)
+        count_slowed(state, plant)
     return last_tick

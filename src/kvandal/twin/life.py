@@ -11,6 +11,7 @@ from kvandal.physics.rack import cap_factor
 from kvandal.policy.placement import vacate
 from kvandal.policy.sharing import LENT
 from kvandal.twin.heaps import enter, push_end, remove_end
+from kvandal.twin.pace import clock_reading_s, slowest_part, speed_class_of
 from kvandal.twin.queues import count_queued, enqueue
 from kvandal.twin.state import (
     DRAIN,
@@ -53,20 +54,20 @@ def note_event(state, time_s, kind, rack, tray, job, gpus, rule):
     events[index].job = job
     events[index].gpus = gpus
     events[index].rule = rule
+    events[index].fault = -1
+    events[index].node = -1
+    events[index].constraint = -1
     tally.events = index + 1
 
 
 @kernel
-def clock_reading_s(state, speed_class, time_s):
-    """Read a speed clock [s of full-speed work]."""
-    speed = state.speeds[speed_class]
-    return speed.clock_s + speed.rate * (time_s - speed.at_s)
-
-
-@kernel
-def speed_class_of(state, job):
-    """Speed class of a running job: tier of use times kind of work."""
-    return state.jobs[job].use_tier * 3 + state.demands[state.jobs[job].demand].kind
+def note_plant_event(state, time_s, kind, rack, job, gpus, fault, node, constraint):
+    """Write an event of the plant down."""
+    note_event(state, time_s, kind, rack, -1, job, gpus, 0)
+    event = state.events[state.tally[0].events - 1]
+    event.fault = fault
+    event.node = node
+    event.constraint = constraint
 
 
 LONGEST_REST = 24
@@ -131,6 +132,16 @@ def recall_cost_gpu_s(state, job, time_s):
 
 
 @kernel
+def touch(state, rack):
+    """Remember that something changed in a rack inside this tick."""
+    tally = state.tally[0]
+    if not state.racks[rack].is_touched:
+        state.racks[rack].is_touched = True
+        state.touched[tally.touched] = rack
+        tally.touched += 1
+
+
+@kernel
 def _add_power(state, job, sign, time_s):
     """Add (or take away) a job's power in each of its racks, and correct the mean of the tick."""
     tally = state.tally[0]
@@ -148,10 +159,7 @@ def _add_power(state, job, sign, time_s):
         tally.it_now_kw += change_mw * MILLIWATT * state.tier_models[tier, model].factor
         if absent > 0.0:
             state.rack_tiers[rack, tier].tick_kw -= change_mw * MILLIWATT * absent
-            if not state.racks[rack].is_touched:
-                state.racks[rack].is_touched = True
-                state.touched[tally.touched] = rack
-                tally.touched += 1
+            touch(state, rack)
         state.racks[rack].gpu_s -= sign * room.pieces[piece].gpus * time_s
         if tier == LENT:
             state.racks[rack].lent_gpus += sign * room.pieces[piece].gpus
@@ -193,14 +201,11 @@ def start_job(state, job, use_tier, lender, racks, time_s):
     speed_class = speed_class_of(state, job)
     now_s = clock_reading_s(state, speed_class, time_s)
     jobs[job].virtual_start_s = now_s
-    push_end(
-        jobs,
-        state.ends,
-        state.speeds,
-        speed_class,
-        now_s + restore_s + work_s + checkpoints * rules.checkpoint_s,
-        job,
-    )
+    jobs[job].slow = state.demands[jobs[job].demand].speed
+    if tally.slowed_racks > 0:
+        jobs[job].slow = slowest_part(state, job)
+    length_s = restore_s + work_s + checkpoints * rules.checkpoint_s
+    push_end(jobs, state.ends, state.speeds, speed_class, now_s + length_s / jobs[job].slow, job)
 
 
 @kernel
@@ -256,9 +261,8 @@ def _settle(state, job, time_s, cause):
     jobs = state.jobs
     gpus = jobs[job].gpus
     wall_s = float(time_s - jobs[job].start_s)
-    worked_s = min(
-        wall_s, clock_reading_s(state, speed_class_of(state, job), time_s) - jobs[job].virtual_start_s
-    )
+    clock_s = clock_reading_s(state, speed_class_of(state, job), time_s)
+    worked_s = min(wall_s, (clock_s - jobs[job].virtual_start_s) * jobs[job].slow)
     jobs[job].allocated_gpu_s += gpus * (time_s - jobs[job].start_s)
     state.lost_gpu_s[job, LOST_SHED] += gpus * (wall_s - worked_s)
     restored_s = min(worked_s, float(rules.restart_s)) if jobs[job].resumes else 0.0

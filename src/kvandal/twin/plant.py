@@ -1,279 +1,254 @@
-"""One tick of the plant: from the power of every rack to the water, the air, the heat sold and the meter.
-
-First physics: every loop is in steady state within a tick, except for the heat that the water of the loops holds;
-efficiencies of the electrical chain are constant. Units inside: kW, °C, s.
-"""
+"""One tick of the plant: from the power of every rack to the water, the air, the heat sold and the meter."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
+import math
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.physics.electrical import auxiliary_path_efficiency, it_path_efficiency
-from kvandal.physics.heat_pump import lorenz_cop
-from kvandal.physics.water import (
-    adiabatic_air_c,
-    dry_cooler_airflow,
-    dry_cooler_conductance,
-    fan_power_fraction,
-    pump_power_fraction,
+from kvandal.physics.heat_export import serve_customer
+from kvandal.physics.junction import junction_temp_c, thermal_resistance_k_per_w
+from kvandal.twin.electric import electric_tick
+from kvandal.twin.plant_state import (
+    BALANCE_ERROR,
+    BATTERY_KWH,
+    BATTERY_LOSS_KW,
+    BUILDING_KW,
+    CDU_PUMP_KW,
+    COOLING_KW,
+    FAN_WALL_KW,
+    FWS_PUMP_KW,
+    FWS_RETURN_C,
+    FWS_SUPPLY_C,
+    HALL_AIR_C,
+    HEAT_DEMAND_KW,
+    HEAT_EXPORT_KW,
+    IT_KW,
+    JUNCTION_C,
+    LOSSES_KW,
+    MISC_KW,
+    REJECTED_KW,
+    REJECTION_KW,
+    SITE_KW,
+    STORED_KW,
+    TCS_RETURN_C,
+    TCS_SUPPLY_C,
+    WATER_L,
 )
-from kvandal.scenario.model import Scenario
-from kvandal.twin.site import SiteArrays
+from kvandal.twin.water import hall_air, hall_step, hall_water, pod_step
 
-Array = Any
-
-(
-    IT_KW, LOSSES_KW, COOLING_KW, MISC_KW, SITE_KW, TCS_SUPPLY_C, TCS_RETURN_C, FWS_SUPPLY_C, FWS_RETURN_C, HALL_AIR_C,
-    HEAT_DEMAND_KW, HEAT_EXPORT_KW, REJECTED_KW, BUILDING_KW, STORED_KW, WATER_L, BALANCE_ERROR,
-) = range(17)  # fmt: skip
-"""Columns of the result of :func:`plant_tick`."""
-PLANT_COLUMNS = 17
-
-
-DESIGN = np.dtype(
-    [
-        ("net_kw", "f8"), ("it_efficiency", "f8"), ("auxiliary_efficiency", "f8"), ("misc_fraction", "f8"),
-        ("tcs_supply_c", "f8"), ("tcs_delta_t_k", "f8"), ("cdu_approach_k", "f8"),
-        ("cdu_pump_fraction", "f8"), ("fws_pump_fraction", "f8"), ("drycooler_approach_k", "f8"),
-        ("drycooler_fan_fraction", "f8"), ("adiabatic_on_c", "f8"), ("adiabatic_effectiveness", "f8"),
-        ("adiabatic_water_l_per_kwh", "f8"), ("air_fan_fraction", "f8"), ("air_approach_k", "f8"), ("hall_air_c", "f8"),
-        ("minimum_flow_fraction", "f8"), ("minimum_airflow_fraction", "f8"), ("loop_kj_per_k", "f8"),
-        ("lorenz_efficiency", "f8"), ("cop_maximum", "f8"),
-        ("liquid_kw", "f8"), ("air_kw", "f8"), ("it_kw", "f8"),  # of the racks delivered so far, at TDP
-        ("loop_excess_k", "f8"),  # facility water above its set-point, kept from tick to tick
-    ],
-    align=True,
-)  # fmt: skip
-"""Constants of the plant, what has been delivered, and what it remembers (one row)."""
-
-CDU = np.dtype([("design_kw", "f8"), ("heat_kw", "f8"), ("known_kw", "f8"), ("pump_kw", "f8")], align=True)
-"""A CDU: heat of its delivered racks at TDP, heat that it carries in this tick; heat for which the pump's power is known,
-and that power."""
-
-CUSTOMER = np.dtype(
-    [
-        ("supply_c", "f8"),
-        ("return_c", "f8"),
-        ("wanted_kw", "f8"),
-        ("delivered_kw", "f8"),
-        ("source_kw", "f8"),
-    ],
-    align=True,
-)
-"""A heat customer: temperatures; heat wanted, handed over and taken from the loop in this tick."""
-
-
-class Plant(NamedTuple):
-    """The plant: DESIGN (1,), CDU (cdus,), CUSTOMER (customers,), and the columns of this tick."""
-
-    design: Array
-    cdus: Array
-    customers: Array
-    tick: Array
-
-
-def build_plant(scenario: Scenario, site: SiteArrays) -> Plant:
-    """Arrange the plant of a scenario; no rack is delivered yet."""
-    power, cooling, heat = scenario.power, scenario.cooling, scenario.heat
-    eta_ups = {"double": power.eta_ups_double, "eco": power.eta_ups_eco, "none": 1.0}[power.ups_mode]
-    design = np.zeros(1, DESIGN)
-    constants = {
-        "net_kw": site.net_kw,
-        "it_efficiency": it_path_efficiency(
-            power.eta_hv_transformer, power.eta_mv_transformer, eta_ups, power.eta_busway
-        ),
-        "auxiliary_efficiency": auxiliary_path_efficiency(power.eta_hv_transformer, power.eta_mv_transformer),
-        "misc_fraction": power.misc_fraction,
-        "cdu_pump_fraction": cooling.cdu_pump_w_per_kw / 1000,
-        "fws_pump_fraction": cooling.fws_pump_w_per_kw / 1000,
-        "drycooler_fan_fraction": cooling.drycooler_fan_kw_per_mw / 1000,
-        "air_fan_fraction": cooling.air_fan_w_per_kw / 1000,
-        "loop_kj_per_k": cooling.loop_heat_capacity_mwh_per_k * 3.6e6,
-        "lorenz_efficiency": heat.lorenz_efficiency,
-        "cop_maximum": heat.cop_maximum,
-    }
-    same_names = (
-        "tcs_supply_c", "tcs_delta_t_k", "cdu_approach_k", "drycooler_approach_k", "adiabatic_on_c",
-        "adiabatic_effectiveness", "adiabatic_water_l_per_kwh", "air_approach_k", "hall_air_c",
-        "minimum_flow_fraction", "minimum_airflow_fraction",
-    )  # fmt: skip
-    for name, value in {**constants, **{name: getattr(cooling, name) for name in same_names}}.items():
-        design[name] = value
-    customers = np.zeros(len(heat.customers), CUSTOMER)
-    customers["supply_c"] = [customer.supply_c for customer in heat.customers.values()]
-    customers["return_c"] = [customer.return_c for customer in heat.customers.values()]
-    return Plant(
-        design=design, cdus=np.zeros(site.cdus, CDU), customers=customers, tick=np.zeros(PLANT_COLUMNS)
-    )
+LONGEST_STEP_S = 60.0
+"""Loops of water are stepped at most so far at once [s]."""
 
 
 @kernel
-def deliver_to_plant(plant, cdu, tdp_kw, liquid_fraction):
-    """Enlarge pumps, coolers and fan walls by what one more rack needs."""
-    design = plant.design[0]
-    plant.cdus[cdu].design_kw += tdp_kw * liquid_fraction
-    plant.cdus[cdu].known_kw = -1.0
-    design.liquid_kw += tdp_kw * liquid_fraction
-    design.air_kw += tdp_kw * (1.0 - liquid_fraction) + design.net_kw
-    design.it_kw += tdp_kw + design.net_kw
+def _sell(plant, share):
+    """Serve the customers from the warm facility water; return what they take [kW].
 
-
-@kernel
-def _excess_k(loop_kj_per_k, excess_k, heat_kw, conductance_kw_per_k, difference_k, tick_s):
-    """Excess of the facility water after a tick in which its coolers at full airflow cannot hold the set-point [K].
-
-    Implicit in time, so that it settles at any tick length: `heat_kw` comes in, the coolers take what the water is
-    warmer than the air (`difference_k` at the set-point), and nothing where the air is warmer.
+    `share` is the part of the tick that this step is.
     """
-    if loop_kj_per_k <= 0.0:
-        return max(0.0, heat_kw / conductance_kw_per_k - difference_k)
-    gain = tick_s / loop_kj_per_k
-    new_k = (excess_k + gain * (heat_kw - conductance_kw_per_k * difference_k)) / (
-        1.0 + gain * conductance_kw_per_k
-    )
-    if new_k + difference_k < 0.0:
-        new_k = excess_k + gain * heat_kw
-    return max(0.0, new_k)
+    design, customers = plant.design[0], plant.customers
+    rate = 0.0
+    warm = 0.0
+    cold = 0.0
+    available_kw = 0.0
+    for index in range(plant.halls.shape[0]):
+        hall = plant.halls[index]
+        rate += hall.flow_kw_per_k
+        warm += hall.flow_kw_per_k * hall.warm_c
+        cold += hall.flow_kw_per_k * hall.supply_c
+        available_kw += hall.exchanged_kw + hall.pump_kw
+    if rate <= 0.0:
+        return 0.0
+    taken_kw = 0.0
+    for position in range(customers.shape[0]):
+        customer = customers[plant.order[position]]
+        delivered, taken, pump, lost = serve_customer(
+            customer.wanted_kw, available_kw - taken_kw, warm / rate, cold / rate, customer.supply_c, customer.return_c,
+            customer.pinch_k, customer.pipe_kw, design.carnot, design.lorenz_efficiency, design.carnot_efficiency,
+            design.cop_maximum,
+        )  # fmt: skip
+        taken_kw += taken
+        customer.delivered_kw += delivered * share
+        customer.taken_kw += taken * share
+        customer.pump_kw += pump * share
+        customer.lost_kw += lost * share
+    return taken_kw
+
+
+@kernel
+def _start_step(plant):
+    """Forget the step before: nothing flows yet."""
+    for index in range(plant.halls.shape[0]):
+        hall = plant.halls[index]
+        hall.exchanged_kw = 0.0
+        hall.flow_kw_per_k = 0.0
+
+
+@kernel
+def _restore(plant):
+    """Put the loops back to where the tick began."""
+    for index in range(plant.pods.shape[0]):
+        plant.pods[index].return_c = plant.pods[index].start_return_c
+        plant.pods[index].supply_c = plant.pods[index].start_supply_c
+    for index in range(plant.halls.shape[0]):
+        plant.halls[index].supply_c = plant.halls[index].start_supply_c
+    for index in range(plant.customers.shape[0]):
+        customer = plant.customers[index]
+        customer.delivered_kw, customer.taken_kw, customer.pump_kw, customer.lost_kw = 0.0, 0.0, 0.0, 0.0
 
 
 @large_kernel
-def plant_tick(plant, it_kw, air_kw, ambient_c, wet_bulb_c, tick_s):
+def accept_tick(plant):
+    """Keep what the loops and the battery hold at the end of a tick."""
+    for index in range(plant.pods.shape[0]):
+        plant.pods[index].start_return_c = plant.pods[index].return_c
+        plant.pods[index].start_supply_c = plant.pods[index].supply_c
+    for index in range(plant.halls.shape[0]):
+        plant.halls[index].start_supply_c = plant.halls[index].supply_c
+    plant.design[0].battery_kwh = plant.tick[BATTERY_KWH]
+
+
+@kernel
+def _temperatures(plant, models):
+    """Mean temperatures of the loops, the warmest hall and the hottest junction."""
+    out = plant.tick
+    tcs_rate, tcs_supply, tcs_return = 0.0, 0.0, 0.0
+    junction_c = -273.15
+    for index in range(plant.pods.shape[0]):
+        pod = plant.pods[index]
+        if pod.design_kw <= 0.0:
+            continue
+        rate = max(pod.flow, 1e-9) * pod.design_kw
+        tcs_rate += rate
+        tcs_supply += rate * pod.supply_c
+        tcs_return += rate * pod.return_c
+        model = models[pod.hottest_model]
+        power_w = model.gpu_idle_w + pod.hottest_share * (model.gpu_tdp_w - model.gpu_idle_w)
+        # every rack's valve gives it the flow that its own heat asks for
+        scarce = pod.flow / pod.flow_wanted if pod.flow_wanted > 0.0 else 0.0
+        flow = scarce * max(plant.design[0].minimum_flow, pod.hottest_share)
+        resistance = thermal_resistance_k_per_w(flow, model.junction_k_per_w, model.convective_share)
+        # a GPU trips before it gets hotter than that
+        pod.junction_c = min(model.trip_c, junction_temp_c(pod.supply_c, power_w, resistance))
+        if pod.idle_it_kw > 1e-6:  # of racks that are powered
+            junction_c = max(junction_c, pod.junction_c)
+    fws_rate, fws_supply, fws_return = 0.0, 0.0, 0.0
+    air_c = -273.15
+    for index in range(plant.halls.shape[0]):
+        hall = plant.halls[index]
+        if hall.design_kw <= 0.0 and hall.design_air_kw <= 0.0:
+            continue
+        rate = max(hall.flow_kw_per_k, 1e-9)
+        fws_rate += rate
+        fws_supply += rate * hall.supply_c
+        fws_return += rate * (
+            hall.supply_c + (hall.exchanged_kw + hall.pump_kw) / rate
+            if hall.flow_kw_per_k > 0.0
+            else hall.supply_c
+        )
+        air_c = max(air_c, hall.air_c)
+    design = plant.design[0]
+    out[TCS_SUPPLY_C] = tcs_supply / tcs_rate if tcs_rate > 0.0 else design.tcs_supply_c
+    out[TCS_RETURN_C] = tcs_return / tcs_rate if tcs_rate > 0.0 else design.tcs_supply_c
+    out[FWS_SUPPLY_C] = (
+        fws_supply / fws_rate if fws_rate > 0.0 else design.tcs_supply_c - design.cdu_approach_k
+    )
+    out[FWS_RETURN_C] = (
+        fws_return / fws_rate if fws_rate > 0.0 else design.tcs_supply_c - design.cdu_approach_k
+    )
+    out[HALL_AIR_C] = air_c if air_c > -273.0 else design.hall_air_c
+    out[JUNCTION_C] = junction_c if junction_c > -273.0 else design.tcs_supply_c
+
+
+@large_kernel
+def plant_tick(plant, models, it_kw, weather, limit_kw, tick_s):
     """Take the plant through one tick.
 
     Parameters
     ----------
-    plant : `cdus.heat_kw` and `customers.wanted_kw` hold the loads of this tick; `tick`, `customers.delivered_kw` and
-        `customers.source_kw` are filled; `loop_excess_k` is read, not changed
+    plant : loads of this tick in `pods.heat_kw`, `halls.air_kw`, `groups.it_kw` and `customers.wanted_kw`; everything
+        else that belongs to a tick is filled. Loops start where the last accepted tick left them (`accept_tick`)
+    models : MODEL table of the racks
     it_kw : IT power of the site, network included [kW]
-    air_kw : part of it that warms the air of the halls [kW]
-    ambient_c, wet_bulb_c : outdoor air [°C]
+    weather : outdoor air, its wet bulb, sea [°C]; set-points of coolant supply and hall air [°C]
+    limit_kw : power that the meter may show; above it the battery helps [kW]
     tick_s : length of the tick [s]
 
-    Returns
-    -------
-    New excess temperature of the facility water over its set-point [K].
-
     """
-    design, cdus, customers, out = plant.design[0], plant.cdus, plant.customers, plant.tick
-
-    # technology cooling system: each CDU follows its heat down to the lowest flow
-    capacity_kw = 0.0  # sum of flow times heat capacity, kW/K
-    warmth_kw = 0.0  # heat that this flow carries above the supply, kW
-    cdu_pump_kw = 0.0
-    fws_heat_kw = 0.0
-    for index in range(cdus.shape[0]):
-        cdu = cdus[index]
-        design_kw = cdu.design_kw
-        if design_kw <= 0.0:
-            continue
-        flow = min(1.0, max(design.minimum_flow_fraction, cdu.heat_kw / design_kw))
-        if cdu.heat_kw != cdu.known_kw:
-            cdu.known_kw = cdu.heat_kw
-            cdu.pump_kw = design.cdu_pump_fraction * design_kw * pump_power_fraction(flow)
-        capacity_kw += flow * design_kw / design.tcs_delta_t_k
-        warmth_kw += cdu.heat_kw
-        cdu_pump_kw += cdu.pump_kw
-        fws_heat_kw += cdu.heat_kw + cdu.pump_kw
-
-    # facility water
-    fws_design_kw = design.liquid_kw * (1.0 + design.cdu_pump_fraction)
-    fws_flow = 1.0
-    if fws_design_kw > 0.0:
-        fws_flow = min(1.0, max(design.minimum_flow_fraction, fws_heat_kw / fws_design_kw))
-    fws_pump_kw = design.fws_pump_fraction * design.liquid_kw * pump_power_fraction(fws_flow)
-    fws_capacity_kw = fws_flow * fws_design_kw / design.tcs_delta_t_k
-    fws_rise_k = (fws_heat_kw + fws_pump_kw) / fws_capacity_kw if fws_capacity_kw > 0.0 else 0.0
-    set_supply_c = design.tcs_supply_c - design.cdu_approach_k
-    excess_k = design.loop_excess_k
-    warm_c = set_supply_c + excess_k + fws_rise_k
-
-    # heat sold, in order of the customers, as long as there is heat in the return
-    available_kw = max(0.0, fws_capacity_kw * fws_rise_k)
-    heat_demand_kw = 0.0
-    heat_export_kw = 0.0
-    for index in range(customers.shape[0]):
-        customer = customers[index]
-        wanted_kw = customer.wanted_kw
-        heat_demand_kw += wanted_kw
-        source_share = 1.0
-        if customer.supply_c > warm_c - 3.0:
-            cop = lorenz_cop(
-                warm_c, set_supply_c + excess_k, customer.return_c, customer.supply_c,
-                design.lorenz_efficiency, design.cop_maximum,
-            )  # fmt: skip
-            source_share = 1.0 - 1.0 / cop
-        taken_kw = min(available_kw, wanted_kw * source_share)
-        available_kw -= taken_kw
-        customer.source_kw = taken_kw
-        customer.delivered_kw = taken_kw / source_share if source_share > 0.0 else wanted_kw
-        heat_export_kw += taken_kw
-
-    # heat rejection: airflow follows the heat; beyond full airflow the pad is wetted as far as needed, then the water
-    # warms up; air that is warmer than the water is kept out
-    to_reject_kw = fws_capacity_kw * fws_rise_k - heat_export_kw
-    conductance = design.liquid_kw / (design.tcs_delta_t_k + design.drycooler_approach_k)
-    catch_up_kw = design.loop_kj_per_k * excess_k / tick_s
-    wanted_kw = to_reject_kw + catch_up_kw
-    return_c = set_supply_c + fws_rise_k
-    airflow = dry_cooler_airflow(wanted_kw, conductance, return_c - ambient_c)
-    wet_share = 0.0
-    new_excess_k = 0.0
-    rejected_kw = wanted_kw
-    if airflow > 1.0:
-        full = dry_cooler_conductance(conductance, 1.0)
-        air_c = ambient_c
-        wet_air_c = adiabatic_air_c(ambient_c, wet_bulb_c, design.adiabatic_effectiveness)
-        if ambient_c > design.adiabatic_on_c and wet_air_c < ambient_c:
-            air_c = max(wet_air_c, return_c - wanted_kw / full)
-            wet_share = (ambient_c - air_c) / (ambient_c - wet_air_c)
-        if full * (return_c - air_c) < wanted_kw * (1.0 - 1e-12):
-            new_excess_k = _excess_k(
-                design.loop_kj_per_k, excess_k, to_reject_kw, full, return_c - air_c, tick_s
+    design, pods, halls, out = plant.design[0], plant.pods, plant.halls, plant.tick
+    ambient_c, wet_bulb_c, sea_c, tcs_set_c, air_set_c = weather
+    fws_set_c = tcs_set_c - design.cdu_approach_k
+    _restore(plant)
+    steps = max(1, math.ceil(tick_s / LONGEST_STEP_S))
+    step_s = tick_s / steps
+    share = 1.0 / steps
+    cdu_pump_kw, fws_pump_kw, rejection_kw, air_fan_kw = 0.0, 0.0, 0.0, 0.0
+    rejected_kw, stored_kw, taken_kw, water_l = 0.0, 0.0, 0.0, 0.0
+    air_kw = 0.0
+    for index in range(halls.shape[0]):
+        hall_air(plant, index, air_set_c, ambient_c, wet_bulb_c)
+        air_fan_kw += halls[index].air_fan_kw
+        air_kw += halls[index].air_kw
+        if ambient_c > design.adiabatic_on_c and wet_bulb_c < ambient_c:
+            water_l += halls[index].air_kw * tick_s / 3600.0 * design.adiabatic_water_l_per_kwh
+    for _ in range(steps):
+        _start_step(plant)
+        for index in range(pods.shape[0]):
+            stored_kw += pod_step(plant, index, tcs_set_c, step_s) * share
+            cdu_pump_kw += pods[index].pump_kw * share
+            hall = halls[pods[index].hall]
+            hall.exchanged_kw += pods[index].exchanged_kw
+            hall.flow_kw_per_k += pods[index].fws_flow
+        gained_kw = 0.0
+        for index in range(halls.shape[0]):
+            hall_water(plant, index)
+            gained_kw += halls[index].exchanged_kw + halls[index].pump_kw
+        sold_kw = _sell(plant, share)
+        taken_kw += sold_kw * share
+        for index in range(halls.shape[0]):
+            hall = halls[index]
+            part = (hall.exchanged_kw + hall.pump_kw) / gained_kw if gained_kw > 0.0 else 0.0
+            stored_kw += (
+                hall_step(plant, index, fws_set_c, sold_kw * part, ambient_c, wet_bulb_c, sea_c, step_s)
+                * share
             )
-            rejected_kw = to_reject_kw - design.loop_kj_per_k * (new_excess_k - excess_k) / tick_s
-    airflow = min(1.0, max(design.minimum_airflow_fraction, airflow))
-    stored_kw = design.loop_kj_per_k * (new_excess_k - excess_k) / tick_s
-    fan_kw = design.drycooler_fan_fraction * design.liquid_kw * fan_power_fraction(airflow)
-    water_l = wet_share * rejected_kw * tick_s / 3600.0 * design.adiabatic_water_l_per_kwh
+            rejected_kw += hall.rejected_kw * share
+            rejection_kw += hall.fan_kw * share
+            fws_pump_kw += hall.pump_kw * share
+            water_l += hall.wet_share * hall.rejected_kw * step_s / 3600.0 * design.adiabatic_water_l_per_kwh
+    wanted_kw = 0.0
+    for index in range(plant.customers.shape[0]):
+        wanted_kw += plant.customers[index].wanted_kw
 
-    # fan walls: hall air at its set-point until outdoor air is too warm for that
-    hall_air_c = max(design.hall_air_c, ambient_c + design.air_approach_k)
-    air_flow = 0.0
-    if design.air_kw > 0.0:
-        air_flow = min(1.0, max(design.minimum_flow_fraction, air_kw / design.air_kw))
-    air_fan_kw = design.air_fan_fraction * design.air_kw * fan_power_fraction(air_flow)
-
-    # the meter
-    cooling_kw = cdu_pump_kw + fws_pump_kw + fan_kw + air_fan_kw
+    cooling_kw = cdu_pump_kw + fws_pump_kw + rejection_kw + air_fan_kw
     misc_kw = design.misc_fraction * design.it_kw
-    losses_kw = it_kw * (1.0 / design.it_efficiency - 1.0) + (cooling_kw + misc_kw) * (
-        1.0 / design.auxiliary_efficiency - 1.0
+    cooling_design_kw = design.liquid_kw * (
+        design.cdu_pump_fraction
+        + design.fws_pump_fraction
+        + max(design.fan_fraction, design.sea_pump_fraction)
+    ) + design.air_kw * (design.air_fan_fraction + design.fan_fraction)
+    kept_kwh = design.battery_kwh
+    energy_kwh = electric_tick(
+        plant, it_kw, cooling_kw + misc_kw, 1.25 * (cooling_design_kw + misc_kw), limit_kw, tick_s
     )
-    meter_kw = it_kw / design.it_efficiency + (cooling_kw + misc_kw) / design.auxiliary_efficiency
+    battery_stored_kw = (energy_kwh - kept_kwh) * 3600.0 / tick_s
 
-    outside_kw = rejected_kw + fan_kw + air_kw + air_fan_kw
-    building_kw = losses_kw + misc_kw
-    leaving_kw = outside_kw + heat_export_kw + building_kw + stored_kw
-
-    supply_c = design.tcs_supply_c + new_excess_k
+    outside_kw = rejected_kw + rejection_kw + air_kw + air_fan_kw
+    building_kw = out[LOSSES_KW] + out[BATTERY_LOSS_KW] + misc_kw
+    leaving_kw = outside_kw + taken_kw + building_kw + stored_kw + battery_stored_kw
     out[IT_KW] = it_kw
-    out[LOSSES_KW] = losses_kw
     out[COOLING_KW] = cooling_kw
     out[MISC_KW] = misc_kw
-    out[SITE_KW] = meter_kw
-    out[TCS_SUPPLY_C] = supply_c
-    out[TCS_RETURN_C] = supply_c + (warmth_kw / capacity_kw if capacity_kw > 0.0 else 0.0)
-    out[FWS_SUPPLY_C] = set_supply_c + new_excess_k
-    out[FWS_RETURN_C] = set_supply_c + new_excess_k + fws_rise_k
-    out[HALL_AIR_C] = hall_air_c
-    out[HEAT_DEMAND_KW] = heat_demand_kw
-    out[HEAT_EXPORT_KW] = heat_export_kw
+    out[HEAT_DEMAND_KW] = wanted_kw
+    out[HEAT_EXPORT_KW] = taken_kw
     out[REJECTED_KW] = outside_kw
     out[BUILDING_KW] = building_kw
-    out[STORED_KW] = stored_kw
+    out[STORED_KW] = stored_kw + battery_stored_kw
     out[WATER_L] = water_l
-    out[BALANCE_ERROR] = abs(meter_kw - leaving_kw) / meter_kw if meter_kw > 0.0 else 0.0
-    return new_excess_k
+    out[CDU_PUMP_KW] = cdu_pump_kw
+    out[FWS_PUMP_KW] = fws_pump_kw
+    out[REJECTION_KW] = rejection_kw
+    out[FAN_WALL_KW] = air_fan_kw
+    _temperatures(plant, models)
+    meter_kw = out[SITE_KW]
+    out[BALANCE_ERROR] = abs(meter_kw - leaving_kw) / max(abs(meter_kw), it_kw + cooling_kw, 1e-9)

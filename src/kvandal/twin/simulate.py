@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from kvandal import climate
-from kvandal.climate.wet_bulb import wet_bulb_c
 from kvandal.demand.build import DemandReport, build_demand
 from kvandal.demand.jobs import JobTable
 from kvandal.energy.prices import Prices, load_prices
 from kvandal.errors import ScenarioError
-from kvandal.physics.heat_demand import demand_profile_mw
 from kvandal.physics.reliability import daly_interval_s
 from kvandal.scenario.model import Scenario
 from kvandal.twin import account, kernel
 from kvandal.twin.caps import SLOPE
+from kvandal.twin.checks import refuse_condensing
 from kvandal.twin.failures import draw_failures
-from kvandal.twin.plant import SITE_KW, Plant, build_plant, deliver_to_plant, plant_tick
-from kvandal.twin.site import SiteArrays, build_site, month_start_s
-from kvandal.twin.state import FAILURE, State, new_events, new_loans, new_state
+from kvandal.twin.fault_list import list_faults
+from kvandal.twin.inputs import gather_inputs, with_hot_weeks
+from kvandal.twin.plant_state import CONSTRAINTS, DEMAND_KW, Plant, build_plant
+from kvandal.twin.site import SiteArrays, build_site
+from kvandal.twin.snapshot import Recorder
+from kvandal.twin.state import FAILURE, FAULT, State, new_events, new_loans, new_state
 
 Array = Any
 Progress = Callable[[int, int], None]
@@ -42,6 +44,7 @@ class Trajectory:
     outputs : ticks and hours (see :class:`kvandal.twin.account.Outputs`)
     weather, prices, demand : the inputs as they were used, with their provenance
     wet_bulb_known : whether the weather series told the humidity
+    snapshots : states on the way, by the ticks done, as they are saved (:mod:`kvandal.twin.snapshot`)
 
     """
 
@@ -53,6 +56,21 @@ class Trajectory:
     prices: Prices
     demand: list[DemandReport]
     wet_bulb_known: bool
+    snapshots: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run before its first tick: the site, its inputs, and state and plant as they start."""
+
+    scenario: Scenario
+    site: SiteArrays
+    state: State
+    plant: Plant
+    inputs: account.Inputs
+    weather: climate.Weather
+    prices: Prices
+    humidity_known: bool
 
 
 def checkpoint_intervals_s(scenario: Scenario, jobs: JobTable) -> Array:
@@ -72,27 +90,6 @@ def checkpoint_intervals_s(scenario: Scenario, jobs: JobTable) -> Array:
     return np.where(writes[jobs.demand], intervals, 0) if len(jobs) else intervals
 
 
-def heat_demand_kw(scenario: Scenario, weather: climate.Weather) -> Array:
-    """Heat that each customer wants in each hour, float64 (hours, customers) [kW]."""
-    hours = scenario.run.days * 24
-    normal_start_utc, normal_temp_c = climate.normal_year()
-    demand = np.zeros((hours, len(scenario.heat.customers)))
-    for column, (name, customer) in enumerate(scenario.heat.customers.items()):
-        demand[:, column] = 1000 * demand_profile_mw(
-            customer,
-            scenario.run.start_utc,
-            weather.temp_c[:-1],
-            normal_temp_c,
-            normal_start_utc,
-            scenario.site.time_zone,
-            name,
-        )
-        if customer.from_month:
-            connected_s = month_start_s(scenario.run.start_utc, customer.from_month)
-            demand[: connected_s // 3600, column] = 0.0
-    return demand
-
-
 def simulate(scenario: Scenario, progress: Progress | None = None) -> Trajectory:
     """Simulate a scenario.
 
@@ -110,7 +107,7 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Trajectory
 
     """
     jobs, reports = build_demand(scenario)
-    return simulate_jobs(scenario, jobs, reports, progress=progress)
+    return simulate_jobs(scenario, jobs, reports, progress=progress, recorder=Recorder(scenario, jobs))
 
 
 def simulate_jobs(
@@ -121,6 +118,7 @@ def simulate_jobs(
     progress: Progress | None = None,
     watch: Watch | None = None,
     watch_ticks: int | None = None,
+    recorder: Recorder | None = None,
 ) -> Trajectory:
     """Simulate a scenario with a ready table of jobs.
 
@@ -139,93 +137,146 @@ def simulate_jobs(
     watch
         Called with the state and the ticks done, every `watch_ticks` ticks (default: once a day). It must not change
         the state.
+    recorder
+        Saves the state now and then, wherever the loop stops for `watch`.
+
+    """
+    start = prepare(scenario, jobs, failures)
+    step = watch_ticks or 86_400 // scenario.run.tick_s
+    state, outputs = turn_loop(start, step, progress, watch, recorder)
+    return Trajectory(
+        scenario,
+        start.site,
+        state,
+        outputs,
+        start.weather,
+        start.prices,
+        reports or [],
+        start.humidity_known,
+        recorder.snapshots if recorder is not None else {},
+    )
+
+
+def prepare(scenario: Scenario, jobs: JobTable, failures: Array | None = None) -> Start:
+    """Gather what a run starts from.
+
+    Parameters
+    ----------
+    scenario
+        What is asked.
+    jobs
+        The jobs.
+    failures
+        Failing GPUs (FAILURE table, in order of time); drawn from the scenario's seed when None.
 
     """
     run = scenario.run
-    weather = climate.load_weather(scenario.climate, run.start_utc, run.days)
-    prices = load_prices(scenario.market, run.start_utc, run.days, run.seed)
     site = build_site(scenario)
+    faults = list_faults(scenario, site)
+    weather = climate.load_weather(scenario.climate, run.start_utc, run.days)
+    humidity_known = weather.relative_humidity_pct is not None
+    weather = with_hot_weeks(weather, faults)
+    refuse_condensing(scenario, weather)
+    prices = load_prices(scenario.market, run.start_utc, run.days, run.seed)
     if failures is None:
         failures = np.zeros(0, FAILURE)
         if scenario.reliability.failures:
             failures = draw_failures(
                 run.seed, run.days, site.gpus, scenario.reliability.gpu_h_per_interruption
             )
-    wet_bulb = weather.wet_bulb_c
-    if wet_bulb is None:
-        humidity = np.full(weather.temp_c.shape, float(scenario.climate.relative_humidity_pct))
-        wet_bulb = wet_bulb_c(weather.temp_c, humidity)
-    inputs = account.Inputs(
-        ambient_c=weather.temp_c,
-        wet_bulb_c=np.asarray(wet_bulb),
-        heat_demand_kw=heat_demand_kw(scenario, weather),
-    )
+    inputs = gather_inputs(scenario, weather)
     job_kw_maximum = _room_above_idle_kw(scenario, site, inputs) / SLOPE
     intervals_s = checkpoint_intervals_s(scenario, jobs)
-    state = new_state(scenario, site, jobs, intervals_s, failures, job_kw_maximum)
+    state = new_state(scenario, site, jobs, intervals_s, failures, faults, job_kw_maximum)
     plant = build_plant(scenario, site)
-    step = watch_ticks or 86_400 // run.tick_s
-    state, outputs = turn_loop(scenario, site, state, plant, inputs, step, progress, watch)
-    return Trajectory(
-        scenario, site, state, outputs, weather, prices, reports or [], weather.wet_bulb_c is not None
-    )
+    return Start(scenario, site, state, plant, inputs, weather, prices, humidity_known)
 
 
 def turn_loop(
-    scenario: Scenario,
-    site: SiteArrays,
-    state: State,
-    plant: Plant,
-    inputs: account.Inputs,
-    step: int,
-    progress: Progress | None,
-    watch: Watch | None,
+    start: Start, step: int, progress: Progress | None, watch: Watch | None, recorder: Recorder | None = None
 ) -> tuple[State, account.Outputs]:
     """Turn the loop over the whole run, `step` ticks at a time."""
-    hours = scenario.run.days * 24
-    tick_s = scenario.run.tick_s
-    ticks = hours * 3600 // tick_s
-    outputs = account.Outputs(
-        tick_real=np.zeros((ticks, account.TICK_REALS)),
-        tick_count=np.zeros((ticks, account.TICK_COUNTS), np.int64),
-        hall_hour=np.zeros((hours, site.halls, 3)),
-        tenant_hour=np.zeros((hours, len(state.tenants), 5), np.int64),
-        heat_hour=np.zeros((hours, len(plant.customers), 3)),
-    )
-    scratch = account.Scratch(
-        rack_kw=np.zeros(site.racks),
-        chosen=np.zeros(site.racks, np.int32),
-        victims=np.zeros(site.gpus + 1, np.int32),
-    )
-    kernel.begin(state, plant, inputs, scratch, site.delivered_s)
+    state, plant, run = start.state, start.plant, start.scenario.run
+    ticks = run.days * 86_400 // run.tick_s
+    outputs, scratch = new_outputs(start), _scratch(start.site)
+    kernel.begin(state, plant, start.inputs, scratch, start.site.delivered_s)
+    if recorder is not None:
+        recorder.take(state, plant, 0)
     tick = 0
     while tick < ticks:
-        wanted = min(ticks, tick + step)
-        reached = kernel.advance(state, plant, inputs, outputs, scratch, tick, wanted)
+        wanted = min(ticks, (tick // step + 1) * step)
+        reached = kernel.advance(state, plant, start.inputs, outputs, scratch, tick, wanted)
         if reached < wanted:
             state = _enlarged(state)
         tick = reached
         if progress is not None:
             progress(tick, ticks)
-        if watch is not None and reached == wanted:
-            watch(state, tick)
-    kernel.end_run(state, hours * 3600)
+        if reached == wanted:
+            if watch is not None:
+                watch(state, tick)
+            if recorder is not None and tick < ticks:
+                recorder.take(state, plant, tick)
+    kernel.end_run(state, ticks * run.tick_s)
     return state, outputs
+
+
+def go_on(
+    start: Start, state: State, plant: Plant, outputs: account.Outputs, first_tick: int, last_tick: int
+) -> State:
+    """Turn the loop from a state that is under way; what happens is written into `state`, `plant` and `outputs`.
+
+    Returns
+    -------
+    The state at `last_tick`: `state` itself, or one with more room for records.
+
+    """
+    scratch = _scratch(start.site)
+    tick = first_tick
+    while tick < last_tick:
+        reached = kernel.advance(state, plant, start.inputs, outputs, scratch, tick, last_tick)
+        if reached < last_tick:
+            state = _enlarged(state)
+        tick = reached
+    return state
+
+
+def new_outputs(start: Start) -> account.Outputs:
+    """Empty books of a run."""
+    run, site, state, plant = start.scenario.run, start.site, start.state, start.plant
+    hours = run.days * 24
+    ticks = hours * 3600 // run.tick_s
+    nodes = len(plant.nodes)
+    return account.Outputs(
+        tick_real=np.zeros((ticks, account.TICK_REALS)),
+        tick_count=np.zeros((ticks, account.TICK_COUNTS), np.int64),
+        hall_hour=np.zeros((hours, site.halls, 6)),
+        pod_hour=np.full((hours, site.pods, 3), [0.0, -273.15, -273.15]),
+        node_limit_kw=np.zeros((hours, nodes), np.float32),
+        node_constraint=np.full((hours, nodes), -1, np.int8),
+        bound_s=np.zeros((nodes, len(CONSTRAINTS)), np.int64),
+        room_kw=np.full((nodes, len(CONSTRAINTS)), np.inf),
+        tenant_hour=np.zeros((hours, len(state.tenants), 5), np.int64),
+        heat_hour=np.zeros((hours, len(plant.customers), 5)),
+    )
+
+
+def _scratch(site: SiteArrays) -> account.Scratch:
+    return account.Scratch(
+        above_kw=np.zeros(site.racks),
+        part=np.ones(site.racks),
+        chosen=np.zeros(site.racks, np.int32),
+        victims=np.zeros(site.gpus + 1, np.int32),
+    )
 
 
 def _room_above_idle_kw(scenario: Scenario, site: SiteArrays, inputs: account.Inputs) -> float:
     """Return what the envelope leaves above the idle, finished site in the weather of the first hour [kW]."""
     plant = build_plant(scenario, site)
-    it_kw = air_kw = 0.0
-    for model, cdu in zip(site.model.tolist(), site.cdu.tolist(), strict=True):
-        idle_kw, liquid_fraction = float(site.idle_kw[model]), float(site.liquid_fraction[model])
-        deliver_to_plant(plant, cdu, float(site.tdp_kw[model]), liquid_fraction)
-        plant.cdus[cdu]["heat_kw"] += idle_kw * liquid_fraction
-        it_kw += idle_kw + site.net_kw
-        air_kw += idle_kw * (1 - liquid_fraction) + site.net_kw
-    tick_s = scenario.run.tick_s
-    plant_tick(plant, it_kw, air_kw, float(inputs.ambient_c[0]), float(inputs.wet_bulb_c[0]), tick_s)
-    site_kw = float(plant.tick[SITE_KW])
+    state = new_state(
+        scenario, site, JobTable.empty(), np.zeros(0, np.int64), np.zeros(0, FAILURE), np.zeros(0, FAULT), 0.0
+    )
+    kernel.begin(state, plant, inputs, _scratch(site), np.zeros(site.racks, np.int64))
+    site_kw = float(plant.tick[DEMAND_KW])
     margin = scenario.power.site_cap_margin_fraction
     envelope_kw = scenario.site.grid_mw * 1000 * (1 - margin)
     if site_kw > envelope_kw:

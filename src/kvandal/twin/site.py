@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kvandal.physics.rack import load_for_power_fraction
+from kvandal.physics.rack import cap_factor, load_for_power_fraction
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.site import RackModelName
 
@@ -24,13 +24,18 @@ class SiteArrays:
     Attributes
     ----------
     hall, row, position, cdu : int32 (n,), counted from 0 over the site; position within the row
+    pod : int32 (n,), the CDUs and racks on one manifold of coolant, within a hall
+    group : int32 (n,), the rows that share power blocks, within a hall
     model : int32 (n,), index into `model_names`
     model_names : kinds of rack on the site
     delivered_s : int64 (n,), seconds after the start of the run (0: there from the start)
     idle_kw, tdp_kw, peak_kw, gpu_kw : float64 (models,), power of a rack idle, at TDP, its 1-s peak; of its GPUs at TDP
     liquid_fraction : float64 (models,), share of the rack's heat that the water takes
+    thermal : float64 (models, 8), GPU power idle and at TDP [W], junction resistance [K/W] and its convective share,
+        temperatures at which it throttles and trips [°C], time constants of cold plate and rack loop [s]
     net_kw : float, network, storage and management power per rack
-    halls, rows, cdus : counts
+    halls, rows, cdus, pods, groups : counts
+    pod_hall, group_hall : int32 (pods,), (groups,)
 
     """
 
@@ -38,6 +43,8 @@ class SiteArrays:
     row: Array
     position: Array
     cdu: Array
+    pod: Array
+    group: Array
     model: Array
     model_names: tuple[RackModelName, ...]
     delivered_s: Array
@@ -46,10 +53,23 @@ class SiteArrays:
     peak_kw: Array
     gpu_kw: Array
     liquid_fraction: Array
+    thermal: Array
     net_kw: float
     halls: int
     rows: int
     cdus: int
+    pod_hall: Array
+    group_hall: Array
+
+    @property
+    def pods(self) -> int:
+        """Manifolds of coolant."""
+        return int(self.pod_hall.shape[0])
+
+    @property
+    def groups(self) -> int:
+        """Groups of power blocks."""
+        return int(self.group_hall.shape[0])
 
     @property
     def racks(self) -> int:
@@ -94,6 +114,16 @@ def build_site(scenario: Scenario) -> SiteArrays:
     cdu = row * cdus_per_row + position // layout.racks_per_cdu
     cdu = np.unique(cdu, return_inverse=True)[1].astype(np.int32)
     hall = row // layout.rows_per_hall
+    cdus_per_hall = cdus_per_row * layout.rows_per_hall
+    place_in_hall = (row % layout.rows_per_hall) * cdus_per_row + position // layout.racks_per_cdu
+    pods_per_hall = math.ceil(cdus_per_hall / scenario.cooling.cdus_per_pod)
+    pod, pod_hall = _numbered(
+        hall * pods_per_hall + place_in_hall // scenario.cooling.cdus_per_pod, pods_per_hall
+    )
+    groups_per_hall = math.ceil(layout.rows_per_hall / layout.rows_per_group)
+    group, group_hall = _numbered(
+        hall * groups_per_hall + row % layout.rows_per_hall // layout.rows_per_group, groups_per_hall
+    )
 
     delivered_s = np.zeros(racks, np.int64)
     standing = delivered_gpus = 0
@@ -108,6 +138,8 @@ def build_site(scenario: Scenario) -> SiteArrays:
         row=row.astype(np.int32),
         position=position.astype(np.int32),
         cdu=cdu,
+        pod=pod,
+        group=group,
         model=model,
         model_names=names,
         delivered_s=delivered_s,
@@ -116,11 +148,35 @@ def build_site(scenario: Scenario) -> SiteArrays:
         peak_kw=np.array([m.rack_peak_kw for m in models], np.float64),
         gpu_kw=np.array([m.gpu_tdp_w * m.gpus_per_rack / 1000 for m in models], np.float64),
         liquid_fraction=np.array([m.liquid_fraction for m in models], np.float64),
+        thermal=np.array(
+            [
+                (
+                    m.gpu_idle_w,
+                    m.gpu_tdp_w,
+                    m.junction_k_per_w,
+                    m.convective_share,
+                    m.throttle_c,
+                    m.trip_c,
+                    m.cold_plate_s,
+                    m.rack_loop_s,
+                )
+                for m in models
+            ],
+            np.float64,
+        ),
         net_kw=scenario.network.net_storage_kw_per_gpu * 72,
         halls=int(hall[-1]) + 1,
         rows=int(row[-1]) + 1,
         cdus=int(cdu[-1]) + 1,
+        pod_hall=pod_hall,
+        group_hall=group_hall,
     )
+
+
+def _numbered(place: Array, per_hall: int) -> tuple[Array, Array]:
+    """Return the places of racks, numbered from 0, and the hall of each place."""
+    places, number = np.unique(place, return_inverse=True)
+    return number.astype(np.int32), (places // per_hall).astype(np.int32)
 
 
 def gpu_load_mw(scenario: Scenario, site: SiteArrays) -> Array:
@@ -133,5 +189,6 @@ def gpu_load_mw(scenario: Scenario, site: SiteArrays) -> Array:
         for column in range(len(site.model_names)):
             idle, tdp = float(site.idle_kw[column]), float(site.tdp_kw[column])
             load = load_for_power_fraction(idle, tdp, demand.rack_load_fraction)
-            loads[row, column] = round(load * (tdp - idle) / 72 * 1e6)
+            capped = cap_factor(idle, tdp, float(site.gpu_kw[column]), demand.gpu_cap_fraction)
+            loads[row, column] = round(load * capped * (tdp - idle) / 72 * 1e6)
     return loads

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kvandal.demand.jobs import JobTable
+from kvandal.physics.rack import capped_speed
 from kvandal.policy.placement import Room, empty_room
 from kvandal.policy.sharing import TENANT, largest_job, renew_shares
+from kvandal.scenario.demand import Demand
 from kvandal.scenario.model import Scenario
-from kvandal.scenario.tenants import TIERS
+from kvandal.scenario.tenants import TIERS, Policy
 from kvandal.twin.heaps import END, ENTRY
 from kvandal.twin.site import SiteArrays, gpu_load_mw
 
@@ -26,11 +28,17 @@ SPEED_CLASSES = 9
 LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART = range(5)
 LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
 
-REPAIR, DELIVERY, DRAIN, REST = 1, 2, 3, 4
-"""Priorities in the agenda; ends of jobs come before (0), failures (5) and arrivals (6) after."""
+REPAIR, DELIVERY, DRAIN, REST, FAULT_OVER, FAULT_START, THROTTLE, TRIP, POWER_ON = range(1, 10)
+"""Priorities in the agenda; ends of jobs come before, failures and arrivals after."""
 
-EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE = range(6)
-EVENTS = ("delivery", "failure", "repair", "recall", "shed", "envelope")
+(
+    EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE, EVENT_FAULT, EVENT_FAULT_OVER,
+    EVENT_THROTTLE, EVENT_TRIP, EVENT_POWER_ON, EVENT_LIMIT, EVENT_LIMIT_OVER,
+) = range(13)  # fmt: skip
+EVENTS = (
+    "delivery", "failure", "repair", "recall", "shed", "envelope", "fault", "fault_over", "throttle", "trip", "power_on",
+    "limit", "limit_over",
+)  # fmt: skip
 
 LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED = range(5)
 LOAN_REASONS = ("finished", "recalled", "failure", "shed", "transferred")
@@ -51,6 +59,7 @@ JOB = np.dtype(
         ("end_s", "i8"),  # -1: not finished
         ("deadline_s", "i8"),  # end of the notice, or -1
         ("virtual_start_s", "f8"),  # reading of the speed clock at the start
+        ("slow", "f8"),  # its speed over that of its class: limits of the plant slow it down
         ("allocated_gpu_s", "i8"),
         ("useful_gpu_s", "f8"),
         ("recall_cost", "f8"),  # what the recall that is being planned would lose [GPU-seconds]
@@ -100,7 +109,8 @@ LOAN = np.dtype(
 
 EVENT = np.dtype(
     [
-        ("time_s", "i8"), ("rack", "i4"), ("tray", "i4"), ("job", "i4"), ("gpus", "i4"), ("kind", "i1"), ("rule", "i1"),
+        ("time_s", "i8"), ("rack", "i4"), ("tray", "i4"), ("job", "i4"), ("gpus", "i4"), ("fault", "i4"), ("node", "i4"),
+        ("kind", "i1"), ("rule", "i1"), ("constraint", "i1"),
     ],
     align=True,
 )  # fmt: skip
@@ -111,10 +121,15 @@ RACK = np.dtype(
         ("broken_gpu_s", "i8"),
         ("energy_kwh", "f8"),
         ("peak_kw", "f8"),  # of the tick means
-        ("model", "i4"), ("cdu", "i4"), ("hall", "i4"),
+        ("part", "f8"),  # of its power above idle that the plant leaves it
+        ("extra_kw", "f8"),  # correction of this tick's mean for power switched on or off inside it
+        ("off_since_s", "i8"),
+        ("model", "i4"), ("cdu", "i4"), ("pod", "i4"), ("group", "i4"), ("hall", "i4"),
+        ("fault", "i4"),  # that switched it off, or -1
         ("lent_gpus", "i4"),
         ("failures", "i4"),
         ("delivered", "?"),
+        ("is_off", "?"),
         ("is_touched", "?"),  # something changed inside this tick
     ],
     align=True,
@@ -127,16 +142,43 @@ Whole milliwatts, because power is added and taken away a million times a year a
 """
 
 MODEL = np.dtype(
-    [("idle_kw", "f8"), ("tdp_kw", "f8"), ("gpu_kw", "f8"), ("liquid_fraction", "f8")], align=True
-)
+    [
+        ("idle_kw", "f8"), ("tdp_kw", "f8"), ("gpu_kw", "f8"), ("liquid_fraction", "f8"), ("gpu_idle_w", "f8"),
+        ("gpu_tdp_w", "f8"), ("junction_k_per_w", "f8"), ("convective_share", "f8"), ("throttle_c", "f8"),
+        ("trip_c", "f8"), ("cold_plate_s", "f8"), ("rack_loop_s", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+THERMAL = tuple(MODEL.names or ())[4:]
+"""Columns of MODEL that :attr:`SiteArrays.thermal` holds."""
 TIER_MODEL = np.dtype([("mw", "i8"), ("factor", "f8")], align=True)
 """Sum of RACK_TIER.mw by tier and rack model; power above idle under the cap, relative."""
 TIER_NOW = np.dtype([("gpus", "i8"), ("gpu_s", "i8"), ("cap", "f8")], align=True)
 """GPUs in use by tier of use, GPU-seconds of this tick, GPU power cap."""
 SPEED = np.dtype([("rate", "f8"), ("clock_s", "f8"), ("at_s", "f8"), ("running", "i8")], align=True)
 """A speed class: its speed, the reading of its clock and when it was taken, its running jobs."""
-DEMAND = np.dtype([("kind", "i8")], align=True)
+DEMAND = np.dtype([("kind", "i8"), ("speed", "f8")], align=True)
+"""A class of demand: kind of work, and speed of its jobs under their own power cap."""
 FAILURE = np.dtype([("time_s", "i8"), ("gpu", "i8")], align=True)
+
+FAULT = np.dtype(
+    [
+        ("kind", "i8"), ("start_s", "i8"), ("end_s", "i8"), ("place", "i8"), ("count", "i8"),
+        ("amount", "f8"),  # limit of a curtailment [kW], voltage of a dip [pu], warmer air of a hot week [K]
+        ("seconds", "f8"),  # length of a dip
+        ("drawn", "?"),  # at the published rates, not given
+        ("active", "?"), ("ridden_through", "?"),
+        ("racks_tripped", "i8"), ("throttle_s", "f8"), ("trip_s", "f8"),  # after its start, the first of them; -1: none
+    ],
+    align=True,
+)  # fmt: skip
+"""A fault of the plant and what it did; what it did to each tenant stands in `State.fault_cost`."""
+(
+    FAULT_CDU_PUMP, FAULT_CDU, FAULT_BANK, FAULT_TRANSFORMER, FAULT_UPS_BLOCK, FAULT_GRID_DIP, FAULT_CURTAILMENT,
+    FAULT_LEAK, FAULT_HOT_WEEK,
+) = range(9)  # fmt: skip
+"""In order of :data:`kvandal.scenario.faults.FaultKind`; the first two stop coolant."""
+COST_JOBS, COST_LOST_GPU_S, COST_SLOWED_GPU_S = range(3)
 
 TALLY = np.dtype(
     [
@@ -149,7 +191,8 @@ TALLY = np.dtype(
         ("tick_is_open", "i8"),  # the loop paused inside a tick
         ("wake_s", "i8"),  # decide at this instant even if nothing else happens
         ("wanted_tier", "i8"), ("wanted_kw", "f8"),  # the first firm or assured job that does
-        ("at_envelope", "i8"),
+        ("at_envelope", "i8"), ("limited", "i8"), ("slowed_racks", "i8"), ("active_faults", "i8"),
+        ("curtailed_kw", "f8"), ("meter_limit_kw", "f8"), ("battery_room_kw", "f8"), ("meter_constraint", "i8"), ("site_fault", "i8"),
         ("it_now_kw", "f8"), ("it_envelope_kw", "f8"), ("last_it_kw", "f8"), ("last_site_kw", "f8"), ("base_kw", "f8"),
     ],
     align=True,
@@ -159,7 +202,8 @@ TALLY = np.dtype(
 RULES = np.dtype(
     [
         ("tick_s", "i8"), ("horizon_s", "i8"), ("segment_trays", "i8"), ("checkpoint_s", "i8"), ("restart_s", "i8"),
-        ("repair_s", "i8"), ("rest_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"), ("cap_minimum", "f8"), ("perf_offset", "f8"),
+        ("repair_s", "i8"), ("rest_s", "i8"), ("rack_restart_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"),
+        ("cap_minimum", "f8"), ("perf_offset", "f8"), ("ups_autonomy_s", "f8"),
         ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"),
         ("job_kw_maximum", "f8"),  # most power above idle that one job can ever get
         ("spare_records", "i8"),
@@ -170,7 +214,10 @@ RULES = np.dtype(
 
 
 class State(NamedTuple):
-    """A run at one instant. Tables whose rows the record types above describe; `lost_gpu_s` is float64 (jobs, 5)."""
+    """A run at one instant: tables whose rows the record types above describe.
+
+    `lost_gpu_s` is float64 (jobs, 5), `fault_cost` float64 (faults, tenants + 1, 3).
+    """
 
     jobs: Array
     lost_gpu_s: Array
@@ -192,6 +239,8 @@ class State(NamedTuple):
     tiers: Array
     speeds: Array
     failures: Array
+    faults: Array
+    fault_cost: Array
     tally: Array
     rules: Array
 
@@ -210,7 +259,20 @@ def new_loans(rows: int) -> Array:
 
 def new_events(rows: int) -> Array:
     """Return room for events."""
-    return _table(EVENT, rows)
+    return _table(EVENT, rows, fault=-1, node=-1, constraint=-1)
+
+
+def model_table(site: SiteArrays) -> Array:
+    """Kinds of rack on the site: MODEL table."""
+    return _table(
+        MODEL,
+        len(site.model_names),
+        idle_kw=site.idle_kw,
+        tdp_kw=site.tdp_kw,
+        gpu_kw=site.gpu_kw,
+        liquid_fraction=site.liquid_fraction,
+        **dict(zip(THERMAL, site.thermal.T, strict=True)),
+    )
 
 
 def _tenants(scenario: Scenario, gpus: int) -> Array:
@@ -229,10 +291,20 @@ def _tenants(scenario: Scenario, gpus: int) -> Array:
     return table
 
 
+def own_speed(demand: Demand, policy: Policy) -> float:
+    """Speed of the jobs of a class under their own power cap, over their speed without it."""
+    exponent = demand.perf_exponent
+    if exponent is None:
+        exponent = (
+            policy.training_perf_exponent if demand.kind == "training" else policy.inference_perf_exponent
+        )
+    return capped_speed(demand.gpu_cap_fraction, exponent, policy.perf_offset_fraction)
+
+
 def _jobs(table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -> Array:
     jobs = _table(
         JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1,
-        lent_position=-1, heap_position=-1, next_job=-1, use_tier=-1,
+        lent_position=-1, heap_position=-1, next_job=-1, use_tier=-1, slow=1.0,
     )  # fmt: skip
     if len(table):
         for name in ("submit_s", "gpus", "work_s", "tenant", "demand"):
@@ -268,6 +340,7 @@ def new_state(
     table: JobTable,
     interval_s: Array,
     failures: Array,
+    faults: Array,
     job_kw_maximum: float,
 ) -> State:
     """Return the state at the start: nothing runs, no rack is delivered.
@@ -278,6 +351,7 @@ def new_state(
     table : jobs
     interval_s : int (jobs,), work between two checkpoints [s]; 0: none
     failures : FAILURE table, in order of time
+    faults : FAULT table
     job_kw_maximum : most power above idle that one job can ever get [kW]
 
     """
@@ -298,27 +372,35 @@ def new_state(
         agenda=np.zeros(2 * spare, ENTRY),
         loans=new_loans(2 * spare),
         events=new_events(2 * spare),
-        racks=_table(RACK, racks, model=site.model, cdu=site.cdu, hall=site.hall),
+        racks=_table(
+            RACK,
+            racks,
+            model=site.model,
+            cdu=site.cdu,
+            pod=site.pod,
+            group=site.group,
+            hall=site.hall,
+            part=1.0,
+            fault=-1,
+        ),
         rack_tiers=np.zeros((racks, 3), RACK_TIER),
         touched=np.zeros(racks, np.int32),
         lent_jobs=np.zeros(site.gpus + 1, np.int32),
-        models=_table(
-            MODEL,
-            models,
-            idle_kw=site.idle_kw,
-            tdp_kw=site.tdp_kw,
-            gpu_kw=site.gpu_kw,
-            liquid_fraction=site.liquid_fraction,
-        ),
+        models=model_table(site),
         demands=_table(
-            DEMAND, len(scenario.demand), kind=[KINDS.index(d.kind) for d in scenario.demand.values()]
+            DEMAND,
+            len(scenario.demand),
+            kind=[KINDS.index(demand.kind) for demand in scenario.demand.values()],
+            speed=[own_speed(demand, policy) for demand in scenario.demand.values()],
         ),
         load_mw=gpu_load_mw(scenario, site),
         tier_models=_table(TIER_MODEL, 3 * models, factor=1.0).reshape(3, models),
         tiers=_table(TIER_NOW, 3, cap=1.0),
         speeds=_table(SPEED, SPEED_CLASSES, rate=1.0),
         failures=failures,
-        tally=np.zeros(1, TALLY),
+        faults=faults,
+        fault_cost=np.zeros((len(faults), len(tenants), 3)),
+        tally=_table(TALLY, 1, curtailed_kw=np.inf, site_fault=-1),
         rules=_table(
             RULES,
             1,
@@ -329,6 +411,8 @@ def new_state(
             restart_s=round(reliability.restart_s),
             repair_s=max(1, round(reliability.tray_repair_h * 3600)),
             rest_s=round(policy.rest_after_recall_s),
+            rack_restart_s=round(reliability.rack_restart_min * 60),
+            ups_autonomy_s=scenario.power.ups_autonomy_min * 60,
             recall=policy.recall,
             envelope_kw=scenario.site.grid_mw * 1000 * (1 - scenario.power.site_cap_margin_fraction),
             cap_minimum=max(scenario.rack_models[name].cap_minimum_fraction for name in site.model_names),

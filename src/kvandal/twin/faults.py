@@ -1,0 +1,332 @@
+"""Faults of the plant as the loop meets them: what fails, which racks lose coolant or power, and how they come back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kvandal.compiled import kernel, large_kernel
+from kvandal.physics.electrical import ride_through_s
+from kvandal.physics.junction import flow_loss_times_s
+from kvandal.policy.placement import (
+    TRAY_BROKEN,
+    TRAY_HEALTHY,
+    TRAY_OFF,
+    TRAYS_PER_RACK,
+    break_tray,
+    repair_tray,
+)
+from kvandal.twin.electric import working_blocks
+from kvandal.twin.heaps import enter
+from kvandal.twin.life import leave, note_plant_event, touch
+from kvandal.twin.plant_state import pod_flow_limit, switch_rack
+from kvandal.twin.state import (
+    COST_JOBS,
+    COST_LOST_GPU_S,
+    EVENT_FAULT,
+    EVENT_FAULT_OVER,
+    EVENT_POWER_ON,
+    EVENT_THROTTLE,
+    EVENT_TRIP,
+    FAULT_BANK,
+    FAULT_CDU,
+    FAULT_CDU_PUMP,
+    FAULT_CURTAILMENT,
+    FAULT_GRID_DIP,
+    FAULT_HOT_WEEK,
+    FAULT_LEAK,
+    FAULT_OVER,
+    FAULT_START,
+    FAULT_TRANSFORMER,
+    FAULT_UPS_BLOCK,
+    LOST_FAILURE,
+    POWER_ON,
+    THROTTLE,
+    TRIP,
+)
+
+SUB_STEP_S = 0.25
+"""Sub-step in which a loss of coolant is followed [s]."""
+LONGEST_WITHOUT_FLOW_S = 600.0
+"""A rack without coolant is switched off after this time however cool it is [s]."""
+UNDISTURBED_PU = 0.9
+"""Voltage from which power supplies do not notice a dip [pu]."""
+SUBJECTS = 1 << 24
+"""Racks that a fault can name in one number of the agenda."""
+
+
+@large_kernel
+def refresh_faults(state, plant):
+    """Count afresh what is out of order, from the faults that are active now."""
+    tally, design = state.tally[0], plant.design[0]
+    halls, groups = plant.halls.shape[0], plant.groups.shape[0]
+    for index in range(plant.pods.shape[0]):
+        plant.pods[index].cdus_out = 0
+        plant.pods[index].pumps_out = 0
+    for index in range(halls):
+        plant.halls[index].banks_out = 0
+    for index in range(groups):
+        plant.groups[index].blocks_out = 0
+    for index in range(plant.nodes.shape[0]):
+        plant.nodes[index].fault = -1
+    design.hv_out = 0
+    tally.curtailed_kw = math.inf
+    tally.site_fault = -1
+    tally.active_faults = 0
+    for index in range(state.faults.shape[0]):
+        fault = state.faults[index]
+        if not fault.active:
+            continue
+        tally.active_faults += 1
+        if fault.kind == FAULT_CDU:
+            plant.pods[fault.place].cdus_out += fault.count
+            plant.nodes[1 + halls + groups + fault.place].fault = index
+        elif fault.kind == FAULT_CDU_PUMP:
+            plant.pods[fault.place].pumps_out += fault.count
+            plant.nodes[1 + halls + groups + fault.place].fault = index
+        elif fault.kind == FAULT_BANK:
+            plant.halls[fault.place].banks_out += fault.count
+            plant.nodes[1 + fault.place].fault = index
+        elif fault.kind == FAULT_UPS_BLOCK:
+            plant.groups[fault.place].blocks_out += fault.count
+            plant.nodes[1 + halls + fault.place].fault = index
+        elif fault.kind == FAULT_TRANSFORMER:
+            design.hv_out += fault.count
+            tally.site_fault = index
+        elif fault.kind == FAULT_CURTAILMENT:
+            tally.curtailed_kw = min(tally.curtailed_kw, fault.amount)
+            tally.site_fault = index
+        elif fault.kind == FAULT_HOT_WEEK:
+            for node in range(1 + halls):
+                if plant.nodes[node].fault < 0:
+                    plant.nodes[node].fault = index
+    plant.nodes[0].fault = tally.site_fault
+
+
+@large_kernel
+def trip_rack(state, plant, index, fault, time_s):
+    """Switch a rack off: its jobs go back to their queues, its trays are out of service until it is powered again."""
+    tally, room, rack = state.tally[0], state.room, state.racks[index]
+    if rack.is_off or not rack.delivered:
+        return
+    jobs, cost = state.jobs, state.fault_cost
+    for tray in range(index * TRAYS_PER_RACK, (index + 1) * TRAYS_PER_RACK):
+        for slot in range(4):
+            job = room.slots[tray, slot]
+            if job < 0:
+                continue
+            before = state.lost_gpu_s[job, LOST_FAILURE]
+            note_plant_event(state, time_s, EVENT_TRIP, index, job, jobs[job].gpus, fault, -1, -1)
+            leave(state, job, time_s, LOST_FAILURE)
+            cost[fault, jobs[job].tenant, COST_JOBS] += 1.0
+            cost[fault, jobs[job].tenant, COST_LOST_GPU_S] += state.lost_gpu_s[job, LOST_FAILURE] - before
+    for tray in range(index * TRAYS_PER_RACK, (index + 1) * TRAYS_PER_RACK):
+        if room.trays[tray].state == TRAY_HEALTHY:
+            break_tray(room, tray)
+            room.trays[tray].state = TRAY_OFF
+            tally.broken_gpus += 4
+    rack.is_off = True
+    rack.fault = fault
+    rack.off_since_s = time_s
+    state.faults[fault].racks_tripped += 1
+    _switch(state, plant, index, -1, time_s)
+
+
+@kernel
+def _switch(state, plant, index, sign, time_s):
+    """Idle power of a rack joins (1) or leaves (-1); the mean of this tick knows when."""
+    rack = state.racks[index]
+    model = state.models[rack.model]
+    switch_rack(plant, rack.pod, rack.group, model.idle_kw, model.liquid_fraction, sign)
+    state.tally[0].base_kw += sign * model.idle_kw
+    passed = (time_s - state.tally[0].tick_start_s) / state.rules[0].tick_s
+    if passed > 0.0:
+        rack.extra_kw -= sign * model.idle_kw * passed
+        touch(state, index)
+
+
+@kernel
+def _still_out(state, plant, index):
+    """Active fault that keeps a rack off, or -1."""
+    rack = state.racks[index]
+    no_flow = pod_flow_limit(plant.design[0], plant.pods[rack.pod]) <= 0.0
+    no_power = working_blocks(plant.design[0], plant.groups[rack.group]) == 0
+    for number in range(state.faults.shape[0]):
+        fault = state.faults[number]
+        if not fault.active:
+            continue
+        if fault.kind == FAULT_LEAK and fault.place == index:
+            return number
+        if fault.kind <= FAULT_CDU and fault.place == rack.pod and no_flow:
+            return number
+        if fault.kind == FAULT_UPS_BLOCK and fault.place == rack.group and no_power:
+            return number
+    return -1
+
+
+@large_kernel
+def power_on(state, plant, index, time_s):
+    """Bring a rack back, unless something else keeps it off by now."""
+    tally, room, rack = state.tally[0], state.room, state.racks[index]
+    if not rack.is_off:
+        return
+    other = _still_out(state, plant, index)
+    if other >= 0:
+        rack.fault = other
+        return
+    for tray in range(index * TRAYS_PER_RACK, (index + 1) * TRAYS_PER_RACK):
+        if room.trays[tray].state == TRAY_OFF:
+            repair_tray(room, tray)
+            tally.broken_gpus -= 4
+            rack.broken_gpu_s += 4 * (time_s - rack.off_since_s)
+    rack.is_off = False
+    rack.fault = -1
+    _switch(state, plant, index, 1, time_s)
+    note_plant_event(state, time_s, EVENT_POWER_ON, index, -1, 72, -1, -1, -1)
+
+
+@large_kernel
+def repair_in_dark_rack(state, tray, time_s):
+    """Repair a tray of a rack that is off: it comes back with the rack. Return whether that is the case."""
+    rack = state.racks[tray // TRAYS_PER_RACK]
+    if not rack.is_off or state.room.trays[tray].state != TRAY_BROKEN:
+        return False
+    state.room.trays[tray].state = TRAY_OFF
+    rack.broken_gpu_s -= 4 * (time_s - rack.off_since_s)  # counted from here on when the rack comes back
+    return True
+
+
+@large_kernel
+def close_racks(state, time_s):
+    """Count what racks that are still off at the end were out of service."""
+    for index in range(state.racks.shape[0]):
+        rack = state.racks[index]
+        if rack.is_off:
+            for tray in range(index * TRAYS_PER_RACK, (index + 1) * TRAYS_PER_RACK):
+                if state.room.trays[tray].state == TRAY_OFF:
+                    rack.broken_gpu_s += 4 * (time_s - rack.off_since_s)
+
+
+@large_kernel
+def _lose_flow(state, plant, pod, number, time_s):
+    """Coolant of a pod stands still: follow every rack in sub-steps to where it throttles and trips."""
+    fault, design = state.faults[number], plant.design[0]
+    supply_c = plant.pods[pod].start_supply_c
+    for index in range(state.racks.shape[0]):
+        rack = state.racks[index]
+        if rack.pod != pod or rack.is_off or not rack.delivered:
+            continue
+        model = state.models[rack.model]
+        above_kw = 0.0
+        for tier in range(3):
+            above_kw += state.rack_tiers[index, tier].mw * 1e-6 * state.tier_models[tier, rack.model].factor
+        share = min(1.0, rack.part * above_kw / (model.tdp_kw - model.idle_kw))
+        power_w = model.gpu_idle_w + share * (model.gpu_tdp_w - model.gpu_idle_w)
+        throttle_s, trip_s, _ = flow_loss_times_s(
+            supply_c, power_w, model.gpu_idle_w, model.junction_k_per_w, model.convective_share,
+            model.gpu_tdp_w / design.tcs_delta_t_k, model.cold_plate_s, model.rack_loop_s, design.flow_coast_s,
+            design.natural_flow_fraction,
+            model.throttle_c, model.trip_c, SUB_STEP_S, LONGEST_WITHOUT_FLOW_S,
+        )  # fmt: skip
+        trip_s = min(trip_s, LONGEST_WITHOUT_FLOW_S)
+        if throttle_s < trip_s:
+            if fault.throttle_s < 0.0 or throttle_s < fault.throttle_s:
+                fault.throttle_s = throttle_s
+            at_s = time_s + np.int64(math.ceil(throttle_s))
+            enter(state.agenda, state.tally[0], at_s, THROTTLE, number * SUBJECTS + index)
+        if fault.trip_s < 0.0 or trip_s < fault.trip_s:
+            fault.trip_s = trip_s
+        at_s = time_s + np.int64(math.ceil(trip_s))
+        enter(state.agenda, state.tally[0], at_s, TRIP, number * SUBJECTS + index)
+
+
+@kernel
+def _dip(state, plant, number, time_s):
+    """Voltage dip: power blocks with UPS carry it on batteries; without them, the racks' own shelves must."""
+    fault, rules, design = state.faults[number], state.rules[0], plant.design[0]
+    fault.ridden_through = fault.amount >= UNDISTURBED_PU
+    if design.has_ups and fault.seconds <= rules.ups_autonomy_s:
+        fault.ridden_through = True
+    for index in range(state.racks.shape[0]):
+        rack = state.racks[index]
+        if fault.ridden_through or not rack.delivered or rack.is_off:
+            continue
+        model = state.models[rack.model]
+        if not design.has_ups and fault.seconds <= ride_through_s(design.shelf_kj, model.tdp_kw):
+            continue
+        fault.trip_s = 0.0
+        trip_rack(state, plant, index, number, time_s)
+        enter(
+            state.agenda, state.tally[0], time_s + np.int64(math.ceil(fault.seconds)) + rules.rack_restart_s,
+            POWER_ON, index,
+        )  # fmt: skip
+
+
+@large_kernel
+def start_fault(state, plant, number, time_s):
+    """Begin a fault."""
+    fault = state.faults[number]
+    design = plant.design[0]
+    fault.active = True
+    refresh_faults(state, plant)
+    note_plant_event(state, time_s, EVENT_FAULT, -1, -1, 0, number, -1, -1)
+    if fault.kind <= FAULT_CDU:
+        if pod_flow_limit(design, plant.pods[fault.place]) <= 0.0:
+            _lose_flow(state, plant, fault.place, number, time_s)
+    elif fault.kind == FAULT_UPS_BLOCK:
+        if working_blocks(design, plant.groups[fault.place]) == 0:
+            fault.trip_s = 0.0
+            for index in range(state.racks.shape[0]):
+                if state.racks[index].group == fault.place:
+                    trip_rack(state, plant, index, number, time_s)
+    elif fault.kind == FAULT_LEAK:
+        fault.trip_s = 0.0
+        trip_rack(state, plant, fault.place, number, time_s)
+    elif fault.kind == FAULT_GRID_DIP:
+        _dip(state, plant, number, time_s)
+
+
+@large_kernel
+def end_fault(state, plant, number, time_s):
+    """End a fault: what it switched off is brought back after the restart time of a rack."""
+    fault = state.faults[number]
+    fault.active = False
+    refresh_faults(state, plant)
+    note_plant_event(state, time_s, EVENT_FAULT_OVER, -1, -1, 0, number, -1, -1)
+    if fault.kind == FAULT_GRID_DIP:
+        return
+    for index in range(state.racks.shape[0]):
+        if state.racks[index].is_off and state.racks[index].fault == number:
+            enter(state.agenda, state.tally[0], time_s + state.rules[0].rack_restart_s, POWER_ON, index)
+
+
+@kernel
+def _still_dry(state, plant, subject):
+    """Whether the fault and the rack of an entry of the agenda still have no coolant."""
+    pod = plant.pods[state.racks[subject % SUBJECTS].pod]
+    return state.faults[subject // SUBJECTS].active and pod_flow_limit(plant.design[0], pod) <= 0.0
+
+
+@kernel
+def note_throttle(state, plant, subject, time_s):
+    """Note that the GPUs of a rack without coolant begin to throttle, unless the coolant is back."""
+    if _still_dry(state, plant, subject):
+        note_plant_event(
+            state, time_s, EVENT_THROTTLE, subject % SUBJECTS, -1, 72, subject // SUBJECTS, -1, -1
+        )
+
+
+@kernel
+def trip_if_still_down(state, plant, subject, time_s):
+    """Trip a rack whose coolant stood still too long, unless the coolant is back."""
+    if _still_dry(state, plant, subject):
+        trip_rack(state, plant, subject % SUBJECTS, subject // SUBJECTS, time_s)
+
+
+@kernel
+def schedule_faults(state):
+    """Note the beginnings and ends of all faults."""
+    for number in range(state.faults.shape[0]):
+        enter(state.agenda, state.tally[0], state.faults[number].start_s, FAULT_START, number)
+        enter(state.agenda, state.tally[0], state.faults[number].end_s, FAULT_OVER, number)

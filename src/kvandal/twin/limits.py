@@ -1,0 +1,205 @@
+"""The envelope tree: the largest IT power that each hall, power group and pod may draw in this tick, and why.
+
+Every node keeps the part of its power above idle that its own limits leave; a rack draws the smallest part of the nodes
+above it. The limit of the site itself, the meter, is held by caps on whole tiers (:mod:`kvandal.twin.caps`).
+"""
+
+from __future__ import annotations
+
+from kvandal.compiled import kernel, large_kernel
+from kvandal.physics.exchanger_flow import heat_at_flow_kw
+from kvandal.physics.junction import gpu_power_limit_w, thermal_resistance_k_per_w
+from kvandal.twin.electric import group_limit_kw, hv_limit_kw
+from kvandal.twin.plant_state import (
+    CDU_RATING,
+    COOLANT_SUPPLY,
+    CURTAILMENT,
+    GRID_CONNECTION,
+    HALL_AIR,
+    HEAT_REJECTION,
+    HV_TRANSFORMER,
+    JUNCTION,
+    POWER_BLOCK,
+    pod_flow_limit,
+    working_cdus,
+)
+from kvandal.twin.state import FAULT_BANK
+from kvandal.twin.water import cdu_resistances, hall_air_limit_kw, hall_limit_kw
+
+ALL = 1.0 - 1e-12
+"""Shares above this count as everything."""
+
+
+@kernel
+def _share(limit_kw, idle_kw, wanted_kw):
+    """Part of the power above idle that a limit leaves."""
+    if idle_kw + wanted_kw <= limit_kw or wanted_kw <= 0.0:
+        return 1.0
+    return max(0.0, (limit_kw - idle_kw) / wanted_kw)
+
+
+@kernel
+def _note(node, limit_kw, constraint, share):
+    """Keep the tightest limit of a node."""
+    if constraint == node.constraint or limit_kw < node.limit_kw:
+        node.limit_kw = limit_kw
+        node.constraint = constraint
+    if share < ALL:
+        node.is_bound = True
+
+
+@kernel
+def _open(node, it_kw):
+    """Begin a tick: no limit yet."""
+    node.limit_kw = 1e300
+    node.constraint = -1
+    node.is_bound = False
+    node.it_kw = it_kw
+
+
+@kernel
+def site_limit_kw(design, curtailed_kw):
+    """Power that the meter may show [kW], and the constraint that says so."""
+    limit_kw, constraint = design.limit_kw, GRID_CONNECTION
+    if curtailed_kw < limit_kw:
+        limit_kw, constraint = curtailed_kw, CURTAILMENT
+    transformers_kw = hv_limit_kw(design)
+    if transformers_kw < limit_kw:
+        limit_kw, constraint = transformers_kw, HV_TRANSFORMER
+    return limit_kw, constraint
+
+
+@kernel
+def _limit_hall(plant, index, node, weather):
+    """Heat rejection and hall air."""
+    hall = plant.halls[index]
+    design = plant.design[0]
+    _open(node, hall.idle_it_kw + hall.wanted_it_kw)
+    hall.share = 1.0
+    if hall.design_it_kw <= 0.0:
+        node.limit_kw = 0.0
+        return
+    ambient_c, wet_bulb_c, sea_c = weather[0], weather[1], weather[2]
+    if hall.design_kw > 0.0:
+        pumps = 1.0 + design.cdu_pump_fraction + design.fws_pump_fraction
+        limit_kw = hall_limit_kw(plant, index, ambient_c, wet_bulb_c, sea_c) / pumps
+        share = _share(limit_kw, hall.idle_kw, hall.wanted_kw)
+        of_it = (
+            hall.wanted_kw / hall.wanted_it_kw
+            if hall.wanted_it_kw > 0.0
+            else hall.design_kw / hall.design_it_kw
+        )
+        _note(node, hall.idle_it_kw + (limit_kw - hall.idle_kw) / of_it, HEAT_REJECTION, share)
+        hall.share = min(hall.share, share)
+    if hall.design_air_kw > 0.0:
+        air_limit_kw = hall_air_limit_kw(plant, index, ambient_c, wet_bulb_c)
+        share = _share(air_limit_kw, hall.idle_air_kw, hall.wanted_air_kw)
+        per_it = hall.wanted_air_kw / hall.wanted_it_kw if hall.wanted_it_kw > 0.0 else 0.0
+        if per_it > 0.0:
+            _note(node, hall.idle_it_kw + (air_limit_kw - hall.idle_air_kw) / per_it, HALL_AIR, share)
+            hall.share = min(hall.share, share)
+
+
+@kernel
+def _limit_group(plant, index, node):
+    """Power blocks."""
+    group = plant.groups[index]
+    _open(node, group.idle_kw + group.wanted_kw)
+    limit_kw = group_limit_kw(plant.design[0], group)
+    group.share = _share(limit_kw, group.idle_kw, group.wanted_kw)
+    _note(node, limit_kw, POWER_BLOCK, group.share)
+
+
+@kernel
+def _limit_pod(plant, models, index, node):
+    """CDUs, the warmest coolant, and the hottest junctions that are allowed."""
+    design, pod = plant.design[0], plant.pods[index]
+    _open(node, pod.idle_it_kw + pod.wanted_it_kw)
+    pod.share = 1.0
+    pod.rack_share = 1.0
+    if pod.design_kw <= 0.0:
+        node.limit_kw = pod.design_it_kw
+        node.constraint = CDU_RATING
+        return
+    of_it = pod.design_kw / pod.design_it_kw
+    moving = pod_flow_limit(design, pod)
+    rating_kw = moving * design.cdus_needed * design.cdu_capacity_kw
+    pod.share = _share(rating_kw, pod.idle_kw, pod.wanted_kw)
+    _note(node, pod.idle_it_kw + (rating_kw - pod.idle_kw) / of_it, CDU_RATING, pod.share)
+    if moving <= 0.0:
+        return
+    hall_c = plant.halls[pod.hall].supply_c
+    if hall_c > design.tcs_maximum_c - 1.5 * design.cdu_approach_k:
+        working = working_cdus(design, pod)
+        flow = min(1.0, moving)
+        rate = flow * pod.design_kw / design.tcs_delta_t_k
+        constant, cold = cdu_resistances(design, pod, flow, working)
+        installed = pod.design_kw / design.fws_delta_t_k * working / design.cdus_needed
+        slope = heat_at_flow_kw(1.0, rate, 1.0, installed, constant, cold, 0.7, False)
+        limit_kw = max(0.0, slope * (design.tcs_maximum_c - hall_c) / max(1e-9, 1.0 - slope / rate))
+        share = _share(limit_kw, pod.idle_kw, pod.wanted_kw)
+        _note(node, pod.idle_it_kw + (limit_kw - pod.idle_kw) / of_it, COOLANT_SUPPLY, share)
+        pod.share = min(pod.share, share)
+    for number in range(models.shape[0]):
+        model = models[number]
+        flow = min(1.0, moving)
+        if pod.start_supply_c + model.gpu_tdp_w * model.junction_k_per_w > model.throttle_c or flow < 1.0:
+            resistance = thermal_resistance_k_per_w(flow, model.junction_k_per_w, model.convective_share)
+            limit_w = gpu_power_limit_w(pod.start_supply_c, model.throttle_c, resistance)
+            part = (limit_w - model.gpu_idle_w) / (model.gpu_tdp_w - model.gpu_idle_w)
+            part = min(1.0, max(0.0, part))
+            if part < ALL:
+                pod.rack_share = min(pod.rack_share, part)
+                limit_kw = pod.idle_it_kw + part * (pod.design_it_kw - pod.idle_it_kw)
+                _note(node, limit_kw, JUNCTION, 0.0 if pod.hottest_share > part else 1.0)
+
+
+@large_kernel
+def limit_nodes(plant, models, weather):
+    """Set the shares of halls, groups and pods, and the limits of their nodes; return whether any of them binds."""
+    nodes = plant.nodes
+    halls, groups = plant.halls.shape[0], plant.groups.shape[0]
+    bound = False
+    for index in range(halls):
+        _limit_hall(plant, index, nodes[1 + index], weather)
+        bound = bound or nodes[1 + index].is_bound
+    for index in range(groups):
+        _limit_group(plant, index, nodes[1 + halls + index])
+        bound = bound or nodes[1 + halls + index].is_bound
+    for index in range(plant.pods.shape[0]):
+        _limit_pod(plant, models, index, nodes[1 + halls + groups + index])
+        bound = bound or nodes[1 + halls + groups + index].is_bound
+    return bound
+
+
+@large_kernel
+def rack_part(plant, models, rack, above_idle_kw):
+    """Part of its power above idle that the nodes above a rack leave it."""
+    pod = plant.pods[rack.pod]
+    part = min(pod.share, plant.groups[rack.group].share, plant.halls[rack.hall].share)
+    if pod.rack_share < 1.0 and above_idle_kw > 0.0:
+        model = models[rack.model]
+        part = min(part, pod.rack_share * (model.tdp_kw - model.idle_kw) / above_idle_kw)
+    return min(1.0, part)
+
+
+@kernel
+def fault_behind(plant, faults, number):
+    """Fault that may stand behind the limit of a node, or -1: dry coolers do not warm the air of a hall."""
+    node = plant.nodes[number]
+    if node.fault >= 0 and node.constraint == HALL_AIR and faults[node.fault].kind == FAULT_BANK:
+        return -1
+    return node.fault
+
+
+@kernel
+def limiting_fault(plant, faults, rack):
+    """Fault behind the node that limits a rack most, or -1."""
+    halls, groups = plant.halls.shape[0], plant.groups.shape[0]
+    pod, group, hall = plant.pods[rack.pod], plant.groups[rack.group], plant.halls[rack.hall]
+    node = 1 + halls + groups + rack.pod
+    if group.share < pod.share and group.share <= hall.share:
+        node = 1 + halls + rack.group
+    elif hall.share < pod.share:
+        node = 1 + rack.hall
+    return fault_behind(plant, faults, node)

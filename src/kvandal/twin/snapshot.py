@@ -1,0 +1,251 @@
+"""Saved states of a run: all that the loop needs to go on, less what the scenario gives again.
+
+A snapshot holds every table of the state and of the plant. Of the jobs it holds those that are queued or running, of
+the loans the open ones, of heaps and lists the part in use, of the event log nothing but its length. The rest is what
+a fresh start from the same scenario and the same jobs gives. The file is a ZIP of ``.npy`` members that
+:func:`numpy.load` opens without pickle: of each table the bytes of its records, sorted by their place in the record
+(equal bytes side by side pack well), and the rows they belong to.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from kvandal.demand.jobs import JobTable
+from kvandal.errors import InputError
+from kvandal.scenario.model import Scenario
+from kvandal.twin.plant_state import Plant
+from kvandal.twin.state import QUEUED, RUNNING, State, new_events, new_loans
+
+Array = Any
+Record = TypeVar("Record", bound=NamedTuple)
+
+EVERY_DAYS = 7
+"""A state is saved at the start and every so many days [days]."""
+FORMAT = 1
+"""Version of the file."""
+PACKING = 1
+"""Level of deflate: the bytes are sorted already, more effort gains little."""
+
+GIVEN = frozenset({"failures"})
+"""Tables that the scenario gives and the loop never changes."""
+PER_JOB = frozenset({"jobs", "lost_gpu_s", "room.first_piece", "room.first_claim"})
+"""Tables with one row per job of the run."""
+GROWING = {"loans": new_loans, "events": new_events}
+"""Tables that are enlarged on the way, and how new rows look."""
+
+
+class Recorder:
+    """Takes snapshots on the way.
+
+    Attributes
+    ----------
+    snapshots : contents of the files, by the ticks done
+
+    """
+
+    def __init__(self, scenario: Scenario, jobs: JobTable, every_days: int = EVERY_DAYS) -> None:
+        self.snapshots: dict[int, bytes] = {}
+        self._every_ticks = every_days * 86_400 // scenario.run.tick_s
+        self._mark = jobs_mark(jobs)
+        self._live = np.zeros(0, np.int64)
+        self._seen = 0
+
+    def take(self, state: State, plant: Plant, tick: int) -> None:
+        """Save the state if its time has come."""
+        if tick % self._every_ticks:
+            return
+        arrived = int(state.tally["next_arrival"][0])
+        candidates = np.concatenate([self._live, np.arange(self._seen, arrived)])
+        status = state.jobs["state"][candidates]
+        self._live = candidates[(status == QUEUED) | (status == RUNNING)]
+        self._seen = arrived
+        self.snapshots[tick] = packed(state, plant, tick, self._mark, self._live)
+
+
+def jobs_mark(jobs: JobTable) -> dict[str, int]:
+    """Tell the jobs of a run from those of another: how many, and a checksum."""
+    checksum = 0
+    for column in (jobs.submit_s, jobs.gpus, jobs.work_s, jobs.tenant, jobs.demand):
+        checksum = zlib.crc32(np.ascontiguousarray(column).tobytes(), checksum)
+    return {"jobs": len(jobs), "crc32": checksum}
+
+
+def live_jobs(state: State) -> Array:
+    """Jobs that are queued or running, in order."""
+    status = state.jobs["state"]
+    return np.flatnonzero((status == QUEUED) | (status == RUNNING))
+
+
+def packed(state: State, plant: Plant, tick: int, mark: dict[str, int], live: Array) -> bytes:
+    """Return a snapshot as the contents of its file.
+
+    Parameters
+    ----------
+    state, plant : what is saved
+    tick : ticks done
+    mark : see :func:`jobs_mark`
+    live : jobs that are queued or running, in order
+
+    """
+    used = _rows_in_use(state, live)
+    tables: dict[str, Any] = {}
+    members: dict[str, Array] = {}
+    for name, table in _tables(state, plant):
+        if _is_given(name, table):
+            continue
+        rows = used.get(name)
+        records = _rows(name, table) if rows is None else _rows(name, table)[rows]
+        members[name] = _sorted_bytes(records)
+        if rows is not None:
+            members[f"{name}@rows"] = rows
+        tables[name] = {"shape": list(table.shape), "type": _layout(table.dtype)}
+    head = {"format": FORMAT, "tick": tick, **mark, "tables": tables}
+    members["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=PACKING) as archive:
+        for name, member in members.items():
+            with archive.open(f"{name}.npy", "w") as entry:
+                np.lib.format.write_array(entry, member, allow_pickle=False)
+    return file.getvalue()
+
+
+def unpacked(content: bytes, state: State, plant: Plant, mark: dict[str, int]) -> tuple[State, Plant, int]:
+    """Lay a snapshot over a fresh start.
+
+    Parameters
+    ----------
+    content : contents of the file
+    state, plant : a fresh start of the same scenario with the same jobs; they are used up
+    mark : see :func:`jobs_mark`
+
+    Returns
+    -------
+    State, plant and the ticks done.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or does not belong to this scenario, these jobs or this version of the program.
+
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            head = json.loads(archive["head"].tobytes())
+            if head.get("format") != FORMAT:
+                raise InputError("a saved state of another version of kvandal")
+            if {key: head.get(key) for key in mark} != mark:
+                raise InputError(
+                    "the saved state belongs to other jobs: a trace has changed since, or another version of kvandal "
+                    "wrote it"
+                )
+            tables = {
+                name: _restored(name, table, head["tables"].get(name), archive)
+                for name, table in _tables(state, plant)
+                if not _is_given(name, table)
+            }
+            tick = int(head["tick"])
+    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"not a saved state, or damaged: {error}") from None
+    return _with_tables(state, tables, ""), _with_tables(plant, tables, "plant."), tick
+
+
+def _tables(state: State, plant: Plant) -> Iterator[tuple[str, Array]]:
+    yield from _walk(state, "")
+    yield from _walk(plant, "plant.")
+
+
+def _walk(record: Any, prefix: str) -> Iterator[tuple[str, Array]]:
+    """Tables of a record of tables, by their dotted names."""
+    for field in record._fields:
+        value = getattr(record, field)
+        if hasattr(value, "_fields"):
+            yield from _walk(value, f"{prefix}{field}.")
+        else:
+            yield f"{prefix}{field}", value
+
+
+def _with_tables(record: Record, tables: dict[str, Array], prefix: str) -> Record:
+    """Return a record of tables with other tables in it."""
+    changed: dict[str, Any] = {}
+    for field in record._fields:
+        value = getattr(record, field)
+        if hasattr(value, "_fields"):
+            changed[field] = _with_tables(value, tables, f"{prefix}{field}.")
+        elif f"{prefix}{field}" in tables:
+            changed[field] = tables[f"{prefix}{field}"]
+    return record._replace(**changed)
+
+
+def _is_given(name: str, table: Array) -> bool:
+    """Whether a table is part of the start and nothing else: named so, or read-only."""
+    return name in GIVEN or not table.flags.writeable
+
+
+def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
+    """Rows of the large tables that mean something now; tables not named are saved in full."""
+    tally = state.tally[0]
+    loans = state.jobs["loan"][live]
+    heap = state.ends.shape[1]
+    running = state.speeds["running"].tolist()
+    ends = [np.arange(group * heap, group * heap + count) for group, count in enumerate(running)]
+    return {
+        **dict.fromkeys(PER_JOB, live),
+        "loans": np.unique(loans[loans >= 0]).astype(np.int64),
+        "events": np.zeros(0, np.int64),
+        "agenda": np.arange(tally["agenda_size"]),
+        "lent_jobs": np.arange(tally["lent_jobs"]),
+        "ends": np.concatenate(ends),
+    }
+
+
+def _rows(name: str, table: Array) -> Array:
+    """View a table by its rows: heaps stand one behind the other."""
+    return table.reshape(-1) if name == "ends" else table
+
+
+def _layout(dtype: np.dtype[Any]) -> Any:
+    """Names and kinds of the columns, without padding."""
+    if dtype.names is None:
+        return dtype.str
+    return [[name, dtype[name].str] for name in dtype.names]
+
+
+def _packed_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.names is None else np.dtype([(name, dtype[name]) for name in dtype.names])
+
+
+def _sorted_bytes(records: Array) -> Array:
+    """Bytes of records without padding, uint8 (bytes of a record, records)."""
+    plain = np.ascontiguousarray(records, dtype=_packed_type(records.dtype)).reshape(-1)
+    return np.ascontiguousarray(plain.view(np.uint8).reshape(plain.shape[0], plain.dtype.itemsize).T)
+
+
+def _restored(name: str, table: Array, entry: dict[str, Any] | None, archive: Any) -> Array:
+    """Return a table of a fresh start with what was saved of it."""
+    if entry is None or entry["type"] != _layout(table.dtype):
+        raise InputError(f"a saved state of another version of kvandal ({name})")
+    shape = tuple(entry["shape"])
+    if shape != table.shape:
+        if name in GROWING:
+            table = GROWING[name](shape[0])
+        elif name == "agenda":
+            table = np.zeros(shape, table.dtype)
+        else:
+            raise InputError(f"the saved state belongs to another site or another scenario ({name})")
+    raw = np.ascontiguousarray(archive[name].T).reshape(-1)
+    records = raw.view(_packed_type(table.dtype)).astype(table.dtype)
+    view = _rows(name, table)
+    if f"{name}@rows" in archive.files:
+        rows = archive[f"{name}@rows"]
+        view[rows] = records.reshape(rows.shape[0], *view.shape[1:])
+    else:
+        view[...] = records.reshape(view.shape)
+    return table
