@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: run test check format lock picture clean
+.PHONY: run test check format lock picture fidelity clean
 
 run: $(VENV)/installed
 	$(BIN)/kvandal run stargate-norway
@@ -48,6 +48,10 @@ lock: $(VENV)/installed-test
 picture: $(VENV)/installed-test chromium
 	rm -rf runs/picture && $(BIN)/kvandal run stargate-norway --quiet --out runs/picture
 	$(BIN)/python docs/picture.py runs/picture
+
+# Every model against an independent reference: docs/fidelity.md and its figures.
+fidelity: $(VENV)/installed-test
+	cd docs && ../$(BIN)/python -m fidelity
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -1,0 +1,1 @@
+"""The fidelity page: every model of the plant against an independent reference. ``make fidelity`` writes it."""
