@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -51,6 +52,18 @@ def test_every_command_of_the_tutorial_runs(tmp_path: Path):
     for block in blocks:
         run_block(block["kind"], block["name"], block["body"], tmp_path)
     assert (tmp_path / "own.html").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_every_command_of_the_page_on_the_plant_runs(tmp_path: Path):
+    """Its example holds every kind of fault."""
+    from kvandal.scenario.faults import FaultKind
+
+    text = (ROOT / "docs/plant.md").read_text(encoding="utf-8")
+    assert {f'kind = "{kind}"' for kind in get_args(FaultKind)} <= set(text.splitlines())
+    for block in BLOCK.finditer(text):
+        run_block(block["kind"], block["name"], block["body"], tmp_path)
+    assert (tmp_path / "faults" / "faults.parquet").exists()
 
 
 @pytest.mark.slow

@@ -29,8 +29,9 @@ def test_run_writes_a_folder_and_prints_its_headlines(
     assert "warning: site.grid_mw = 2 MW" in outcome.err
     assert "reading demand, weather and prices" in outcome.err
     assert "writing tables and report" in outcome.err
-    for path in sorted(small_run.iterdir()):
-        assert (tmp_path / "week" / path.name).read_bytes() == path.read_bytes(), path.name
+    for path in sorted(path for path in small_run.rglob("*") if path.is_file()):
+        name = path.relative_to(small_run)
+        assert (tmp_path / "week" / name).read_bytes() == path.read_bytes(), name
 
 
 def test_run_with_options_and_json(inside: Callable[..., Any], small: str, tmp_path: Path) -> None:
@@ -107,6 +108,50 @@ def test_show_refuses_changes_to_a_run(inside: Callable[..., Any], small_run: Pa
     outcome = inside("show", str(small_run), "--set", "run.days=3")
     assert outcome.code == 2
     assert "--set: belongs to a scenario, but this is a run folder" in outcome.err
+
+
+def test_show_tells_what_bound_and_what_is_next(inside: Callable[..., Any], small_run: Path) -> None:
+    """Nothing binds the small site; every limit is listed with its room, the nearest first."""
+    outcome = inside("show", str(small_run), "--binding")
+    assert outcome.code == 0
+    assert "nothing was ever bound; the least room comes first" in outcome.out
+    rows = one_document(inside("show", str(small_run), "--binding", "--json").out)["constraints"]
+    assert {row["constraint"] for row in rows} == {
+        "grid_connection", "curtailment", "hv_transformer", "heat_rejection", "hall_air", "power_block", "cdu",
+        "coolant_supply", "junction",
+    }  # fmt: skip
+    known = [row["least_headroom_mw"] for row in rows if row["least_headroom_mw"] is not None]
+    assert known == sorted(known)
+    assert rows[0]["least_headroom_mw"] is not None
+    assert (
+        next(row["remark"] for row in rows if row["constraint"] == "hv_transformer") == "never the tightest"
+    )
+
+
+def test_show_tells_faults_and_hours_bound(inside: Callable[..., Any], small: str) -> None:
+    """An order of four hours binds the site; what it did to whom is told."""
+    order = 'faults=[{kind="curtailment", after_h=6, duration_h=4, limit_mw=0.7}]'
+    assert inside("run", small, "--days", "1", "--set", order, "--out", "order", "-q").code == 0
+    both = inside("show", "order", "--binding", "--faults").out
+    assert "hours bound" in both
+    assert "Never bound" in both
+    assert "curtailment to 0.7 MW" in both
+    document = one_document(inside("show", "order", "--binding", "--faults", "--json").out)
+    first = document["constraints"][0]
+    assert (first["constraint"], first["worst_node"]) == ("curtailment", "site")
+    assert 3 < first["hours_bound_worst"] <= 4
+    (fault,) = document["faults"]
+    assert fault["start_utc"] == "2027-01-01T06:00:00+00:00"
+    assert fault["slowed_gpu_h"] == pytest.approx(sum(cost["slowed_gpu_h"] for cost in fault["tenants"]))
+    quiet = inside("show", "order", "--faults").out
+    assert "most to" in quiet
+
+
+def test_show_wants_a_run_for_its_limits(inside: Callable[..., Any]) -> None:
+    """A scenario has no hours yet."""
+    outcome = inside("show", "stargate-norway", "--binding")
+    assert outcome.code == 2
+    assert "--binding: belongs to a run folder" in outcome.err
 
 
 def test_params_prints_value_range_label_and_source(inside: Callable[..., Any]) -> None:

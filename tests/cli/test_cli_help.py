@@ -16,8 +16,10 @@ COMMANDS = [
     ["run"],
     ["show"],
     ["params"],
+    ["models"],
     ["compare"],
     ["report"],
+    ["transient"],
     ["trace"],
     ["trace", "info"],
     ["bench"],
@@ -56,9 +58,9 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
 
 
 def test_help_names_every_command(inside: Callable[..., Any]) -> None:
-    """All seven, and short help too."""
+    """Each of them, and short help too."""
     outcome = inside("-h")
-    for command in ("run", "show", "params", "compare", "report", "trace", "bench"):
+    for command in ("run", "show", "params", "models", "compare", "report", "transient", "trace", "bench"):
         assert f"\n  {command} " in outcome.out
 
 

@@ -28,6 +28,8 @@ SITE = {
     "ambient_c": 3.0, "tcs_supply_c": 40.0, "tcs_return_c": 50.0, "fws_supply_c": 36.0, "fws_return_c": 45.0, "hall_air_c": 27.0,
     "heat_demand_mw": 2.0, "heat_export_mw": 1.5, "heat_rejected_mw": 9.0, "heat_building_mw": 0.375, "heat_stored_mw": 0.0,
     "water_l": 6.0, "cap_firm_fraction": 1.0, "cap_assured_fraction": 1.0, "cap_lent_fraction": 0.8, "balance_error_fraction": 1e-13,
+    "hv_loss_mw": 0.0625, "block_loss_mw": 0.15, "busway_loss_mw": 0.0375, "cdu_pump_mw": 0.11, "fws_pump_mw": 0.12, "rejection_mw": 0.13,
+    "fan_wall_mw": 0.14, "battery_mw": -0.02, "battery_loss_mw": 0.02, "battery_mwh": 1.7, "it_limit_mw": 10.5,
 }  # fmt: skip
 TIER_GPUS = {"firm": 150, "assured": 40, "lent": 30, "idle": 60, "broken": 8}
 COUNTS = {"running_jobs": 11, "queued_jobs": 7, "queued_gpus": 70}
@@ -59,6 +61,7 @@ def _site():
     columns["gpu_s_installed"] = [GPUS * TICK_S] * TICKS
     columns["gpu_s_allocated"] = [220 * TICK_S] * TICKS
     columns |= {name: [value] * TICKS for name, value in COUNTS.items()}
+    columns["constraint"] = ["curtailment" if i < 24 else "grid_connection" for i in range(TICKS)]
     return pl.DataFrame({"time_utc": _times(TICKS, TICK_S), **columns})
 
 
@@ -134,12 +137,71 @@ def _rest():
         pl.DataFrame(
             {
                 "time_utc": _times(HOURS, 3600), "customer": [name] * HOURS, "demand_mwh": [asked] * HOURS, "delivered_mwh": [given] * HOURS,
-                "unmet_mwh": [asked - given] * HOURS, "source_mwh": [given * 0.75] * HOURS, "heat_pump_mwh": [given * 0.25] * HOURS,
+                "unmet_mwh": [asked - given] * HOURS, "source_mwh": [given * 0.8125] * HOURS, "heat_pump_mwh": [given * 0.25] * HOURS,
+                "pipe_loss_mwh": [given * 0.0625] * HOURS,
             }
         )
         for name, (asked, given) in CUSTOMERS.items()
     )  # fmt: skip
     return {"loans": loans, "racks": racks, "events": events, "heat": heat}
+
+
+def _nodes():
+    rows = [
+        ("site", "site", "grid_connection", 44, 0.0, 10.4, 0.5), ("site", "site", "curtailment", 4, 3.5, 9.75, 0.0),
+        ("site", "site", "hv_transformer", 0, 0.0, None, None), ("hall-0", "hall", "hall_air", 48, 1.25, 4.5, 0.0),
+        ("hall-1", "hall", "hall_air", 48, 7.5, 4.25, 0.0), ("group-0", "group", "power_block", 48, 0.0, 6.5, None),
+        ("pod-0", "pod", "cdu", 48, 0.0, 7.25, 1.5), ("pod-1", "pod", "cdu", 48, 0.0, 7.5, 1.125),
+        ("pod-0", "pod", "junction", 0, 0.0, None, None),
+    ]  # fmt: skip
+    names = [
+        "node",
+        "level",
+        "constraint",
+        "hours_tightest",
+        "hours_bound",
+        "lowest_limit_mw",
+        "least_headroom_mw",
+    ]
+    return pl.DataFrame(rows, schema=names, orient="row")
+
+
+def _pods():
+    parts = [
+        pl.DataFrame(
+            {
+                "time_utc": _times(HOURS, 3600), "pod": [pod] * HOURS, "hall": [pod] * HOURS, "heat_mw": [4.0 + pod] * HOURS,
+                "supply_c": [supply_c] * HOURS, "junction_c": pl.Series([junction_c] * HOURS, dtype=pl.Float64),
+            }
+        )
+        for pod, supply_c, junction_c in ((0, 40.5, 71.0), (1, 41.5, None))
+    ]  # fmt: skip
+    return pl.concat(parts)
+
+
+def _faults():
+    rows = [
+        (0, "curtailment", "site", 1.0, 5.0, 1, 10.0, None, None, None, False, None, 0, None, None, 0, 0.0, 12.5),
+        (1, "cdu", "pod-1", 6.0, 9.0, 6, None, None, None, None, True, None, 2, 24.0, 330.0, 3, 55.5, 1.25),
+        (2, "grid_dip", "site", 20.0, 20.0003, 1, None, 0.4, None, 0.4, True, True, 0, None, None, 0, 0.0, 0.0),
+    ]  # fmt: skip
+    names = [
+        "fault", "kind", "place", "start_utc", "end_utc", "count", "limit_mw", "residual_voltage_pu", "warmer_k", "duration_s",
+        "drawn", "ridden_through", "racks_tripped", "throttle_s", "trip_s", "jobs_hit", "lost_gpu_h", "slowed_gpu_h",
+    ]  # fmt: skip
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    columns |= {name: _instants(columns[name]) for name in ("start_utc", "end_utc")}
+    columns["warmer_k"] = pl.Series(columns["warmer_k"], dtype=pl.Float64)
+    return pl.DataFrame(columns)
+
+
+def _fault_costs():
+    return pl.DataFrame(
+        {
+            "fault": [0, 1, 1], "tenant": ["offtaker", "offtaker", "norway-research"], "jobs_hit": [0, 2, 1],
+            "lost_gpu_h": [0.0, 40.5, 15.0], "slowed_gpu_h": [12.5, 0.0, 1.25],
+        }
+    )  # fmt: skip
 
 
 def _summary():
@@ -156,7 +218,8 @@ def _summary():
         "recalls": 1, "recall_latency_p50_s": 90.0, "recall_latency_p99_s": 90.0, "failures": 1, "heat_exported_mwh": 1.5 * hours,
         "heat_unmet_mwh": 24.0, "energy_cost_eur": 359.100001 * hours, "heat_income_eur": 12.0 * hours, "compute_income_usd": None,
         "carbon_location_t": 0.165 * hours, "carbon_location_basis": "direct", "carbon_market_t": 0.01 * hours, "carbon_market_basis": "direct, residual",
-        "balance_error_max": 1e-13, "hours_at_envelope": 0.5,
+        "balance_error_max": 1e-13, "hours_at_envelope": 0.5, "junction_peak_c": 71.0, "tcs_supply_peak_c": 41.5,
+        "battery_throughput_mwh": 0.0, "battery_losses_mwh": 0.96,
     }  # fmt: skip
 
 
@@ -179,6 +242,7 @@ def made_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "run"
     folder.mkdir()
     tables = {"site": _site(), "energy": _energy(), "jobs": _jobs(), "tenants": _tenants(), **_rest()}
+    tables |= {"nodes": _nodes(), "pods": _pods(), "faults": _faults(), "fault_costs": _fault_costs()}
     for name, frame in tables.items():
         frame.write_parquet(folder / f"{name}.parquet")
     (folder / "run.json").write_text(json.dumps(_document()), encoding="utf-8")

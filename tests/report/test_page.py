@@ -52,6 +52,15 @@ def test_the_queue_shows_queued_gpus_not_jobs(page):
     assert constants(specs(page)["queue"]) == {"GPUs asked for by queued jobs": 70}
 
 
+def test_heat_customers_are_reckoned_by_hand(page):
+    """Greenhouse, 48 h of 1.25 of 1.5 MWh: 48.75 from the loop, 15 of electricity, 3.75 lost; COP 63.75/15; at 8 EUR/MWh."""
+    plain = re.sub(r"<[^>]*>", "|", page[page.index("mean COP") :]).replace("\u2009", " ")
+    cells = [cell for cell in plain.split("|") if cell.strip()]
+    row = cells[cells.index("greenhouse") :][:12]
+
+    assert row == ["greenhouse", "42", "72", "60", "12", "49", "4", "15", "4.2", "83.3\u00a0%", "8.00", "390"]
+
+
 def test_energy_heat_and_loans_keep_their_sides(page):
     """Bought, sold, delivered, unmet, lent and borrowed stand under their own names; sold energy lies below zero."""
     found = specs(page)
@@ -98,6 +107,84 @@ def test_hours_of_the_map_are_local(page):
     assert spec["values"][0] is None
     assert spec["values"][1] == pytest.approx(10.9)
     assert spec["values"][24 + 2] is None
+
+
+def test_what_comes_on_top_is_told_part_by_part(page):
+    """Losses and cooling each under their own name."""
+    found = constants(specs(page)["overhead"])
+
+    assert {name: found[name] for name in ("HV transformers", "Busways", "CDU pumps", "Fan walls", "Miscellaneous")} == {
+        "HV transformers": 0.062, "Busways": 0.038, "CDU pumps": 0.11, "Fan walls": 0.14, "Miscellaneous": 0.125,
+    }  # fmt: skip
+    assert found["Power blocks (MV transformer, UPS)"] == 0.15
+    assert constants(specs(page)["battery"]) == {"Delivered, less what it took": -0.02, "Energy stored": 1.7}
+
+
+def test_a_site_without_battery_has_no_chart_of_one(made_run, tmp_path):
+    folder = tmp_path / "none"
+    shutil.copytree(made_run, folder)
+    site = pl.read_parquet(folder / "site.parquet")
+    zero = [pl.lit(0.0).alias(name) for name in ("battery_mw", "battery_loss_mw", "battery_mwh")]
+    site.with_columns(zero).write_parquet(folder / "site.parquet")
+
+    assert "battery" not in specs(render(folder))
+
+
+def test_limits_stand_in_order_of_their_hours(page):
+    """Hall air bound hall-1 for 7.5 h and both halls for 8.75 h; the order bound the site; pods have 1.125 MW left."""
+    assert [(bar["name"], bar["value"]) for bar in specs(page)["binding"]["rows"]] == [
+        ("hall air (hall)", 7.5),
+        ("curtailment (site)", 3.5),
+    ]
+    limit = {s["name"]: s["values"] for s in specs(page)["limit"]["series"]}
+    assert limit["Limit: curtailment"][:24] == [10.5] * 24
+    assert set(limit["Limit: curtailment"][24:]) == {None}
+    assert set(limit["Limit: grid connection"][:24]) == {None}
+    section = page[page.index('<section id="limits">') :]
+    rows = [
+        re.sub(r"<[^>]*>", "|", row).split("|")
+        for row in re.findall(r"<tr>.*?</tr>", section.split("</section>")[0])
+    ]
+    cells = {row[0]: row for row in ([cell for cell in row if cell] for row in rows)}
+    assert cells["hall air"][3:8] == ["2 of 2", "7.5", "hall-1", "8.8", "4.25"]
+    assert cells["CDU"][-2:] == ["7.25", "1.12"]
+    assert cells["junction"][-1] == "hottest 71.0 °C, throttles at 85 °C"
+    assert cells["HV transformer"][-1] == "never the tightest"
+
+
+def test_a_run_that_nothing_bound_says_so(made_run, tmp_path):
+    folder = tmp_path / "free"
+    shutil.copytree(made_run, folder)
+    nodes = pl.read_parquet(folder / "nodes.parquet")
+    nodes.with_columns(hours_bound=pl.lit(0.0)).write_parquet(folder / "nodes.parquet")
+
+    page = render(folder)
+
+    assert "No limit of the plant held anything back" in page
+    assert "binding" not in specs(page)
+
+
+def test_faults_say_what_they_did_to_whom(page):
+    section = page[page.index('<section id="faults">') :].split("</section>")[0]
+    plain = re.sub(r"<[^>]*>", "|", section)
+
+    assert "3 faults of the plant, 2 of them drawn" in section
+    assert "curtailment to 10 MW" in plain
+    assert "CDU, 6 units" in plain
+    assert "first rack throttled after 24 s, 2 racks off after 5.5 min, work slowed down" in plain
+    assert "offtaker 2 jobs, 40.5 lost; norway research 1 job, 15.0 lost, 1.2 slowed" in plain
+    assert "ridden through" in plain
+
+
+def test_pods_keep_their_temperatures(page):
+    """Pod 1 has the warmest coolant; its junction is not known and must not be drawn as zero."""
+    found = {s["name"]: s["values"] for s in specs(page)["pods"]["series"]}
+
+    assert found == {"Hottest junction": [71, None], "Warmest coolant": [40.5, 41.5]}
+    assert constants(specs(page)["junctions"]) == {
+        "Hottest junction of any GPU": 71,
+        "Warmest coolant of any pod": 41.5,
+    }
 
 
 def test_headline_numbers_agree_with_the_tables(page):
@@ -220,7 +307,7 @@ def test_empty_tables_are_said_not_drawn(made_run, tmp_path):
     """A site without loans, events, heat customers and jobs still has a report."""
     folder = tmp_path / "quiet"
     shutil.copytree(made_run, folder)
-    for name in ("loans", "events", "heat", "jobs"):
+    for name in ("loans", "events", "heat", "jobs", "pods", "faults", "fault_costs"):
         pl.read_parquet(folder / f"{name}.parquet").clear().write_parquet(folder / f"{name}.parquet")
 
     page = render(folder)
@@ -228,9 +315,13 @@ def test_empty_tables_are_said_not_drawn(made_run, tmp_path):
     assert "Nothing was lent in this run." in page
     assert "No heat customer is connected" in page
     assert "Nothing failed" in page
+    assert "The plant had no fault in this run." in page
+    assert "pods" not in specs(page)
 
 
-@pytest.mark.parametrize("missing", ["run.json", "site.parquet", "racks.parquet"])
+@pytest.mark.parametrize(
+    "missing", ["run.json", "site.parquet", "racks.parquet", "nodes.parquet", "faults.parquet"]
+)
 def test_an_incomplete_folder_is_refused_by_name(made_run, tmp_path, missing):
     folder = tmp_path / "incomplete"
     shutil.copytree(made_run, folder)

@@ -34,9 +34,10 @@ def run(small_run: Path) -> kv.Run:
 
 
 def test_a_run_folder_holds_its_tables_record_and_report(small_run: Path) -> None:
-    """Nine tables, run.json, report.html, and nothing else, not even beside it."""
-    expected = {f"{name}.parquet" for name in TABLES} | {"run.json", "report.html"}
+    """Its tables, run.json, report.html, a saved state, and nothing else, not even beside it."""
+    expected = {f"{name}.parquet" for name in TABLES} | {"run.json", "report.html", "states"}
     assert {path.name for path in small_run.iterdir()} == expected
+    assert [path.name for path in (small_run / "states").iterdir()] == ["state-00000000.npz"]
     assert [path.name for path in small_run.parent.iterdir()] == ["small"]
 
 
@@ -65,8 +66,9 @@ def test_a_run_that_is_read_back_is_the_run_that_was_written(run: kv.Run) -> Non
 def test_equal_runs_are_equal_byte_by_byte(small_run: Path, tmp_path: Path) -> None:
     """The same scenario and seed give the same files, the report included; another seed gives other jobs."""
     kv.write_run(kv.simulate(kv.load(SMALL)), tmp_path / "again")
-    for path in sorted(small_run.iterdir()):
-        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+    for path in sorted(path for path in small_run.rglob("*") if path.is_file()):
+        name = path.relative_to(small_run)
+        assert (tmp_path / "again" / name).read_bytes() == path.read_bytes(), name
     kv.write_run(kv.simulate(kv.load(SMALL, {"run.seed": 2})), tmp_path / "other")
     for name in ("jobs.parquet", "site.parquet", "energy.parquet", "run.json"):
         assert (tmp_path / "other" / name).read_bytes() != (small_run / name).read_bytes(), name

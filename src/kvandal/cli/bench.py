@@ -65,7 +65,7 @@ def measured(scenario: Any, *, cached: bool) -> dict[str, Any]:
         target = Path(folder) / "run"
         write_run(result, target)
         written = time.perf_counter()
-        size_mib = sum(path.stat().st_size for path in target.iterdir()) / 2**20
+        size_mib = sum(path.stat().st_size for path in target.rglob("*")) / 2**20
     ticks = scenario.run.days * 86_400 // scenario.run.tick_s
     jobs = int(result.summary["jobs_submitted"])
     return {

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from kvandal.cli import bench, compare, params, report, run, show, signals, trace
+from kvandal.cli import bench, compare, models, params, report, run, show, signals, trace, transient
 from kvandal.cli.options import emit, note
 from kvandal.errors import KvandalError
 
@@ -32,8 +32,12 @@ app.command("run", epilog="Example: kvandal run stargate-norway --days 7 --set s
 )
 app.command("show", epilog="Example: kvandal show stargate-norway    or    kvandal show runs/week")(show.show)
 app.command("params", epilog="Example: kvandal params cooling")(params.params)
+app.command("models", epilog="Example: kvandal models pump")(models.models)
 app.command("compare", epilog="Example: kvandal compare runs/week runs/week-200-mw")(compare.compare)
 app.command("report", epilog="Example: kvandal report runs/week --out week.html")(report.report)
+app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-01-03T12:00Z --seconds 300")(
+    transient.transient
+)
 app.command("bench", epilog="Example: kvandal bench --days 7 --json")(bench.bench)
 traces = typer.Typer(help="Job traces.", no_args_is_help=True, rich_markup_mode=None)
 traces.command("info", epilog="Example: kvandal trace info philly    or    kvandal trace info my-jobs.csv")(

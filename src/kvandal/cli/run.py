@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvandal.cli import signals
+from kvandal.cli import samples, signals
 from kvandal.cli.options import (
     JsonOption,
     ScenarioArgument,
@@ -24,6 +24,7 @@ from kvandal.cli.options import (
     print_table,
     scenario_of,
 )
+from kvandal.cli.samples import SamplesOption, VaryOption, WorkersOption
 
 if TYPE_CHECKING:
     from kvandal.runs.run import Run
@@ -57,27 +58,36 @@ def run(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but errors and warnings.")
     ] = False,
+    number_of_samples: SamplesOption = None,
+    vary: VaryOption = None,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a scenario and write its run folder with report.html."""
     from kvandal.runs.folder import next_folder, refuse_unwritable, write_run
 
     asked = scenario_of(scenario, changes, {"run.days": ("--days", days), "run.seed": ("--seed", seed)})
+    planned = samples.planned(asked, number_of_samples, vary, workers)
     folder = out if out is not None else next_folder(asked.name)
     refuse_unwritable(folder)  # before anybody waits for nothing
     silent = quiet or as_json
     began = time.perf_counter()
     result = simulate_shown(asked, silent=silent)
+    if planned is not None:
+        result = samples.simulated(result, planned, workers, silent=silent)
     if not silent:
         note("writing tables and report ...")
     write_run(result, folder)
     if as_json:
-        print_json({"folder": str(folder), "summary": result.summary})
+        known = {} if planned is None else {"uncertainty": result.record["uncertainty"]}
+        print_json({"folder": str(folder), "summary": result.summary, **known})
     elif not quiet:
         rows = [(label, number(result.summary[key]), unit) for key, label, unit in HEADLINES]
         print_table(
             f"{asked.site.title}: {days_of(asked.run.days)}", [("", ""), ("", "right"), ("", "")], rows
         )
+        if planned is not None:
+            samples.print_bands(result, HEADLINES)
         emit(f"\n{folder / 'report.html'}  ({time.perf_counter() - began:.1f} s)")
 
 

@@ -32,6 +32,12 @@ def show(
         ),
     ],
     changes: SetOption = None,
+    binding: Annotated[
+        bool, typer.Option("--binding", help="Of a run: hours bound by every limit of the plant.")
+    ] = False,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Of a run: faults of the plant and what each did to whom.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a site and whether its GPUs fit its grid connection; or what a run came to."""
@@ -43,8 +49,14 @@ def show(
     elif folder is not None:
         if changes:
             raise InputError("belongs to a scenario, but this is a run folder", file=source, key="--set")
-        _show_run(folder, as_json=as_json)
+        _show_run(folder, binding=binding, faults=faults, as_json=as_json)
         return
+    if binding or faults:
+        raise InputError(
+            "belongs to a run folder; give the folder that `kvandal run` wrote",
+            file=source,
+            key="--binding" if binding else "--faults",
+        )
     from kvandal.runs.site import site_document
 
     scenario = scenario_of(source, changes)
@@ -62,20 +74,23 @@ def _folder(source: str) -> Path | None:
         return None
 
 
-def _show_run(folder: Path, *, as_json: bool) -> None:
+def _show_run(folder: Path, *, binding: bool, faults: bool, as_json: bool) -> None:
+    from kvandal.cli.plant import plant_document, print_plant
     from kvandal.runs.compare import flatten
     from kvandal.runs.folder import read_record
 
     record = read_record(folder)
+    title = f"{record['title']}: {days_of(record['days'])} from {record['start_utc']}, seed {record['seed']}"
+    asked = binding or faults
+    shown = plant_document(folder, record, binding=binding, faults=faults) if asked else record["summary"]
     if as_json:
-        print_json(record["summary"])
-        return
-    rows = [(key, number(value)) for key, value in flatten(record["summary"]).items()]
-    print_table(
-        f"{record['title']}: {days_of(record['days'])} from {record['start_utc']}, seed {record['seed']}",
-        [("", ""), ("", "right")],
-        rows,
-    )
+        print_json(shown)
+    elif asked:
+        print_plant(title, shown)
+    else:
+        print_table(
+            title, [("", ""), ("", "right")], [(key, number(value)) for key, value in flatten(shown).items()]
+        )
 
 
 def _print_site(scenario: Scenario, document: dict[str, Any]) -> None:
@@ -89,10 +104,13 @@ def _print_site(scenario: Scenario, document: dict[str, Any]) -> None:
         ("racks", f"{document['racks']:,} with {floor}"),
         ("place", place),
         ("grid connection", f"{site.grid_mw:g} MW"),
-        ("power chain", f"132/33 kV, MV/LV, UPS {scenario.power.ups_mode}, busway"),
+        (
+            "power chain",
+            f"132/33 kV, MV/LV, UPS {scenario.power.ups_mode}, busway; {document['power_groups']:,} power groups",
+        ),
         (
             "cooling",
-            f"{document['cdus']:,} CDU groups, TCS supply {scenario.cooling.tcs_supply_c:g} °C, dry coolers",
+            f"{document['cdus']:,} CDU groups in {document['pods']:,} pods, TCS supply {scenario.cooling.tcs_supply_c:g} °C, {scenario.cooling.heat_rejection.replace('_', ' ')}",
         ),
         ("heat customers", ", ".join(scenario.heat.customers) or "none"),
         ("off-taker, owners", f"{site.offtaker}; {owners}"),
@@ -112,6 +130,8 @@ def _print_site(scenario: Scenario, document: dict[str, Any]) -> None:
         f"  it fits up to a PUE of {document['maximum_pue']:.3f}, or {document['maximum_gpus']:,} such GPUs at this PUE\n"
     )
     _print_cases(document)
+    emit("")
+    _print_redundancy(document)
     if scenario.tenants:
         emit("")
         _print_tenants(scenario)
@@ -136,6 +156,39 @@ def _print_cases(document: dict[str, Any]) -> None:
             for case in cases
         ],
     )
+
+
+def _print_redundancy(document: dict[str, Any]) -> None:
+    print_table(
+        "What is lost when units fail (finished site at TDP, fullest place, MW)",
+        [
+            ("unit", ""),
+            ("serves", ""),
+            ("there", "right"),
+            ("needed", "right"),
+            ("rating", "right"),
+            ("load", "right"),
+            ("lost, one out", "right"),
+            ("lost, two out", "right"),
+        ],
+        [
+            (
+                row["unit"],
+                row["serves"],
+                f"{row['units']}",
+                f"{row['needed']}",
+                f"{row['rating_mw']:.2f}",
+                f"{row['load_mw']:.2f}",
+                f"{row['lost_with_one_out_mw']:.2f}",
+                f"{row['lost_with_two_out_mw']:.2f}",
+            )
+            for row in document["redundancy"]
+        ],
+    )
+    emit("\nWithout the grid:")
+    for row in document["ride_through"]:
+        lasts = f", {number(row['seconds'])} s" if row["seconds"] else ""
+        emit(f"  {row['load']}: {row['carried_by']}{lasts}")
 
 
 def _print_tenants(scenario: Scenario) -> None:

@@ -23,7 +23,9 @@ def _quantiles(table: pl.DataFrame, column: str, share: float, names: list[str])
     return {name: (None if known.get(name) is None else float(known[name])) for name in names}
 
 
-def summarise(tables: dict[str, pl.DataFrame], tick_s: int, tenants: dict[str, float]) -> dict[str, Any]:
+def summarise(
+    tables: dict[str, pl.DataFrame], tick_s: int, tenants: dict[str, float], hot_day_c: float
+) -> dict[str, Any]:
     """Summarise the tables of a run.
 
     Parameters
@@ -31,6 +33,7 @@ def summarise(tables: dict[str, pl.DataFrame], tick_s: int, tenants: dict[str, f
     tables : the tables of docs/run-folder.md by name
     tick_s : length of a tick [s]
     tenants : price of an allocated GPU-hour [USD] by tenant, in order
+    hot_day_c : outdoor temperature above which a day counts as hot [°C]
 
     Returns
     -------
@@ -101,6 +104,7 @@ def summarise(tables: dict[str, pl.DataFrame], tick_s: int, tenants: dict[str, f
         "heat_exported_mwh": export,
         "heat_delivered_mwh": float(heat["delivered_mwh"].sum()),
         "heat_unmet_mwh": float(heat["unmet_mwh"].sum()),
+        "heat_pump_energy_mwh": float(heat["heat_pump_mwh"].sum()),
         "energy_cost_eur": float(energy["cost_eur"].sum()),
         "heat_income_eur": float(energy["income_heat_eur"].sum()),
         "compute_income_usd": sum(used.get(name, 0) / 3600 * price for name, price in tenants.items()),
@@ -110,6 +114,31 @@ def summarise(tables: dict[str, pl.DataFrame], tick_s: int, tenants: dict[str, f
         "carbon_market_basis": MARKET_BASIS,
         "balance_error_max": _number(site["balance_error_fraction"].max()),
         "hours_at_envelope": float(site["at_envelope"].sum()) * hours,
+        "hours_bound": _hours_bound(tables["nodes"]),
+        "hot_day_hours": float((site["ambient_c"] > hot_day_c).sum()) * hours,
+        "junction_peak_c": _number(site["junction_c"].max()),
+        "tcs_supply_peak_c": _number(tables["pods"]["supply_c"].max()),
+        "battery_throughput_mwh": float(site["battery_mw"].clip(lower_bound=0.0).sum()) * hours,
+        "battery_losses_mwh": mwh("battery_loss_mw"),
+        **_faults(tables["faults"]),
+    }
+
+
+def _hours_bound(nodes: pl.DataFrame) -> dict[str, float]:
+    """Hours at the most-bound node, by constraint."""
+    found = nodes.group_by("constraint").agg(pl.col("hours_bound").max()).sort("constraint")
+    return dict(
+        zip(found["constraint"].cast(pl.String).to_list(), found["hours_bound"].to_list(), strict=True)
+    )
+
+
+def _faults(faults: pl.DataFrame) -> dict[str, float]:
+    """Sum up what all faults of the plant did."""
+    return {
+        "faults": faults.height,
+        "racks_tripped": int(faults["racks_tripped"].sum()),
+        "gpu_hours_lost_faults": float(faults["lost_gpu_h"].sum()),
+        "gpu_hours_slowed_faults": float(faults["slowed_gpu_h"].sum()),
     }
 
 

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from kvandal.ledger.columns import POOL, counted, every, known, named, stands, times_utc
 from kvandal.policy.rules import RULES
 from kvandal.scenario.tenants import TIERS
-from kvandal.twin import account, plant
+from kvandal.twin import account
+from kvandal.twin import plant_state as plant
 from kvandal.twin.simulate import Trajectory
 from kvandal.twin.state import EVENTS, LOAN_REASONS, LOSSES, STATES
 
 Array = Any
-POOL = "pool"
 ROUNDING_MWH = 1e-9
 """What is left of a sum of sixty ticks by rounding."""
 
@@ -24,7 +25,21 @@ PLANT_MW = {
     "losses_mw": plant.LOSSES_KW,
     "cooling_mw": plant.COOLING_KW,
     "misc_mw": plant.MISC_KW,
+    "site_demand_mw": plant.DEMAND_KW,
     "site_power_mw": plant.SITE_KW,
+}
+CHAIN_MW = {
+    "hv_loss_mw": plant.HV_LOSS_KW,
+    "block_loss_mw": plant.BLOCK_LOSS_KW,
+    "busway_loss_mw": plant.BUSWAY_LOSS_KW,
+    "shelf_loss_mw": plant.SHELF_LOSS_KW,
+    "battery_mw": plant.BATTERY_KW,
+    "battery_loss_mw": plant.BATTERY_LOSS_KW,
+    "battery_mwh": plant.BATTERY_KWH,
+    "cdu_pump_mw": plant.CDU_PUMP_KW,
+    "fws_pump_mw": plant.FWS_PUMP_KW,
+    "rejection_mw": plant.REJECTION_KW,
+    "fan_wall_mw": plant.FAN_WALL_KW,
 }
 PLANT_C = {
     "tcs_supply_c": plant.TCS_SUPPLY_C,
@@ -32,6 +47,7 @@ PLANT_C = {
     "fws_supply_c": plant.FWS_SUPPLY_C,
     "fws_return_c": plant.FWS_RETURN_C,
     "hall_air_c": plant.HALL_AIR_C,
+    "junction_c": plant.JUNCTION_C,
 }
 HEAT_MW = {
     "heat_demand_mw": plant.HEAT_DEMAND_KW,
@@ -42,32 +58,16 @@ HEAT_MW = {
 }
 
 
-def times_utc(start_utc: datetime, seconds: Array) -> pl.Series:
-    """Instants as UTC datetimes; null where a time is negative ("has not come")."""
-    start_us = round(start_utc.timestamp() * 1_000_000)
-    series = pl.Series("time_utc", seconds, dtype=pl.Int64)
-    instants = pl.select(pl.when(series >= 0).then(series * 1_000_000 + start_us)).to_series()
-    return instants.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-
-
-def _every(start_utc: datetime, count: int, step_s: int) -> pl.Series:
-    return times_utc(start_utc, np.arange(count, dtype=np.int64) * step_s)
-
-
-def _named(codes: Array, names: list[str] | tuple[str, ...]) -> pl.Series:
-    """Codes as categories; null where a code is negative."""
-    series = pl.Series(codes).cast(pl.Int32)
-    lookup = pl.Series(list(names), dtype=pl.Enum(list(dict.fromkeys(names))))
-    return lookup.gather(pl.select(pl.when(series >= 0).then(series)).to_series().cast(pl.UInt32))
-
-
 def site_table(run: Trajectory) -> pl.DataFrame:
     """One row per tick."""
     real, count = run.outputs.tick_real, run.outputs.tick_count
     scenario = run.scenario
-    columns: dict[str, Any] = {"time_utc": _every(scenario.run.start_utc, len(real), scenario.run.tick_s)}
+    columns: dict[str, Any] = {"time_utc": every(scenario.run.start_utc, len(real), scenario.run.tick_s)}
     columns |= {name: real[:, index] / 1000 for name, index in PLANT_MW.items()}
-    columns["envelope_mw"] = np.full(len(real), run.state.rules["envelope_kw"][0] / 1000)
+    columns |= {name: real[:, index] / 1000 for name, index in CHAIN_MW.items()}
+    columns["envelope_mw"] = real[:, account.METER_LIMIT_COLUMN] / 1000
+    columns["it_limit_mw"] = real[:, account.IT_LIMIT_COLUMN] / 1000
+    columns["constraint"] = named(real[:, account.CONSTRAINT_COLUMN], plant.CONSTRAINTS)
     columns["ambient_c"] = real[:, account.AMBIENT_COLUMN]
     columns |= {name: real[:, index] for name, index in PLANT_C.items()}
     columns |= {name: real[:, index] / 1000 for name, index in HEAT_MW.items()}
@@ -93,16 +93,18 @@ def halls_table(run: Trajectory) -> pl.DataFrame:
     """One row per hour and hall."""
     energy = run.outputs.hall_hour  # kWh in an hour are mean kW
     hours, halls, _ = energy.shape
+    built = stands(run.site.hall, halls, run.site.delivered_s, hours)
     tcs_return_c = run.outputs.tick_real[:, plant.TCS_RETURN_C].reshape(hours, -1).mean(axis=1)
     return pl.DataFrame(
         {
-            "time_utc": _every(run.scenario.run.start_utc, hours, 3600).gather(
-                np.repeat(np.arange(hours), halls)
-            ),
+            "time_utc": every(run.scenario.run.start_utc, hours, 3600, halls),
             "hall": np.tile(np.arange(halls, dtype=np.int16), hours),
             "it_power_mw": energy[:, :, 0].ravel() / 1000,
             "liquid_heat_mw": energy[:, :, 1].ravel() / 1000,
             "air_heat_mw": energy[:, :, 2].ravel() / 1000,
+            "heat_rejected_mw": energy[:, :, 3].ravel() / 1000,
+            "fws_supply_c": known(energy[:, :, 4].ravel(), built),
+            "hall_air_c": known(energy[:, :, 5].ravel(), built),
             "tcs_return_c": np.repeat(tcs_return_c, halls),
         }
     )
@@ -120,7 +122,9 @@ def racks_table(run: Trajectory) -> pl.DataFrame:
             "row": site.row,
             "position": site.position,
             "cdu": site.cdu,
-            "model": _named(site.model, site.model_names),
+            "pod": site.pod,
+            "group": site.group,
+            "model": named(site.model, site.model_names),
             "it_energy_mwh": racks["energy_kwh"] / 1000,
             "mean_kw": np.divide(
                 racks["energy_kwh"] * 3600, standing_s, out=np.zeros(site.racks), where=standing_s > 0
@@ -148,11 +152,9 @@ def tenants_table(run: Trajectory) -> pl.DataFrame:
     which = np.tile(np.arange(count), hours)
     return pl.DataFrame(
         {
-            "time_utc": _every(scenario.run.start_utc, hours, 3600).gather(
-                np.repeat(np.arange(hours), count)
-            ),
-            "tenant": _named(which, list(scenario.tenants) or [POOL]),
-            "tier": _named(np.array([TIERS.index(t.tier) for t in tenants], np.int8)[which], TIERS),
+            "time_utc": every(scenario.run.start_utc, hours, 3600, count),
+            "tenant": named(which, list(scenario.tenants) or [POOL]),
+            "tier": named(np.array([TIERS.index(t.tier) for t in tenants], np.int8)[which], TIERS),
             "gpus_held": data[:, :, 0].ravel() / 3600,
             "gpus_on_loan": data[:, :, 1].ravel() / 3600,
             "gpus_lent_out": data[:, :, 2].ravel() / 3600,
@@ -170,18 +172,17 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
     start_utc = scenario.run.start_utc
     first = jobs["first_start_s"]
     tiers = np.array([TIERS.index(tenant.tier) for tenant in scenario.tenants.values()] or [0], np.int8)
-    wait = pl.Series(np.where(first >= 0, first - jobs["submit_s"], -1))
     columns: dict[str, Any] = {
         "job": np.arange(len(jobs), dtype=np.int32),
-        "demand": _named(jobs["demand"], list(scenario.demand) or [POOL]),
-        "tenant": _named(jobs["tenant"], list(scenario.tenants) or [POOL]),
-        "tier": _named(tiers[jobs["tenant"]], TIERS),
+        "demand": named(jobs["demand"], list(scenario.demand) or [POOL]),
+        "tenant": named(jobs["tenant"], list(scenario.tenants) or [POOL]),
+        "tier": named(tiers[jobs["tenant"]], TIERS),
         "gpus": jobs["gpus"],
         "submit_utc": times_utc(start_utc, jobs["submit_s"]),
         "start_utc": times_utc(start_utc, first),
         "end_utc": times_utc(start_utc, jobs["end_s"]),
-        "wait_s": pl.select(pl.when(wait >= 0).then(wait)).to_series(),
-        "state": _named(jobs["state"], STATES),
+        "wait_s": counted(np.where(first >= 0, first - jobs["submit_s"], -1)),
+        "state": named(jobs["state"], STATES),
         "starts": jobs["starts"],
         "failures": jobs["failures"],
         "recalls": jobs["recalls"],
@@ -205,12 +206,11 @@ def loans_table(run: Trajectory) -> pl.DataFrame:
     notice_s = np.array([tenant.notice_s for tenant in scenario.tenants.values()] or [0], np.int64)
     names = [*scenario.tenants, POOL]
     state = np.where(loans["returned_s"] >= 0, 2, np.where(loans["noticed_s"] >= 0, 1, 0))
-    claimant = pl.Series(loans["claimant"])
     return pl.DataFrame(
         {
             "loan": np.arange(len(loans), dtype=np.int32),
-            "lender": _named(loans["lender"], names),
-            "borrower": _named(loans["borrower"], names),
+            "lender": named(loans["lender"], names),
+            "borrower": named(loans["borrower"], names),
             "job": np.ascontiguousarray(loans["job"]),
             "gpus": np.ascontiguousarray(loans["gpus"]),
             "start_utc": times_utc(start_utc, loans["start_s"]),
@@ -218,64 +218,74 @@ def loans_table(run: Trajectory) -> pl.DataFrame:
             "noticed_utc": times_utc(start_utc, loans["noticed_s"]),
             "deadline_utc": times_utc(start_utc, loans["deadline_s"]),
             "returned_utc": times_utc(start_utc, loans["returned_s"]),
-            "state": _named(state, ("lent", "noticed", "returned")),
-            "reason": _named(loans["reason"], LOAN_REASONS),
-            "claimant": pl.select(pl.when(claimant >= 0).then(claimant)).to_series(),
+            "state": named(state, ("lent", "noticed", "returned")),
+            "reason": named(loans["reason"], LOAN_REASONS),
+            "claimant": counted(loans["claimant"]),
         }
     )
 
 
 def heat_table(run: Trajectory) -> pl.DataFrame:
     """One row per hour and heat customer."""
-    heat = run.outputs.heat_hour / 1000
-    hours, customers, _ = heat.shape
-    delivered, source = heat[:, :, 1].ravel(), heat[:, :, 2].ravel()
-    unmet = heat[:, :, 0].ravel() - delivered
+    hours, customers, _ = run.outputs.heat_hour.shape
+    wanted, delivered, source, pump, lost = (run.outputs.heat_hour / 1000).reshape(-1, 5).T
+    unmet = wanted - delivered
     return pl.DataFrame(
         {
-            "time_utc": _every(run.scenario.run.start_utc, hours, 3600).gather(
-                np.repeat(np.arange(hours), customers)
-            ),
-            "customer": _named(
+            "time_utc": every(run.scenario.run.start_utc, hours, 3600, customers),
+            "customer": named(
                 np.tile(np.arange(customers), hours), list(run.scenario.heat.customers) or [POOL]
             ),
-            "demand_mwh": heat[:, :, 0].ravel(),
+            "demand_mwh": wanted,
             "delivered_mwh": delivered,
             "unmet_mwh": np.where(unmet > ROUNDING_MWH, unmet, 0.0),
             "source_mwh": source,
-            "heat_pump_mwh": delivered - source,
+            "heat_pump_mwh": pump,
+            "pipe_loss_mwh": lost,
         }
     )
 
 
+EVENT_TEXTS = {
+    "delivery": "rack delivered",
+    "failure": "GPU failed, tray out of service",
+    "repair": "tray back in service",
+    "recall": "loan under notice",
+    "shed": "job shed",
+    "envelope": "power capped",
+    "fault": "fault of the plant begins",
+    "fault_over": "fault of the plant is over",
+    "throttle": "GPUs of a rack throttle: their coolant stands still",
+    "trip": "rack switched off, job stopped",
+    "power_on": "rack back in service",
+    "limit": "a limit of the plant holds racks back",
+    "limit_over": "the limit holds nothing back any more",
+}
+
+
 def events_table(run: Trajectory) -> pl.DataFrame:
-    """One row per event."""
+    """One row per event, in order of time."""
     events = run.state.events[: int(run.state.tally["events"][0])]
+    events = events[
+        np.argsort(events["time_s"], kind="stable")
+    ]  # throttling is foreseen when the coolant stops
     ids = [RULES[number][0] for number in sorted(RULES)]
-    texts = {
-        "delivery": "rack delivered",
-        "failure": "GPU failed, tray out of service",
-        "repair": "tray back in service",
-        "recall": "loan under notice",
-        "shed": "job shed",
-        "envelope": "power capped",
-    }
-    kinds = _named(events["kind"], EVENTS)
-
-    def known(name: str) -> pl.Series:
-        values = pl.Series(np.ascontiguousarray(events[name]))
-        return pl.select(pl.when(values >= 0).then(values)).to_series()
-
+    kinds = named(events["kind"], EVENTS)
     return pl.DataFrame(
         {
             "time_utc": times_utc(run.scenario.run.start_utc, events["time_s"]),
             "kind": kinds,
-            "rack": known("rack"),
-            "tray": known("tray"),
-            "job": known("job"),
+            "rack": counted(events["rack"]),
+            "tray": counted(events["tray"]),
+            "job": counted(events["job"]),
             "gpus": np.ascontiguousarray(events["gpus"]),
-            "rule": _named(events["rule"], ids),
-            "text": kinds.cast(pl.String).replace_strict(texts, return_dtype=pl.Enum(list(texts.values()))),
+            "fault": counted(events["fault"]),
+            "node": named(events["node"], plant.node_names(run.site)),
+            "constraint": named(events["constraint"], plant.CONSTRAINTS),
+            "rule": named(events["rule"], ids),
+            "text": kinds.cast(pl.String).replace_strict(
+                EVENT_TEXTS, return_dtype=pl.Enum(list(EVENT_TEXTS.values()))
+            ),
         }
     )
 

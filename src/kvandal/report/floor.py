@@ -23,6 +23,13 @@ KINDS = (
     ("shed", "Load sheds", "price"),
     ("envelope", "Power limit binding", "losses"),
     ("delivery", "Deliveries", "firm"),
+    ("fault", "Faults of the plant", "tcs-return"),
+    ("fault_over", "Faults over", "fws-supply"),
+    ("throttle", "Racks throttled", "tcs-supply"),
+    ("trip", "Jobs stopped by a trip", "unmet"),
+    ("power_on", "Racks back", "cooling"),
+    ("limit", "Limit of the plant begins to bind", "envelope"),
+    ("limit_over", "Limit no longer binds", "idle"),
 )
 SHOWN_EVENTS = 15
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from kvandal.report import compute, floor, headline, inputs, power, thermal
+from kvandal.report import compute, faults, floor, headline, inputs, limits, pods, power, thermal, uncertainty
 from kvandal.report.chart import Section
 from kvandal.report.folder import RunFolder
 from kvandal.report.text import day, escape, number, plain, stamp
@@ -43,17 +43,21 @@ def page(path: Path) -> str:
     folder = RunFolder(path)
     site = read_site(folder)
     found = headline.headlines(folder, site)
+    sure = uncertainty.uncertainty_section(folder)
     sections: list[Section] = [
+        *([sure] if sure is not None else []),
         power.power_section(folder, site),
+        limits.limits_section(folder, site),
         compute.tier_section(site),
         compute.goodput_section(folder),
         compute.queue_section(folder, site),
         compute.loan_section(folder),
-        thermal.temperature_section(site),
+        thermal.temperature_section(site, pods.pod_figures(folder)),
         thermal.heat_section(folder, site),
         power.energy_section(folder),
         power.indicators_section(folder),
         floor.floor_section(folder),
+        faults.fault_section(folder),
         floor.event_section(folder),
         inputs.demand_section(folder),
         inputs.input_section(folder),
@@ -82,7 +86,7 @@ def page(path: Path) -> str:
             "</main>\n",
             f'<script type="application/json" id="kvandal-charts">{embedded(specs)}</script>\n',
             f"<script>{asset('trouble.js')}</script>\n<script>{asset('echarts.min.js')}</script>\n",
-            f"<script>{asset('palette.js')}{asset('charts.js')}{asset('floor.js')}{asset('report.js')}</script>\n</body></html>\n",
+            f"<script>{asset('palette.js')}{asset('charts.js')}{asset('bars.js')}{asset('floor.js')}{asset('ranks.js')}{asset('report.js')}</script>\n</body></html>\n",
         ]
     )
 

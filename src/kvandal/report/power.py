@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from kvandal.report import chain
 from kvandal.report.chart import Figure, Line, Section, over_time, period_table
 from kvandal.report.folder import RunFolder
-from kvandal.report.grid import Floats, rounded
+from kvandal.report.grid import rounded
 from kvandal.report.text import (
     NOT_KNOWN,
     amount,
@@ -91,32 +92,17 @@ def power_section(folder: RunFolder, site: Site) -> Section:
         period_table(grid, [*lines, Line("Site", "it", series["site_power_mw"])], ["MW"]),
         _zoom_buttons(folder, site),
     )
-    overhead_lines = [
-        Line("Cooling", "cooling", series["cooling_mw"]),
-        Line("Losses", "losses", series["losses_mw"]),
-        Line("Miscellaneous", "misc", series["misc_mw"]),
-        Line("PUE", "envelope", _pue(series["site_power_mw"], series["it_power_mw"]), "thin", 1),
-    ]
-    extra = Figure(
-        "overhead",
-        "What comes on top of the IT load",
-        f"Cooling took {amount(site.totals['cooling_mw'] / 1000, 'GWh')}, losses {amount(site.totals['losses_mw'] / 1000, 'GWh')} "
-        f"and the rest {amount(site.totals['misc_mw'] / 1000, 'GWh')}. The line is the PUE of each step, on the right axis. {str(grid).capitalize()} means.",
-        over_time(grid, overhead_lines, ["MW", "PUE"], decimals=(3, 4), from_zero=(True, False)),
-        period_table(grid, overhead_lines, ["MW", "1"], (2, 4)),
-    )
     heat = Figure(
         "hours",
         "Site power by hour and day",
         _map_caption(folder, "A column is a day, a row an hour of the day"),
         hour_map(folder, "site", "site_power_mw", "MW", "power", 1),
     )
-    return Section("power", "Power", parts=[figure, extra, heat])
-
-
-def _pue(site_mw: Floats, it_mw: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(it_mw > 0, site_mw / it_mw, np.nan)
+    return Section(
+        "power",
+        "Power",
+        parts=[figure, chain.overhead_figure(site), *chain.battery_figures(folder, site), heat],
+    )
 
 
 def _zoom_buttons(folder: RunFolder, site: Site) -> str:

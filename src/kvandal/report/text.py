@@ -16,7 +16,7 @@ SPACE = "\u00a0"
 MINUS = "\u2212"
 DASH = "\u2013"
 """Stands where a cell has nothing to say."""
-STACKED = frozenset({"sources", "inputs", "parameters", "indicators"})
+STACKED = frozenset({"sources", "inputs", "parameters", "indicators", "faults", "limits"})
 """Tables whose rows become small lists on a phone."""
 NOT_KNOWN = '<span class="unknown">not known</span>'
 
@@ -154,4 +154,5 @@ def formula(text: str) -> str:
 
 def words(key: str) -> str:
     """Turn an identifier into words."""
-    return re.sub(r"\bgpu(s?)\b", r"GPU\1", key.replace("_", " ").replace("-", " "))
+    plain_words = key.replace("_", " ").replace("-", " ")
+    return re.sub(r"\b(gpu|cdu|ups|hv)(s?)\b", lambda found: found[1].upper() + found[2], plain_words)

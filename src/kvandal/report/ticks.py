@@ -14,7 +14,8 @@ from kvandal.report.grid import Floats, Grid
 MEANS = (
     "it_power_mw", "losses_mw", "cooling_mw", "misc_mw", "site_power_mw", "envelope_mw", "ambient_c", "tcs_supply_c",
     "tcs_return_c", "fws_supply_c", "fws_return_c", "hall_air_c", "heat_demand_mw", "heat_export_mw", "heat_rejected_mw",
-    "queued_gpus", "queued_jobs", "running_jobs",
+    "queued_gpus", "queued_jobs", "running_jobs", "hv_loss_mw", "block_loss_mw", "busway_loss_mw", "cdu_pump_mw", "fws_pump_mw",
+    "rejection_mw", "fan_wall_mw", "battery_mw", "battery_loss_mw", "battery_mwh",
 )  # fmt: skip
 GPU_SECONDS = (
     "gpu_s_installed", "gpu_s_allocated", "gpu_s_idle", "gpu_s_broken", "gpu_s_firm", "gpu_s_assured", "gpu_s_lent",

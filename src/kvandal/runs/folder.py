@@ -15,7 +15,10 @@ from typing import Any
 
 from kvandal.errors import OutputError, RunFolderError
 from kvandal.runs.contract import first_mistake, refuse_constant, without_nan
-from kvandal.runs.run import SCHEMA_VERSION, TABLES, Run
+from kvandal.runs.run import SAMPLES, SCHEMA_VERSION, TABLES, Run
+
+STATES = "states"
+"""Folder of the saved states inside a run folder."""
 
 
 def write_run(run: Run, folder: Path | str) -> None:
@@ -42,7 +45,7 @@ def write_run(run: Run, folder: Path | str) -> None:
     refuse_existing(folder)
     with whole_folder(folder) as draft:
         checksums = {}
-        for name in TABLES:
+        for name in _names(SAMPLES in run.tables):
             packed = io.BytesIO()
             run.tables[name].write_parquet(packed, compression="zstd", compression_level=3, statistics=False)
             raw = packed.getvalue()
@@ -51,16 +54,25 @@ def write_run(run: Run, folder: Path | str) -> None:
                 "rows": run.tables[name].height,
                 "sha256": hashlib.sha256(raw).hexdigest(),
             }
+        if run.states:
+            (draft / STATES).mkdir()
+        for tick, state in run.states.items():
+            write_durably(state, draft / STATES / state_name(tick))
         record = without_nan({**run.record, "tables": checksums})
         text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_durably(text.encode("utf-8"), draft / "run.json")
         write_durably(render(draft).encode("utf-8"), draft / "report.html")
 
 
-def next_folder(name: str) -> Path:
-    """First free folder runs/NAME-N."""
+def state_name(tick: int) -> str:
+    """Name of the file of a saved state, by the ticks done."""
+    return f"state-{tick:08d}.npz"
+
+
+def next_folder(name: str, parent: str = "runs") -> Path:
+    """First free folder PARENT/NAME-N."""
     index = 1
-    while os.path.lexists(folder := Path("runs") / f"{name}-{index}"):
+    while os.path.lexists(folder := Path(parent) / f"{name}-{index}"):
         index += 1
     return folder
 
@@ -224,7 +236,7 @@ def check_tables(folder: Path | str) -> dict[str, Any]:
     """Check that every table is there and matches its checksum; return run.json."""
     folder = Path(folder)
     record = read_record(folder)
-    for name in TABLES:
+    for name in _names("uncertainty" in record):
         path = folder / f"{name}.parquet"
         if not path.is_file():
             raise RunFolderError("this table is missing", file=path)
@@ -232,7 +244,7 @@ def check_tables(folder: Path | str) -> dict[str, Any]:
             checksum = sha256_of(path)
         except OSError as error:
             raise RunFolderError(f"cannot be read: {error.strerror}", file=path) from None
-        if checksum != record["tables"][path.name]["sha256"]:
+        if checksum != record["tables"].get(path.name, {}).get("sha256"):
             raise RunFolderError("does not match its checksum in run.json (changed or cut short)", file=path)
     return record
 
@@ -244,13 +256,18 @@ def read_run(folder: Path | str) -> Run:
     folder = Path(folder)
     record = check_tables(folder)
     tables = {}
-    for name in TABLES:
+    for name in _names("uncertainty" in record):
         path = folder / f"{name}.parquet"
         try:
             tables[name] = pl.read_parquet(path, glob=False)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise RunFolderError(f"not a Parquet file: {error}", file=path) from None
     return Run(record=record, tables=tables)
+
+
+def _names(sampled: bool) -> tuple[str, ...]:
+    """Names of the tables of a run."""
+    return (*TABLES, SAMPLES) if sampled else TABLES
 
 
 def sha256_of(path: Path) -> str:

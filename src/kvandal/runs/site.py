@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kvandal.runs.redundancy import redundancy, ride_through
 from kvandal.scenario.model import Scenario
 
 UPPER_OPERATING_KW = 140.0
@@ -64,6 +65,10 @@ def site_document(scenario: Scenario) -> dict[str, Any]:
         "maximum_gpus": int(site.gpus_asked * site.grid_mw / (it_mw * pue)),
         "fits": it_mw * pue <= site.grid_mw,
         "cases": capacity_cases(scenario),
+        "pods": standing.pods,
+        "power_groups": standing.groups,
+        "redundancy": redundancy(scenario),
+        "ride_through": ride_through(scenario),
         "tenants": [{"tenant": name, **tenant.model_dump()} for name, tenant in scenario.tenants.items()],
         "heat_customers": [
             {"customer": name, **customer.model_dump()} for name, customer in scenario.heat.customers.items()

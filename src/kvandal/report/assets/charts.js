@@ -192,7 +192,7 @@ const columns = (spec, width) => ({
   yAxis: { type: "value", name: spec.unit, nameGap: 10, ...axisStyle(), nameTextStyle: { ...axisStyle().nameTextStyle, align: "left" }, axisLine: { show: false }, axisTick: { show: false }, axisLabel: { ...axisStyle().axisLabel, formatter: tick }, minInterval: 1 },
   tooltip: {
     ...base().tooltip, trigger: "axis", axisPointer: { type: "shadow" },
-    formatter: (items) => tipRows(items[0].axisValue, spec.series.map((s) => [role(s.role), s.name, grouped(s.values[items[0].dataIndex])])),
+    formatter: (items) => tipRows(items[0].axisValue, spec.series.map((s) => [role(s.role), s.name, grouped(s.values[items[0].dataIndex], spec.decimals || 0)])),
   },
   series: spec.series.map((s) => ({ name: s.name, type: "bar", data: s.values, color: role(s.role), barMaxWidth: 24, barGap: "8%", barCategoryGap: "28%", emphasis: { disabled: true } })),
 });

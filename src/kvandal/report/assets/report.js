@@ -12,6 +12,10 @@
     if (spec.kind === "boxes") return boxes(spec);
     if (spec.kind === "columns") return columns(spec, width);
     if (spec.kind === "waterfall") return waterfall(spec, width);
+    if (spec.kind === "bars") return bars(spec, width);
+    if (spec.kind === "ranks") return rankChart(spec, width);
+    if (spec.kind === "seconds") return overSeconds(spec, width);
+    if (spec.kind === "spectrum") return spectrum(spec);
     return floorPlan(spec, width, entry.metric);
   };
   const height = (entry, width) => {
@@ -19,6 +23,7 @@
     if (spec.kind === "floor") return floorLayout(spec, width).height;
     if (spec.kind === "boxes") return 50 + 34 * Math.max(1, spec.boxes.length);
     if (spec.kind === "waterfall") return 56 + 32 * spec.steps.length;
+    if (spec.kind === "bars") return barsHeight(spec);
     if (spec.kind === "map") return printing ? 175 : narrow(width) ? 210 : 235;
     return printing ? 235 : narrow(width) ? 270 : 340;
   };
@@ -28,6 +33,7 @@
     const place = document.getElementById("keys-" + entry.name), spec = entry.spec;
     if (spec.kind === "floor") { place.innerHTML = floorKeys(spec, entry.metric); return; }
     if (spec.kind === "map") { place.innerHTML = mapKeys(spec); return; }
+    if (spec.kind === "ranks") { place.innerHTML = rankKeys(); return; }
     if (!spec.series) return;
     place.replaceChildren(...spec.series.map((s) => {
       const key = document.createElement("button"), mark = document.createElement("i");

@@ -1,0 +1,59 @@
+"""Columns that several tables of a run are made of: instants, names, values that may not be known."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+Array = Any
+POOL = "pool"
+
+
+def times_utc(start_utc: datetime, seconds: Array) -> pl.Series:
+    """Instants as UTC datetimes; null where a time is negative ("has not come")."""
+    start_us = round(start_utc.timestamp() * 1_000_000)
+    series = pl.Series("time_utc", seconds, dtype=pl.Int64)
+    instants = pl.select(pl.when(series >= 0).then(series * 1_000_000 + start_us)).to_series()
+    return instants.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+
+
+def every(start_utc: datetime, count: int, step_s: int, times: int = 1) -> pl.Series:
+    """Instants from the start of the run, `step_s` apart [s], each of them `times` times."""
+    return times_utc(start_utc, np.repeat(np.arange(count, dtype=np.int64), times) * step_s)
+
+
+def named(codes: Array, names: list[str] | tuple[str, ...]) -> pl.Series:
+    """Codes as categories; null where a code is negative."""
+    series = pl.Series(np.ascontiguousarray(codes)).cast(pl.Int32)
+    lookup = pl.Series(list(names), dtype=pl.Enum(list(dict.fromkeys(names))))
+    return lookup.gather(pl.select(pl.when(series >= 0).then(series)).to_series().cast(pl.UInt32))
+
+
+def known(values: Array, where: Array) -> pl.Series:
+    """Values, and null where they are not known.
+
+    >>> known(np.array([1.5, 2.5]), np.array([True, False])).to_list()
+    [1.5, None]
+    """
+    series = pl.Series(np.ascontiguousarray(values))
+    return pl.select(pl.when(pl.Series(np.ascontiguousarray(where))).then(series)).to_series()
+
+
+def counted(codes: Array) -> pl.Series:
+    """Return indices, null where one is negative."""
+    return known(codes, np.asarray(codes) >= 0)
+
+
+def stands(place: Array, places: int, delivered_s: Array, hours: int) -> Array:
+    """Whether anything had been delivered to a place by the end of an hour: bool (hours * places,).
+
+    >>> stands(np.array([0, 1, 1]), 2, np.array([0, 7200, 3600]), 2).tolist()
+    [True, False, True, True]
+    """
+    first_s = np.full(places, np.iinfo(np.int64).max)
+    np.minimum.at(first_s, place, delivered_s)
+    found: Array = (np.arange(1, hours + 1)[:, None] * 3600 > first_s[None, :]).ravel()
+    return found
