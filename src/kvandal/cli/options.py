@@ -85,7 +85,7 @@ def note_compilation() -> None:
     from kvandal import compiled
 
     if not compiled.is_cached():
-        note("compiling the kernels: once on this machine, one to two minutes ...")
+        note("compiling the kernels: once on this machine, two to three minutes ...")
 
 
 def emit(text: str) -> None:

@@ -145,7 +145,7 @@ def sum_up(state, plant, above_kw):
         pod.wanted_it_kw += kw
         groups[rack.group].wanted_kw += kw
         halls[rack.hall].wanted_air_kw += (1.0 - model.liquid_fraction) * kw
-        share = kw / (model.tdp_kw - model.idle_kw)
+        share = (kw - rack.extra_kw) / (model.tdp_kw - model.idle_kw)
         if share > pod.hottest_share:
             pod.hottest_share = share
             pod.hottest_model = rack.model

@@ -70,16 +70,18 @@ def hold_envelope(state, time_s):
 
     The site's power in the tick before tells what may be added: where there was room, no more than what the steepest
     overhead leaves; where the site was over, at least the excess is taken away. Nobody is capped for what the battery
-    can give, but nobody starts on it either.
+    can give, but nobody starts on it either, and while somebody waits for power it does not count.
     """
     tally = state.tally[0]
     rules = state.rules[0]
     refresh_it_now(state)
     room_kw = tally.meter_limit_kw - tally.last_site_kw
     tally.it_envelope_kw = tally.last_it_kw + (room_kw / SLOPE if room_kw > 0.0 else room_kw)
-    allowed_kw = tally.it_envelope_kw + tally.battery_room_kw
+    allowed_kw = tally.it_envelope_kw
     uncapped_kw = _uncapped_kw(state)
     wanted_kw, wanted_tier = _wanted_by_caps(state, allowed_kw, uncapped_kw, time_s)
+    if tally.wanted_kw <= 0.0:
+        allowed_kw += tally.battery_room_kw
     if uncapped_kw + wanted_kw <= allowed_kw:
         for tier in range(3):
             set_cap(state, tier, 1.0, time_s)

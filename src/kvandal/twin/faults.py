@@ -147,7 +147,7 @@ def _switch(state, plant, index, sign, time_s):
 
 
 @kernel
-def _still_out(state, plant, index):
+def fault_that_keeps_off(state, plant, index):
     """Active fault that keeps a rack off, or -1."""
     rack = state.racks[index]
     no_flow = pod_flow_limit(plant.design[0], plant.pods[rack.pod]) <= 0.0
@@ -165,13 +165,21 @@ def _still_out(state, plant, index):
     return -1
 
 
+@kernel
+def trip_if_it_cannot_run(state, plant, index, time_s):
+    """Switch a rack off again that was delivered where coolant or power is out of order."""
+    number = fault_that_keeps_off(state, plant, index)
+    if number >= 0:
+        trip_rack(state, plant, index, number, time_s)
+
+
 @large_kernel
 def power_on(state, plant, index, time_s):
     """Bring a rack back, unless something else keeps it off by now."""
     tally, room, rack = state.tally[0], state.room, state.racks[index]
     if not rack.is_off:
         return
-    other = _still_out(state, plant, index)
+    other = fault_that_keeps_off(state, plant, index)
     if other >= 0:
         rack.fault = other
         return

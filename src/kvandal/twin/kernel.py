@@ -20,6 +20,7 @@ from kvandal.twin.faults import (
     repair_in_dark_rack,
     schedule_faults,
     start_fault,
+    trip_if_it_cannot_run,
     trip_if_still_down,
 )
 from kvandal.twin.heaps import enter, pop_first
@@ -100,6 +101,7 @@ def _deliver(state, plant, rack, time_s):
     tally.base_kw += model.idle_kw + state.rules[0].net_kw
     if time_s > 0:
         note_event(state, time_s, EVENT_DELIVERY, rack, -1, -1, 72, 0)
+        trip_if_it_cannot_run(state, plant, rack, time_s)
 
 
 @large_kernel
