@@ -38,7 +38,7 @@ class Plant:
         self.tdp_kw, self.idle_kw = float(self.site.tdp_kw[0]), float(self.site.idle_kw[0])
         self.liquid = float(self.site.liquid_fraction[0])
         for pod, group in zip(self.site.pod.tolist(), self.site.group.tolist(), strict=True):
-            deliver_to_plant(self.plant, pod, group, self.tdp_kw, self.liquid)
+            deliver_to_plant(self.plant, pod, group, 0, self.tdp_kw, self.liquid)
             switch_rack(self.plant, pod, group, self.idle_kw, self.liquid, 1)
 
     def settle(self, share: float, ambient_c: float, ticks: int = 60) -> dict[str, float]:

@@ -50,14 +50,15 @@ def section() -> Section:
     real = _coolprop(grid_c[thawed], grid_pct[thawed])
     warm = real > 0.5  # below, ice: the two take another state of the wick
     effect = value("cooling.adiabatic_effectiveness")
-    air = [adiabatic_air_c(grid_c[pads], wet[pads], effect) for wet in (stull, reference)]
+    behind_pads = np.vectorize(adiabatic_air_c, otypes=[float])
+    air = [behind_pads(grid_c[pads], wet[pads], effect) for wet in (stull, reference)]
     assumed = value("climate.relative_humidity_pct")
     hot = np.arange(26.0, 33.1, 1.0)
     humid = [
         wet_bulb_psychrolib_c(hot, np.full(hot.shape, pct))
         for pct in (assumed - 20.0, assumed, assumed + 30.0)
     ]
-    spread_k = float((adiabatic_air_c(hot, humid[2], effect) - adiabatic_air_c(hot, humid[0], effect)).max())
+    spread_k = float((behind_pads(hot, humid[2], effect) - behind_pads(hot, humid[0], effect)).max())
     above = int((normal_year()[1] > value("cooling.adiabatic_on_c")).sum())
     rows = (
         row(

@@ -31,8 +31,10 @@ class Plant:
         self.site = build_site(self.scenario)
         self.models = model_table(self.site)
         self.plant = build_plant(self.scenario, self.site)
-        for pod, group in zip(self.site.pod.tolist(), self.site.group.tolist(), strict=True):
-            deliver_to_plant(self.plant, pod, group, self.tdp_kw, self.liquid)
+        for pod, group, model in zip(
+            self.site.pod.tolist(), self.site.group.tolist(), self.site.model.tolist(), strict=True
+        ):
+            deliver_to_plant(self.plant, pod, group, model, self.tdp_kw, self.liquid)
             switch_rack(self.plant, pod, group, float(self.site.idle_kw[0]), self.liquid, 1)
 
     @property
@@ -182,6 +184,40 @@ def test_more_ambient_heat_never_lowers_pue(ambient_c, warmer_k, load, depressio
     assert pue(hot) >= pue(cool) * (1 - 1e-9)
 
 
+@pytest.mark.parametrize("load", [0.3, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("banks_out", [0, 3])
+def test_pads_that_begin_to_drip_do_not_make_a_warmer_day_cooler(load, banks_out):
+    """Just below and just above the 26 °C at which pads start, and on the way up to 40 °C, in dry air."""
+    last = 0.0
+    for ambient_c in (25.0, 25.99, 26.01, 26.25, 27.0, 28.0, 30.0, 33.0, 40.0):
+        plant = Plant()
+        plant.plant.halls["banks_out"] = banks_out
+        now = pue(plant.settle(load, ambient_c, 400, wet_bulb_c=ambient_c - 10.0))
+        assert now >= last * (1 - 1e-9)
+        last = now
+
+
+@pytest.mark.parametrize("model", ["effectiveness", "temperature_difference"])
+@given(st.floats(-40, 50), st.floats(0.05, 1))
+def test_no_cooler_leaves_water_colder_than_its_air(model, ambient_c, load):
+    plant = Plant({"cooling.dry_cooler_model": model, "cooling.adiabatic_effectiveness": 0.0})
+    plant.settle(load, ambient_c, 30)
+
+    assert (plant.plant.halls["supply_c"] >= min(36.0, ambient_c) - 1e-6).all()
+
+
+def test_mixed_sites_throttle_each_kind_of_rack_by_its_own_limit():
+    """At 47.5 °C supply a GB300 at TDP is at 83.9 °C; it does not care that a Rubin in another pod would be at 85.3 °C."""
+    site = Plant(
+        {"site.fleet.main.gpus": 3240, "site.fleet.other.model": "rubin_nvl72", "site.fleet.other.gpus": 3240}
+    )
+    site.plant.pods["start_supply_c"] = 47.5
+    limits(site)
+
+    assert site.plant.pods["rack_share"][0] == 1.0
+    assert 0.9 < site.plant.pods["rack_share"][1] < 1.0
+
+
 def test_water_is_used_only_on_hot_days():
     """No water below 26 °C; on a hot day at full load no more than the pads can evaporate."""
     plant = Plant()
@@ -226,7 +262,7 @@ def test_a_step_of_the_set_point_takes_the_time_of_the_loops():
 
 def test_heat_customers_are_served_in_order_of_priority():
     """When heat is short the first customer gets its heat and the last goes without."""
-    site = Plant({"heat.customers.drying.priority": 1})
+    site = Plant({"heat.customers.drying.priority": 0})
     plant = site.plant
     plant.customers["wanted_kw"] = 10_000.0
     site.turn(1.0, 0.0)
@@ -304,9 +340,13 @@ def test_a_hot_day_names_the_coolers_or_the_hall_air():
 
 
 def test_hot_coolant_limits_the_junctions():
-    """At 52 °C supply a GPU of 1,400 W would reach 88.4 °C; it may draw (85 - 52) / 0.026 = 1,269 W."""
+    """At 52 °C supply a GPU of 1,400 W would reach 88.4 °C; its rack gets the part at which it stays at 85 °C.
+
+    Its valve follows its heat, so that less power comes with less flow: R = 0.026 (0.6 + 0.4 s^-0.8).
+    """
     site = Plant()
     site.plant.pods["start_supply_c"] = 52.0
     limits(site)
+    part = float(site.plant.pods["rack_share"][0])
 
-    assert site.plant.pods["rack_share"][0] == pytest.approx((33 / 0.026 - 200) / 1200, rel=1e-6)
+    assert 52.0 + (200 + 1200 * part) * 0.026 * (0.6 + 0.4 * part**-0.8) == pytest.approx(85.0, abs=1e-6)

@@ -203,7 +203,10 @@ def test_full_recall_gives_every_owner_its_share_within_the_longest_notice(
 @settings(max_examples=60)
 @given(sites(failures=False, recall=True))
 def test_a_site_on_which_nothing_runs_is_idle_again(asked):
-    """Mistake "FLOPS stay at peak after the last job": every instantaneous figure returns to idle, exactly."""
+    """Mistake "FLOPS stay at peak after the last job": every instantaneous figure returns to idle.
+
+    Jobs exactly; loops of water nearly, for they remember how warm they were.
+    """
     scenario, jobs = asked
     keep = (jobs.submit_s < 40_000) & (jobs.work_s < 8000)
     rows = zip(
@@ -218,5 +221,5 @@ def test_a_site_on_which_nothing_runs_is_idle_again(asked):
     assert (state.tier_models["mw"] == 0).all()
     assert (state.tiers["gpus"] == 0).all()
     assert (state.speeds["running"] == 0).all()
-    assert (run.outputs.tick_real[-1] == empty.outputs.tick_real[-1]).all()
+    assert run.outputs.tick_real[-1] == pytest.approx(empty.outputs.tick_real[-1], rel=1e-4, abs=0.01)
     assert (run.outputs.tick_count[-1, :6] == empty.outputs.tick_count[-1, :6]).all()

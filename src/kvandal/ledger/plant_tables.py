@@ -148,6 +148,7 @@ def faults_table(run: Trajectory) -> pl.DataFrame:
             "racks_tripped": faults["racks_tripped"].astype(np.int32),
             "throttle_s": known(faults["throttle_s"], faults["throttle_s"] >= 0),
             "trip_s": known(faults["trip_s"], (faults["trip_s"] >= 0) & (faults["racks_tripped"] > 0)),
+            "hours_bound": faults["bound_s"] / 3600,
             "jobs_hit": cost[:, :, COST_JOBS].sum(axis=1).astype(np.int32),
             "lost_gpu_h": cost[:, :, COST_LOST_GPU_S].sum(axis=1) / 3600,
             "slowed_gpu_h": cost[:, :, COST_SLOWED_GPU_S].sum(axis=1) / 3600,

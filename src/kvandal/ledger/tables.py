@@ -260,6 +260,8 @@ EVENT_TEXTS = {
     "power_on": "rack back in service",
     "limit": "a limit of the plant holds racks back",
     "limit_over": "the limit holds nothing back any more",
+    "overload": "the meter shows more than it may, though everything that can be shed is",
+    "overload_over": "the meter shows no more than it may",
 }
 
 

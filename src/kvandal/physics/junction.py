@@ -221,7 +221,7 @@ def flow_loss_times_s(
 
     References
     ----------
-    Time constants and times are judgement of the project's design basis; the HBM limit of 95 °C is published for the GB300.
+    Time constants and times are judgement; the HBM limit of 95 °C is published for the GB300.
 
     Examples
     --------

@@ -56,6 +56,8 @@ def _outcome(row: dict[str, Any]) -> str:
         )
     if row["slowed_gpu_h"] > 0:
         told.append("work slowed down")
+    elif row["hours_bound"] and not told:
+        told.append(f"held work back for {row['hours_bound']:.1f} h")
     return ", ".join(told) or "nothing was held back"
 
 

@@ -74,6 +74,10 @@ class Fault(Part):
             raise ValueError("a grid_dip lasts duration_s, not duration_h")
         if self.kind == "curtailment" and self.duration_h is None:
             raise ValueError("curtailment needs duration_h")
+        if self.count > 1 and self.kind not in (*PLACES, "transformer"):
+            raise ValueError(f"{self.kind} has no count: it comes alone")
+        if self.kind == "hot_week" and self.duration_h is not None and self.duration_h < 1:
+            raise ValueError("weather is known by the hour: a hot_week needs a duration_h of at least 1")
         if self.place and self.kind not in PLACES:
             raise ValueError(f"{self.kind} strikes the site: it has no place")
         return self

@@ -132,6 +132,7 @@ READ_BY_NAME = frozenset(
         "climate.t_mean_annual_c",
         "cooling.pue_design_day",
         "gpu.gb200_tdp_w",
+        "gpu.rubin_rth",
         "gpu.rubin_tdp_w",
         "rack.gb200_peak_kw",
         "rack.gb200_rack_kw",

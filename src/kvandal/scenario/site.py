@@ -71,6 +71,7 @@ def default_rack_models() -> dict[RackModelName, RackModel]:
             rack_peak_kw=value("rack.rubin_peak_kw"),
             rack_idle_kw=value("rack.rubin_idle_kw"),
             gpu_tdp_w=value("gpu.rubin_tdp_w"),
+            junction_k_per_w=value("gpu.rubin_rth"),
             liquid_fraction=1.0,
         ),
     }

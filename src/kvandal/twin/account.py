@@ -156,13 +156,15 @@ def sum_up(state, plant, above_kw):
 
 
 @large_kernel
-def apply_limits(state, plant, scratch):
+def apply_limits(state, plant, scratch, tick_start_s):
     """Leave every rack the part of its power above idle that the nodes above it allow."""
     for index in range(scratch.above_kw.shape[0]):
         rack = state.racks[index]
         scratch.part[index] = 1.0
         if rack.delivered:
-            scratch.part[index] = rack_part(plant, state.models, rack, scratch.above_kw[index])
+            scratch.part[index] = rack_part(
+                plant, state.models, rack, scratch.above_kw[index], tick_start_s, state.rules[0].tick_s
+            )
             scratch.above_kw[index] *= scratch.part[index]
 
 
@@ -187,7 +189,7 @@ def physics(state, plant, inputs, scratch, tick):
     tally.limited = 0
     if limit_nodes(plant, state.models, weather):
         tally.limited = 1
-        apply_limits(state, plant, scratch)
+        apply_limits(state, plant, scratch, tick * rules.tick_s)
         sum_up(state, plant, scratch.above_kw)
     it_kw = 0.0
     for index in range(plant.pods.shape[0]):
@@ -259,6 +261,10 @@ def _account_nodes(state, plant, out, hour, tick_s, end_s):
         out.room_kw[index, node.constraint] = min(out.room_kw[index, node.constraint], room_kw)
         if node.is_bound:
             out.bound_s[index, node.constraint] += tick_s
+            behind = fault_behind(plant, state.faults, index)
+            if behind >= 0 and state.faults[behind].bound_until_s != end_s:
+                state.faults[behind].bound_until_s = end_s  # once a tick, however many nodes it binds
+                state.faults[behind].bound_s += tick_s
         if node.is_bound != node.was_bound:
             kind = EVENT_LIMIT if node.is_bound else EVENT_LIMIT_OVER
             if tally.events < state.events.shape[0] - 1:

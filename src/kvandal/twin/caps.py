@@ -8,6 +8,8 @@ from kvandal.policy.rules import ENVELOPE, SHED
 from kvandal.policy.sharing import ASSURED, FIRM, LENT
 from kvandal.twin.life import MILLIWATT, job_power_kw, leave, note_event, notice
 from kvandal.twin.state import (
+    COST_JOBS,
+    COST_LOST_GPU_S,
     EVENT_ENVELOPE,
     EVENT_SHED,
     LOST_SHED,
@@ -161,7 +163,7 @@ def _newest_loan(state, spare_noticed):
 @kernel
 def _shed_one(state, time_s):
     """Shed the newest job on loan, else the newest assured, else the newest firm one (rule E2)."""
-    jobs = state.jobs
+    jobs, tally = state.jobs, state.tally[0]
     victim = _newest_loan(state, False)
     for step in range(2):
         if victim >= 0:
@@ -184,7 +186,12 @@ def _shed_one(state, time_s):
         jobs[victim].gpus,
         SHED,
     )
+    before = state.lost_gpu_s[victim, LOST_SHED]
     leave(state, victim, time_s, LOST_SHED)
+    if tally.site_fault >= 0:
+        state.fault_cost[tally.site_fault, jobs[victim].tenant, COST_JOBS] += 1.0
+        lost_gpu_s = state.lost_gpu_s[victim, LOST_SHED] - before
+        state.fault_cost[tally.site_fault, jobs[victim].tenant, COST_LOST_GPU_S] += lost_gpu_s
     return True
 
 

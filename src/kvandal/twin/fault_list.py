@@ -91,7 +91,13 @@ def _given(scenario: Scenario, site: SiteArrays, number: int, fault: Fault) -> A
         raise ScenarioError(
             f"there is no {PLACES[kind]} {fault.place}; allowed are 0 to {places - 1}", key=f"{key}.place"
         )
-    if kind in units and fault.count > max(1, units[kind][1]):
+    if kind == "curtailment" and (fault.duration_h or 0.0) * 3600 < run.tick_s:
+        raise ScenarioError(
+            f"an order of {(fault.duration_h or 0.0) * 3600:g} s is shorter than a tick of {run.tick_s} s; give at least "
+            f"{run.tick_s / 3600:.4g} h, or a shorter run.tick_s",
+            key=f"{key}.duration_h",
+        )
+    if kind in units and fault.count > units[kind][1]:
         raise ScenarioError(
             f"{fault.count} units cannot fail: {PLACES.get(kind, 'the site')} has {units[kind][1]} of them",
             key=f"{key}.count",

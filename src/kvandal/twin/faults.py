@@ -17,9 +17,10 @@ from kvandal.policy.placement import (
     break_tray,
     repair_tray,
 )
-from kvandal.twin.electric import working_blocks
+from kvandal.twin.electric import hv_limit_kw, working_blocks
 from kvandal.twin.heaps import enter
 from kvandal.twin.life import leave, note_plant_event, touch
+from kvandal.twin.limits import limiting_fault
 from kvandal.twin.plant_state import pod_flow_limit, switch_rack
 from kvandal.twin.state import (
     COST_JOBS,
@@ -72,7 +73,8 @@ def refresh_faults(state, plant):
         plant.nodes[index].fault = -1
     design.hv_out = 0
     tally.curtailed_kw = math.inf
-    tally.site_fault = -1
+    tally.curtailment = -1
+    tally.transformer = -1
     tally.active_faults = 0
     for index in range(state.faults.shape[0]):
         fault = state.faults[index]
@@ -93,15 +95,15 @@ def refresh_faults(state, plant):
             plant.nodes[1 + halls + fault.place].fault = index
         elif fault.kind == FAULT_TRANSFORMER:
             design.hv_out += fault.count
-            tally.site_fault = index
+            tally.transformer = index
         elif fault.kind == FAULT_CURTAILMENT:
-            tally.curtailed_kw = min(tally.curtailed_kw, fault.amount)
-            tally.site_fault = index
+            if fault.amount < tally.curtailed_kw:
+                tally.curtailed_kw = fault.amount
+                tally.curtailment = index
         elif fault.kind == FAULT_HOT_WEEK:
-            for node in range(1 + halls):
+            for node in range(1, 1 + halls):
                 if plant.nodes[node].fault < 0:
                     plant.nodes[node].fault = index
-    plant.nodes[0].fault = tally.site_fault
 
 
 @large_kernel
@@ -111,6 +113,7 @@ def trip_rack(state, plant, index, fault, time_s):
     if rack.is_off or not rack.delivered:
         return
     jobs, cost = state.jobs, state.fault_cost
+    told = False
     for tray in range(index * TRAYS_PER_RACK, (index + 1) * TRAYS_PER_RACK):
         for slot in range(4):
             job = room.slots[tray, slot]
@@ -118,9 +121,13 @@ def trip_rack(state, plant, index, fault, time_s):
                 continue
             before = state.lost_gpu_s[job, LOST_FAILURE]
             note_plant_event(state, time_s, EVENT_TRIP, index, job, jobs[job].gpus, fault, -1, -1)
+            told = True
             leave(state, job, time_s, LOST_FAILURE)
-            cost[fault, jobs[job].tenant, COST_JOBS] += 1.0
-            cost[fault, jobs[job].tenant, COST_LOST_GPU_S] += state.lost_gpu_s[job, LOST_FAILURE] - before
+            if fault >= 0:
+                cost[fault, jobs[job].tenant, COST_JOBS] += 1.0
+                cost[fault, jobs[job].tenant, COST_LOST_GPU_S] += state.lost_gpu_s[job, LOST_FAILURE] - before
+    if not told:
+        note_plant_event(state, time_s, EVENT_TRIP, index, -1, 72, fault, -1, -1)
     for tray in range(index * TRAYS_PER_RACK, (index + 1) * TRAYS_PER_RACK):
         if room.trays[tray].state == TRAY_HEALTHY:
             break_tray(room, tray)
@@ -129,7 +136,11 @@ def trip_rack(state, plant, index, fault, time_s):
     rack.is_off = True
     rack.fault = fault
     rack.off_since_s = time_s
-    state.faults[fault].racks_tripped += 1
+    tally.dark_racks += 1
+    if fault >= 0:
+        state.faults[fault].racks_tripped += 1
+        if state.faults[fault].trip_s < 0.0:
+            state.faults[fault].trip_s = float(time_s - state.faults[fault].start_s)
     _switch(state, plant, index, -1, time_s)
 
 
@@ -146,12 +157,14 @@ def _switch(state, plant, index, sign, time_s):
         touch(state, index)
 
 
-@kernel
+@large_kernel
 def fault_that_keeps_off(state, plant, index):
-    """Active fault that keeps a rack off, or -1."""
-    rack = state.racks[index]
-    no_flow = pod_flow_limit(plant.design[0], plant.pods[rack.pod]) <= 0.0
-    no_power = working_blocks(plant.design[0], plant.groups[rack.group]) == 0
+    """Active fault without whose end a rack cannot run: a leak, no coolant, no power block, no transformer; or -1."""
+    rack, design = state.racks[index], plant.design[0]
+    wet = state.models[rack.model].liquid_fraction > 0.0
+    no_flow = wet and pod_flow_limit(design, plant.pods[rack.pod]) <= 0.0
+    no_power = working_blocks(design, plant.groups[rack.group]) == 0
+    no_grid = hv_limit_kw(design) <= 0.0
     for number in range(state.faults.shape[0]):
         fault = state.faults[number]
         if not fault.active:
@@ -161,6 +174,8 @@ def fault_that_keeps_off(state, plant, index):
         if fault.kind <= FAULT_CDU and fault.place == rack.pod and no_flow:
             return number
         if fault.kind == FAULT_UPS_BLOCK and fault.place == rack.group and no_power:
+            return number
+        if fault.kind == FAULT_TRANSFORMER and no_grid:
             return number
     return -1
 
@@ -174,14 +189,33 @@ def trip_if_it_cannot_run(state, plant, index, time_s):
 
 
 @large_kernel
+def return_racks(state, plant, time_s):
+    """Let the racks return whose cause is gone: no fault keeps them off, and their coolant is no warmer than it may be."""
+    if state.tally[0].dark_racks == 0:
+        return
+    for index in range(state.racks.shape[0]):
+        rack = state.racks[index]
+        if rack.is_off and not rack.returns and _may_run(state, plant, index):
+            rack.returns = True
+            enter(state.agenda, state.tally[0], time_s + state.rules[0].rack_restart_s, POWER_ON, index)
+
+
+@kernel
+def _may_run(state, plant, index):
+    """Whether nothing keeps a rack off."""
+    pod = plant.pods[state.racks[index].pod]
+    cool = pod.supply_c <= plant.design[0].tcs_maximum_c
+    return cool and fault_that_keeps_off(state, plant, index) < 0
+
+
+@large_kernel
 def power_on(state, plant, index, time_s):
     """Bring a rack back, unless something else keeps it off by now."""
     tally, room, rack = state.tally[0], state.room, state.racks[index]
     if not rack.is_off:
         return
-    other = fault_that_keeps_off(state, plant, index)
-    if other >= 0:
-        rack.fault = other
+    rack.returns = False
+    if not _may_run(state, plant, index):
         return
     for tray in range(index * TRAYS_PER_RACK, (index + 1) * TRAYS_PER_RACK):
         if room.trays[tray].state == TRAY_OFF:
@@ -190,8 +224,24 @@ def power_on(state, plant, index, time_s):
             rack.broken_gpu_s += 4 * (time_s - rack.off_since_s)
     rack.is_off = False
     rack.fault = -1
+    tally.dark_racks -= 1
     _switch(state, plant, index, 1, time_s)
     note_plant_event(state, time_s, EVENT_POWER_ON, index, -1, 72, -1, -1, -1)
+
+
+@large_kernel
+def trip_hot_racks(state, plant, time_s):
+    """Switch the racks off whose GPUs are too hot although they are throttled to the utmost: their coolant is too warm."""
+    for number in range(plant.pods.shape[0]):
+        pod = plant.pods[number]
+        if pod.flow <= 0.0 or pod.idle_it_kw <= 1e-6:
+            continue
+        if pod.junction_c < state.models[pod.hottest_model].trip_c:
+            continue
+        for index in range(state.racks.shape[0]):
+            rack = state.racks[index]
+            if rack.pod == number and state.models[rack.model].liquid_fraction > 0.0:
+                trip_rack(state, plant, index, limiting_fault(plant, state.faults, rack), time_s)
 
 
 @large_kernel
@@ -219,32 +269,33 @@ def close_racks(state, time_s):
 @large_kernel
 def _lose_flow(state, plant, pod, number, time_s):
     """Coolant of a pod stands still: follow every rack in sub-steps to where it throttles and trips."""
-    fault, design = state.faults[number], plant.design[0]
+    design = plant.design[0]
     supply_c = plant.pods[pod].start_supply_c
+    plant.pods[pod].dry_since_s = time_s
     for index in range(state.racks.shape[0]):
         rack = state.racks[index]
-        if rack.pod != pod or rack.is_off or not rack.delivered:
-            continue
         model = state.models[rack.model]
+        if rack.pod != pod or rack.is_off or not rack.delivered or model.liquid_fraction <= 0.0:
+            continue
         above_kw = 0.0
         for tier in range(3):
             above_kw += state.rack_tiers[index, tier].mw * 1e-6 * state.tier_models[tier, rack.model].factor
         share = min(1.0, rack.part * above_kw / (model.tdp_kw - model.idle_kw))
         power_w = model.gpu_idle_w + share * (model.gpu_tdp_w - model.gpu_idle_w)
-        throttle_s, trip_s, _ = flow_loss_times_s(
+        throttle_s, trip_s, energy_kj = flow_loss_times_s(
             supply_c, power_w, model.gpu_idle_w, model.junction_k_per_w, model.convective_share,
             model.gpu_tdp_w / design.tcs_delta_t_k, model.cold_plate_s, model.rack_loop_s, design.flow_coast_s,
             design.natural_flow_fraction,
             model.throttle_c, model.trip_c, SUB_STEP_S, LONGEST_WITHOUT_FLOW_S,
         )  # fmt: skip
         trip_s = min(trip_s, LONGEST_WITHOUT_FLOW_S)
+        rack.dry_part = 1.0
+        if power_w > model.gpu_idle_w:
+            mean_w = energy_kj * 1000.0 / trip_s
+            rack.dry_part = min(1.0, max(0.0, (mean_w - model.gpu_idle_w) / (power_w - model.gpu_idle_w)))
         if throttle_s < trip_s:
-            if fault.throttle_s < 0.0 or throttle_s < fault.throttle_s:
-                fault.throttle_s = throttle_s
             at_s = time_s + np.int64(math.ceil(throttle_s))
             enter(state.agenda, state.tally[0], at_s, THROTTLE, number * SUBJECTS + index)
-        if fault.trip_s < 0.0 or trip_s < fault.trip_s:
-            fault.trip_s = trip_s
         at_s = time_s + np.int64(math.ceil(trip_s))
         enter(state.agenda, state.tally[0], at_s, TRIP, number * SUBJECTS + index)
 
@@ -256,79 +307,75 @@ def _dip(state, plant, number, time_s):
     fault.ridden_through = fault.amount >= UNDISTURBED_PU
     if design.has_ups and fault.seconds <= rules.ups_autonomy_s:
         fault.ridden_through = True
-    for index in range(state.racks.shape[0]):
-        rack = state.racks[index]
-        if fault.ridden_through or not rack.delivered or rack.is_off:
-            continue
-        model = state.models[rack.model]
-        if not design.has_ups and fault.seconds <= ride_through_s(design.shelf_kj, model.tdp_kw):
-            continue
-        fault.trip_s = 0.0
-        trip_rack(state, plant, index, number, time_s)
-        enter(
-            state.agenda, state.tally[0], time_s + np.int64(math.ceil(fault.seconds)) + rules.rack_restart_s,
-            POWER_ON, index,
-        )  # fmt: skip
+    if not design.has_ups:
+        shortest_s = math.inf
+        for number_of_model in range(state.models.shape[0]):
+            shortest_s = min(
+                shortest_s, ride_through_s(design.shelf_kj, state.models[number_of_model].tdp_kw)
+            )
+        fault.ridden_through = fault.ridden_through or fault.seconds <= shortest_s
+    if not fault.ridden_through:
+        for index in range(state.racks.shape[0]):
+            trip_rack(state, plant, index, number, time_s)
 
 
 @large_kernel
 def start_fault(state, plant, number, time_s):
-    """Begin a fault."""
-    fault = state.faults[number]
-    design = plant.design[0]
+    """Begin a fault: racks that can no longer run are switched off, at once or as their coolant and batteries let them."""
+    fault, design = state.faults[number], plant.design[0]
     fault.active = True
+    was_dry = fault.kind <= FAULT_CDU and pod_flow_limit(design, plant.pods[fault.place]) <= 0.0
     refresh_faults(state, plant)
     note_plant_event(state, time_s, EVENT_FAULT, -1, -1, 0, number, -1, -1)
-    if fault.kind <= FAULT_CDU:
-        if pod_flow_limit(design, plant.pods[fault.place]) <= 0.0:
-            _lose_flow(state, plant, fault.place, number, time_s)
-    elif fault.kind == FAULT_UPS_BLOCK:
-        if working_blocks(design, plant.groups[fault.place]) == 0:
-            fault.trip_s = 0.0
-            for index in range(state.racks.shape[0]):
-                if state.racks[index].group == fault.place:
-                    trip_rack(state, plant, index, number, time_s)
-    elif fault.kind == FAULT_LEAK:
-        fault.trip_s = 0.0
-        trip_rack(state, plant, fault.place, number, time_s)
-    elif fault.kind == FAULT_GRID_DIP:
+    if fault.kind == FAULT_GRID_DIP:
         _dip(state, plant, number, time_s)
+    elif fault.kind <= FAULT_CDU:
+        if not was_dry and pod_flow_limit(design, plant.pods[fault.place]) <= 0.0:
+            _lose_flow(state, plant, fault.place, number, time_s)
+    elif fault.kind == FAULT_TRANSFORMER:
+        if hv_limit_kw(design) <= 0.0:
+            for index in range(state.racks.shape[0]):
+                trip_rack(state, plant, index, number, time_s)
+    elif fault.kind == FAULT_LEAK:
+        trip_rack(state, plant, fault.place, number, time_s)
+    elif fault.kind == FAULT_UPS_BLOCK and working_blocks(design, plant.groups[fault.place]) == 0:
+        for index in range(state.racks.shape[0]):
+            if state.racks[index].group == fault.place:
+                trip_rack(state, plant, index, number, time_s)
 
 
 @large_kernel
 def end_fault(state, plant, number, time_s):
-    """End a fault: what it switched off is brought back after the restart time of a rack."""
-    fault = state.faults[number]
-    fault.active = False
+    """End a fault: the racks that can run again are brought back after the restart time of a rack."""
+    state.faults[number].active = False
     refresh_faults(state, plant)
     note_plant_event(state, time_s, EVENT_FAULT_OVER, -1, -1, 0, number, -1, -1)
-    if fault.kind == FAULT_GRID_DIP:
-        return
-    for index in range(state.racks.shape[0]):
-        if state.racks[index].is_off and state.racks[index].fault == number:
-            enter(state.agenda, state.tally[0], time_s + state.rules[0].rack_restart_s, POWER_ON, index)
+    return_racks(state, plant, time_s)
 
 
 @kernel
-def _still_dry(state, plant, subject):
-    """Whether the fault and the rack of an entry of the agenda still have no coolant."""
-    pod = plant.pods[state.racks[subject % SUBJECTS].pod]
-    return state.faults[subject // SUBJECTS].active and pod_flow_limit(plant.design[0], pod) <= 0.0
+def _still_out(state, plant, subject):
+    """Whether the fault of an entry of the agenda is active, and its rack still cannot run."""
+    if not state.faults[subject // SUBJECTS].active:
+        return False
+    return fault_that_keeps_off(state, plant, subject % SUBJECTS) >= 0
 
 
 @kernel
 def note_throttle(state, plant, subject, time_s):
     """Note that the GPUs of a rack without coolant begin to throttle, unless the coolant is back."""
-    if _still_dry(state, plant, subject):
-        note_plant_event(
-            state, time_s, EVENT_THROTTLE, subject % SUBJECTS, -1, 72, subject // SUBJECTS, -1, -1
-        )
+    if _still_out(state, plant, subject):
+        number = subject // SUBJECTS
+        fault = state.faults[number]
+        if fault.throttle_s < 0.0:
+            fault.throttle_s = float(time_s - fault.start_s)
+        note_plant_event(state, time_s, EVENT_THROTTLE, subject % SUBJECTS, -1, 72, number, -1, -1)
 
 
 @kernel
-def trip_if_still_down(state, plant, subject, time_s):
-    """Trip a rack whose coolant stood still too long, unless the coolant is back."""
-    if _still_dry(state, plant, subject):
+def trip_if_still_out(state, plant, subject, time_s):
+    """Trip a rack whose coolant stood still for too long."""
+    if _still_out(state, plant, subject):
         trip_rack(state, plant, subject % SUBJECTS, subject // SUBJECTS, time_s)
 
 

@@ -18,22 +18,34 @@ from kvandal.twin.faults import (
     note_throttle,
     power_on,
     repair_in_dark_rack,
+    return_racks,
     schedule_faults,
     start_fault,
+    trip_hot_racks,
     trip_if_it_cannot_run,
-    trip_if_still_down,
+    trip_if_still_out,
 )
 from kvandal.twin.heaps import enter, pop_first
-from kvandal.twin.life import DONE, close_books, leave, note_event, submit
+from kvandal.twin.life import DONE, close_books, leave, note_event, note_plant_event, submit
 from kvandal.twin.limits import site_limit_kw
 from kvandal.twin.plant import accept_tick
-from kvandal.twin.plant_state import DEMAND_KW, IT_KW, SITE_KW, deliver_to_plant, switch_rack
+from kvandal.twin.plant_state import (
+    CURTAILMENT,
+    DEMAND_KW,
+    HV_TRANSFORMER,
+    IT_KW,
+    SITE_KW,
+    deliver_to_plant,
+    switch_rack,
+)
 from kvandal.twin.queues import link
 from kvandal.twin.slowdown import count_slowed, follow_limits
 from kvandal.twin.state import (
     DELIVERY,
     EVENT_DELIVERY,
     EVENT_FAILURE,
+    EVENT_OVERLOAD,
+    EVENT_OVERLOAD_OVER,
     EVENT_REPAIR,
     FAULT_OVER,
     FAULT_START,
@@ -92,7 +104,7 @@ def _deliver(state, plant, rack, time_s):
     model = state.models[state.racks[rack].model]
     deliver_rack(state.room, rack)
     pod, group = state.racks[rack].pod, state.racks[rack].group
-    deliver_to_plant(plant, pod, group, model.tdp_kw, model.liquid_fraction)
+    deliver_to_plant(plant, pod, group, state.racks[rack].model, model.tdp_kw, model.liquid_fraction)
     switch_rack(plant, pod, group, model.idle_kw, model.liquid_fraction, 1)
     state.racks[rack].delivered = True
     tally.installed_gpus += 72
@@ -152,7 +164,7 @@ def _take_agenda(state, plant, now_s):
         elif priority == THROTTLE:
             note_throttle(state, plant, subject, now_s)
         elif priority == TRIP:
-            trip_if_still_down(state, plant, subject, now_s)
+            trip_if_still_out(state, plant, subject, now_s)
             refresh_it_now(state)
         elif priority == POWER_ON:
             power_on(state, plant, subject, now_s)
@@ -244,6 +256,12 @@ def _limit_meter(state, plant):
         design.battery_kw, max(0.0, spare_kwh) * math.sqrt(design.battery_efficiency) / hours
     )
     tally.meter_limit_kw, tally.meter_constraint = site_limit_kw(plant.design[0], tally.curtailed_kw)
+    tally.site_fault = -1
+    if tally.meter_constraint == CURTAILMENT:
+        tally.site_fault = tally.curtailment
+    elif tally.meter_constraint == HV_TRANSFORMER:
+        tally.site_fault = tally.transformer
+    plant.nodes[0].fault = tally.site_fault
 
 
 @kernel
@@ -283,6 +301,18 @@ def end_run(state, time_s):
     close_racks(state, time_s)
 
 
+@kernel
+def _note_overload(state, plant, end_s):
+    """Note when the meter begins, or ceases, to show more than it may although everything that can be shed is."""
+    tally = state.tally[0]
+    over = plant.tick[SITE_KW] > tally.meter_limit_kw * (1.0 + 1e-9)
+    if over != (tally.over_limit > 0):
+        tally.over_limit = 1 if over else 0
+        kind = EVENT_OVERLOAD if over else EVENT_OVERLOAD_OVER
+        at_s = end_s - state.rules[0].tick_s
+        note_plant_event(state, at_s, kind, -1, -1, 0, tally.site_fault, 0, tally.meter_constraint)
+
+
 @large_kernel
 def advance(state, plant, inputs, out, scratch, first_tick, last_tick):
     """Turn the loop from `first_tick` up to `last_tick`.
@@ -317,9 +347,12 @@ def advance(state, plant, inputs, out, scratch, first_tick, last_tick):
         if tally.power_wait > 0 or capped:
             tally.at_envelope = 1
         site = plant.nodes[0]
-        site.limit_kw, site.constraint = tally.it_envelope_kw, tally.meter_constraint
+        site.limit_kw, site.constraint = max(0.0, tally.it_envelope_kw), tally.meter_constraint
         site.it_kw, site.is_bound = plant.tick[IT_KW], tally.at_envelope > 0
+        _note_overload(state, plant, end_s)
         account(state, plant, inputs, out, scratch, tick)
+        trip_hot_racks(state, plant, end_s)
+        return_racks(state, plant, end_s)
         follow_limits(state, scratch, end_s)
         count_slowed(state, plant)
     return last_tick

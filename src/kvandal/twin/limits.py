@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.exchanger_flow import heat_at_flow_kw
-from kvandal.physics.junction import gpu_power_limit_w, thermal_resistance_k_per_w
+from kvandal.physics.junction import junction_temp_c, thermal_resistance_k_per_w
 from kvandal.twin.electric import group_limit_kw, hv_limit_kw
 from kvandal.twin.plant_state import (
     CDU_RATING,
@@ -111,6 +111,30 @@ def _limit_group(plant, index, node):
 
 
 @kernel
+def _junction_c(design, model, supply_c, part, scarce):
+    """Temperature of the GPUs of a rack at a part of its power above idle; its valve follows its heat [°C]."""
+    power_w = model.gpu_idle_w + part * (model.gpu_tdp_w - model.gpu_idle_w)
+    flow = scarce * max(design.minimum_flow, part)
+    resistance = thermal_resistance_k_per_w(flow, model.junction_k_per_w, model.convective_share)
+    return junction_temp_c(supply_c, power_w, resistance)
+
+
+@kernel
+def _cool_part(design, model, supply_c, scarce):
+    """Part of a rack's power above idle at TDP at which its GPUs just do not throttle (by halving)."""
+    if _junction_c(design, model, supply_c, 1.0, scarce) <= model.throttle_c:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        if _junction_c(design, model, supply_c, middle, scarce) <= model.throttle_c:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@kernel
 def _limit_pod(plant, models, index, node):
     """CDUs, the warmest coolant, and the hottest junctions that are allowed."""
     design, pod = plant.design[0], plant.pods[index]
@@ -118,16 +142,19 @@ def _limit_pod(plant, models, index, node):
     pod.share = 1.0
     pod.rack_share = 1.0
     if pod.design_kw <= 0.0:
-        node.limit_kw = pod.design_it_kw
-        node.constraint = CDU_RATING
-        return
+        return  # nothing of it is cooled by water
     of_it = pod.design_kw / pod.design_it_kw
     moving = pod_flow_limit(design, pod)
+    pod.flow_limit = moving
+    if moving <= 0.0:
+        # standing coolant: racks go on, throttled, until they trip
+        node.limit_kw = 0.0
+        node.constraint = CDU_RATING
+        node.is_bound = pod.wanted_kw > 0.0
+        return
     rating_kw = moving * design.cdus_needed * design.cdu_capacity_kw
     pod.share = _share(rating_kw, pod.idle_kw, pod.wanted_kw)
     _note(node, pod.idle_it_kw + (rating_kw - pod.idle_kw) / of_it, CDU_RATING, pod.share)
-    if moving <= 0.0:
-        return
     hall_c = plant.halls[pod.hall].supply_c
     if hall_c > design.tcs_maximum_c - 1.5 * design.cdu_approach_k:
         working = working_cdus(design, pod)
@@ -141,13 +168,9 @@ def _limit_pod(plant, models, index, node):
         _note(node, pod.idle_it_kw + (limit_kw - pod.idle_kw) / of_it, COOLANT_SUPPLY, share)
         pod.share = min(pod.share, share)
     for number in range(models.shape[0]):
-        model = models[number]
-        flow = min(1.0, moving)
-        if pod.start_supply_c + model.gpu_tdp_w * model.junction_k_per_w > model.throttle_c or flow < 1.0:
-            resistance = thermal_resistance_k_per_w(flow, model.junction_k_per_w, model.convective_share)
-            limit_w = gpu_power_limit_w(pod.start_supply_c, model.throttle_c, resistance)
-            part = (limit_w - model.gpu_idle_w) / (model.gpu_tdp_w - model.gpu_idle_w)
-            part = min(1.0, max(0.0, part))
+        if pod.models & (1 << number):
+            model = models[number]
+            part = _cool_part(design, model, pod.start_supply_c, min(1.0, moving))
             if part < ALL:
                 pod.rack_share = min(pod.rack_share, part)
                 limit_kw = pod.idle_it_kw + part * (pod.design_it_kw - pod.idle_it_kw)
@@ -173,9 +196,13 @@ def limit_nodes(plant, models, weather):
 
 
 @large_kernel
-def rack_part(plant, models, rack, above_idle_kw):
+def rack_part(plant, models, rack, above_idle_kw, tick_start_s, tick_s):
     """Part of its power above idle that the nodes above a rack leave it."""
     pod = plant.pods[rack.pod]
+    if pod.flow_limit <= 0.0 and models[rack.model].liquid_fraction > 0.0:
+        # before the loss of its coolant the rack ran freely
+        before = min(1.0, max(0.0, (pod.dry_since_s - tick_start_s) / tick_s))
+        return before + (1.0 - before) * rack.dry_part
     part = min(pod.share, plant.groups[rack.group].share, plant.halls[rack.hall].share)
     if pod.rack_share < 1.0 and above_idle_kw > 0.0:
         model = models[rack.model]
@@ -194,12 +221,14 @@ def fault_behind(plant, faults, number):
 
 @kernel
 def limiting_fault(plant, faults, rack):
-    """Fault behind the node that limits a rack most, or -1."""
+    """Fault behind the node that limits a rack most, or -1; of nodes that limit it alike, one with a fault."""
     halls, groups = plant.halls.shape[0], plant.groups.shape[0]
-    pod, group, hall = plant.pods[rack.pod], plant.groups[rack.group], plant.halls[rack.hall]
-    node = 1 + halls + groups + rack.pod
-    if group.share < pod.share and group.share <= hall.share:
-        node = 1 + halls + rack.group
-    elif hall.share < pod.share:
-        node = 1 + rack.hall
-    return fault_behind(plant, faults, node)
+    found = fault_behind(plant, faults, 1 + halls + groups + rack.pod)
+    least = plant.pods[rack.pod].share
+    hall = plant.halls[rack.hall]
+    if hall.share < least or (hall.share == least and found < 0):
+        found, least = fault_behind(plant, faults, 1 + rack.hall), hall.share
+    group = plant.groups[rack.group]
+    if group.share < least or (group.share == least and found < 0):
+        found = fault_behind(plant, faults, 1 + halls + rack.group)
+    return found

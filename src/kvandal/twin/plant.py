@@ -10,11 +10,13 @@ from kvandal.physics.junction import junction_temp_c, thermal_resistance_k_per_w
 from kvandal.twin.electric import electric_tick
 from kvandal.twin.plant_state import (
     BALANCE_ERROR,
+    BATTERY_KW,
     BATTERY_KWH,
     BATTERY_LOSS_KW,
     BUILDING_KW,
     CDU_PUMP_KW,
     COOLING_KW,
+    DEMAND_KW,
     FAN_WALL_KW,
     FWS_PUMP_KW,
     FWS_RETURN_C,
@@ -128,8 +130,9 @@ def _temperatures(plant, models):
         scarce = pod.flow / pod.flow_wanted if pod.flow_wanted > 0.0 else 0.0
         flow = scarce * max(plant.design[0].minimum_flow, pod.hottest_share)
         resistance = thermal_resistance_k_per_w(flow, model.junction_k_per_w, model.convective_share)
-        # a GPU trips before it gets hotter than that
-        pod.junction_c = min(model.trip_c, junction_temp_c(pod.supply_c, power_w, resistance))
+        pod.junction_c = junction_temp_c(pod.supply_c, power_w, resistance)
+        if pod.flow <= 0.0:  # standing coolant is followed in sub-steps to the trip
+            pod.junction_c = min(model.trip_c, pod.junction_c)
         if pod.idle_it_kw > 1e-6:  # of racks that are powered
             junction_c = max(junction_c, pod.junction_c)
     fws_rate, fws_supply, fws_return = 0.0, 0.0, 0.0
@@ -160,6 +163,22 @@ def _temperatures(plant, models):
     out[JUNCTION_C] = junction_c if junction_c > -273.0 else design.tcs_supply_c
 
 
+@kernel
+def _stored_kw(plant, tick_s):
+    """Heat that the loops of pods and of halls took up in this tick, from their temperatures [kW]."""
+    design = plant.design[0]
+    pods_kw, halls_kw = 0.0, 0.0
+    for index in range(plant.pods.shape[0]):
+        pod = plant.pods[index]
+        mass = design.tcs_time_s * pod.design_kw / design.tcs_delta_t_k
+        pods_kw += mass * (pod.return_c - pod.start_return_c) / tick_s
+    for index in range(plant.halls.shape[0]):
+        hall = plant.halls[index]
+        mass = design.fws_time_s * hall.design_kw / design.fws_delta_t_k
+        halls_kw += mass * (hall.supply_c - hall.start_supply_c) / tick_s
+    return pods_kw, halls_kw
+
+
 @large_kernel
 def plant_tick(plant, models, it_kw, weather, limit_kw, tick_s):
     """Take the plant through one tick.
@@ -184,13 +203,13 @@ def plant_tick(plant, models, it_kw, weather, limit_kw, tick_s):
     share = 1.0 / steps
     cdu_pump_kw, fws_pump_kw, rejection_kw, air_fan_kw = 0.0, 0.0, 0.0, 0.0
     rejected_kw, stored_kw, taken_kw, water_l = 0.0, 0.0, 0.0, 0.0
-    air_kw = 0.0
+    air_kw, exchanged_kw = 0.0, 0.0
     for index in range(halls.shape[0]):
         hall_air(plant, index, air_set_c, ambient_c, wet_bulb_c)
         air_fan_kw += halls[index].air_fan_kw
         air_kw += halls[index].air_kw
-        if ambient_c > design.adiabatic_on_c and wet_bulb_c < ambient_c:
-            water_l += halls[index].air_kw * tick_s / 3600.0 * design.adiabatic_water_l_per_kwh
+        wet_kw = halls[index].air_wet_share * halls[index].air_kw
+        water_l += wet_kw * tick_s / 3600.0 * design.adiabatic_water_l_per_kwh
     for _ in range(steps):
         _start_step(plant)
         for index in range(pods.shape[0]):
@@ -198,6 +217,7 @@ def plant_tick(plant, models, it_kw, weather, limit_kw, tick_s):
             cdu_pump_kw += pods[index].pump_kw * share
             hall = halls[pods[index].hall]
             hall.exchanged_kw += pods[index].exchanged_kw
+            exchanged_kw += pods[index].exchanged_kw * share
             hall.flow_kw_per_k += pods[index].fws_flow
         gained_kw = 0.0
         for index in range(halls.shape[0]):
@@ -251,4 +271,14 @@ def plant_tick(plant, models, it_kw, weather, limit_kw, tick_s):
     out[FAN_WALL_KW] = air_fan_kw
     _temperatures(plant, models)
     meter_kw = out[SITE_KW]
-    out[BALANCE_ERROR] = abs(meter_kw - leaving_kw) / max(abs(meter_kw), it_kw + cooling_kw, 1e-9)
+    pods_kw, halls_kw = _stored_kw(plant, tick_s)
+    for index in range(pods.shape[0]):
+        pods_kw -= pods[index].heat_kw
+    residual_kw = max(
+        abs(meter_kw - leaving_kw),
+        abs(cdu_pump_kw - exchanged_kw - pods_kw),
+        abs(exchanged_kw + fws_pump_kw - taken_kw - rejected_kw - halls_kw),
+        abs(out[DEMAND_KW] - it_kw - cooling_kw - misc_kw - out[LOSSES_KW]),
+        abs(battery_stored_kw + out[BATTERY_KW] + out[BATTERY_LOSS_KW]),
+    )
+    out[BALANCE_ERROR] = residual_kw / max(abs(meter_kw), it_kw + cooling_kw, 1e-9)

@@ -94,9 +94,11 @@ POD = np.dtype(
         ("hottest_share", "f8"),  # of its powered racks: power above idle over the same at TDP
         ("hottest_model", "i8"),
         ("share", "f8"),  # of the power above idle that the pod's own limits leave
+        ("models", "i8"),  # kinds of rack that it holds, one bit each
+        ("dry_since_s", "i8"),
         ("rack_share", "f8"),  # of a rack's power above idle at TDP that its GPUs' temperature leaves
         ("start_return_c", "f8"), ("start_supply_c", "f8"),
-        ("return_c", "f8"), ("supply_c", "f8"), ("flow", "f8"), ("flow_wanted", "f8"), ("junction_c", "f8"),
+        ("return_c", "f8"), ("supply_c", "f8"), ("flow", "f8"), ("flow_wanted", "f8"), ("flow_limit", "f8"), ("junction_c", "f8"),
         ("exchanged_kw", "f8"), ("pump_kw", "f8"), ("fws_flow", "f8"),
         ("known_exchanged_kw", "f8"), ("known_return_c", "f8"), ("known_fws_c", "f8"), ("known_flow", "f8"),
         ("known_cdus", "i8"),
@@ -113,7 +115,7 @@ HALL = np.dtype(
         ("air_kw", "f8"), ("share", "f8"),
         ("exchanged_kw", "f8"), ("flow_kw_per_k", "f8"), ("pump_kw", "f8"),
         ("start_supply_c", "f8"), ("supply_c", "f8"), ("warm_c", "f8"), ("air_c", "f8"),
-        ("rejected_kw", "f8"), ("fan_kw", "f8"), ("air_fan_kw", "f8"), ("wet_share", "f8"),
+        ("rejected_kw", "f8"), ("fan_kw", "f8"), ("air_fan_kw", "f8"), ("wet_share", "f8"), ("air_wet_share", "f8"),
     ],
     align=True,
 )  # fmt: skip
@@ -338,7 +340,7 @@ def build_plant(scenario: Scenario, site: SiteArrays) -> Plant:
 
 
 @kernel
-def deliver_to_plant(plant, pod, group, tdp_kw, liquid_fraction):
+def deliver_to_plant(plant, pod, group, model, tdp_kw, liquid_fraction):
     """Enlarge pumps, exchangers, coolers, fan walls and power blocks by what one more rack needs."""
     design = plant.design[0]
     hall = plant.pods[pod].hall
@@ -347,6 +349,7 @@ def deliver_to_plant(plant, pod, group, tdp_kw, liquid_fraction):
     plant.pods[pod].design_kw += liquid_kw
     plant.pods[pod].design_it_kw += tdp_kw
     plant.pods[pod].known_exchanged_kw = -1.0
+    plant.pods[pod].models |= 1 << model
     plant.halls[hall].design_kw += liquid_kw
     plant.halls[hall].design_air_kw += air_kw
     plant.halls[hall].design_it_kw += tdp_kw + design.net_kw

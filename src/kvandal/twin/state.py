@@ -33,11 +33,11 @@ REPAIR, DELIVERY, DRAIN, REST, FAULT_OVER, FAULT_START, THROTTLE, TRIP, POWER_ON
 
 (
     EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE, EVENT_FAULT, EVENT_FAULT_OVER,
-    EVENT_THROTTLE, EVENT_TRIP, EVENT_POWER_ON, EVENT_LIMIT, EVENT_LIMIT_OVER,
-) = range(13)  # fmt: skip
+    EVENT_THROTTLE, EVENT_TRIP, EVENT_POWER_ON, EVENT_LIMIT, EVENT_LIMIT_OVER, EVENT_OVERLOAD, EVENT_OVERLOAD_OVER,
+) = range(15)  # fmt: skip
 EVENTS = (
     "delivery", "failure", "repair", "recall", "shed", "envelope", "fault", "fault_over", "throttle", "trip", "power_on",
-    "limit", "limit_over",
+    "limit", "limit_over", "overload", "overload_over",
 )  # fmt: skip
 
 LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED = range(5)
@@ -123,6 +123,7 @@ RACK = np.dtype(
         ("peak_kw", "f8"),  # of the tick means
         ("part", "f8"),  # of its power above idle that the plant leaves it
         ("extra_kw", "f8"),  # correction of this tick's mean for power switched on or off inside it
+        ("dry_part", "f8"),  # the same on average from the loss of its coolant to its trip
         ("off_since_s", "i8"),
         ("model", "i4"), ("cdu", "i4"), ("pod", "i4"), ("group", "i4"), ("hall", "i4"),
         ("fault", "i4"),  # that switched it off, or -1
@@ -130,6 +131,7 @@ RACK = np.dtype(
         ("failures", "i4"),
         ("delivered", "?"),
         ("is_off", "?"),
+        ("returns", "?"),  # it is off, and will be powered again
         ("is_touched", "?"),  # something changed inside this tick
     ],
     align=True,
@@ -169,6 +171,7 @@ FAULT = np.dtype(
         ("drawn", "?"),  # at the published rates, not given
         ("active", "?"), ("ridden_through", "?"),
         ("racks_tripped", "i8"), ("throttle_s", "f8"), ("trip_s", "f8"),  # after its start, the first of them; -1: none
+        ("bound_until_s", "i8"), ("bound_s", "i8"),  # time in which a limit that it set held something back
     ],
     align=True,
 )  # fmt: skip
@@ -193,6 +196,8 @@ TALLY = np.dtype(
         ("wanted_tier", "i8"), ("wanted_kw", "f8"),  # the first firm or assured job that does
         ("at_envelope", "i8"), ("limited", "i8"), ("slowed_racks", "i8"), ("active_faults", "i8"),
         ("curtailed_kw", "f8"), ("meter_limit_kw", "f8"), ("battery_room_kw", "f8"), ("meter_constraint", "i8"), ("site_fault", "i8"),
+        ("curtailment", "i8"), ("transformer", "i8"),  # fault behind either limit of the site, or -1
+        ("dark_racks", "i8"), ("over_limit", "i8"),
         ("it_now_kw", "f8"), ("it_envelope_kw", "f8"), ("last_it_kw", "f8"), ("last_site_kw", "f8"), ("base_kw", "f8"),
     ],
     align=True,
@@ -400,7 +405,7 @@ def new_state(
         failures=failures,
         faults=faults,
         fault_cost=np.zeros((len(faults), len(tenants), 3)),
-        tally=_table(TALLY, 1, curtailed_kw=np.inf, site_fault=-1),
+        tally=_table(TALLY, 1, curtailed_kw=np.inf, site_fault=-1, curtailment=-1, transformer=-1),
         rules=_table(
             RULES,
             1,

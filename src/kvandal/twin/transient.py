@@ -27,7 +27,7 @@ SIZE_EXPONENT = 0.25
 FREQUENCY_SPREAD = 0.25
 """Standard deviation of the logarithm of a job's frequency (judgement)."""
 SLOWEST_HZ, FASTEST_HZ = 0.2, 3.0
-"""Frequencies of synchronous training (facts: R38) [Hz]; the scenario's own frequency may lie outside."""
+"""Frequencies of synchronous training (arXiv 2508.14318) [Hz]; the scenario's own frequency may lie outside."""
 NOISE_MEMORY_S = 2.0
 """Time over which the power of batch and inference jobs remembers [s] (judgement)."""
 LONGEST_FOLLOW_S = 10.0

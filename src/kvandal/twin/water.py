@@ -155,6 +155,16 @@ def hall_water(plant, index):
 
 
 @kernel
+def _air_outside_c(design, ambient_c, wet_bulb_c):
+    """Coldest air that the coolers can breathe in [°C]: wet pads cool it down to the ambient at which they start.
+
+    Were it any colder, a warmer day would cool better.
+    """
+    wet_air_c = adiabatic_air_c(ambient_c, wet_bulb_c, design.adiabatic_effectiveness)
+    return min(ambient_c, max(design.adiabatic_on_c, wet_air_c))
+
+
+@kernel
 def _most_kw(design, hall, banks, water_c, air_c):
     """Heat that the coolers of a hall reject at full airflow [kW]; or the shore exchanger, with `air_c` the sea."""
     if design.sea:
@@ -172,7 +182,8 @@ def _most_kw(design, hall, banks, water_c, air_c):
             size * design.cooler_conductance,
             size * design.cooler_air,
         )
-    return dry_cooler_conductance(size * design.cooler_difference, 1.0) * max(0.0, water_c - air_c)
+    conductance = dry_cooler_conductance(size * design.cooler_difference, 1.0)
+    return min(conductance, hall.flow_kw_per_k) * max(0.0, water_c - air_c)
 
 
 @kernel
@@ -193,6 +204,8 @@ def _drive(design, hall, banks, heat_kw, water_c, air_c):
             size * design.cooler_conductance,
             size * design.cooler_air,
         )
+    if heat_kw > hall.flow_kw_per_k * (water_c - air_c):
+        return 2.0  # water would have to leave colder than the air
     return dry_cooler_airflow(heat_kw, size * design.cooler_difference, water_c - air_c)
 
 
@@ -226,8 +239,8 @@ def hall_step(plant, index, set_c, taken_kw, ambient_c, wet_bulb_c, sea_c, step_
         if drive > 1.0:
             drive = 1.0
             most = _most_kw(design, hall, banks, return_c, sink_c)
-            wet_air_c = adiabatic_air_c(ambient_c, wet_bulb_c, design.adiabatic_effectiveness)
-            if not design.sea and ambient_c > design.adiabatic_on_c and wet_air_c < ambient_c and banks > 0.0:
+            wet_air_c = _air_outside_c(design, ambient_c, wet_bulb_c)
+            if not design.sea and wet_air_c < ambient_c and banks > 0.0:
                 wet = _most_kw(design, hall, banks, return_c, wet_air_c)
                 if wet > most:
                     # heat is linear in the air's temperature at full airflow
@@ -259,33 +272,28 @@ def hall_step(plant, index, set_c, taken_kw, ambient_c, wet_bulb_c, sea_c, step_
     return gain_kw - rejected
 
 
-@kernel
-def _air_outside_c(design, ambient_c, wet_bulb_c):
-    """Air that the coolers breathe in: behind wet pads once the ambient is above their start [°C]."""
-    if ambient_c > design.adiabatic_on_c:
-        return min(ambient_c, adiabatic_air_c(ambient_c, wet_bulb_c, design.adiabatic_effectiveness))
-    return ambient_c
-
-
 @large_kernel
 def hall_air(plant, index, set_c, ambient_c, wet_bulb_c):
     """Fan walls of a hall: fans follow the heat, the water of their own dry coolers follows the air outside."""
     design, hall = plant.design[0], plant.halls[index]
-    hall.air_c, hall.air_fan_kw = set_c, 0.0
+    hall.air_c, hall.air_fan_kw, hall.air_wet_share = set_c, 0.0, 0.0
     size = hall.design_air_kw
     if size <= 0.0:
         return
     load = hall.air_kw / size
     flow = min(1.0, max(design.minimum_flow, load))
-    water_c = _air_outside_c(design, ambient_c, wet_bulb_c) + design.air_loop_approach_k * load
     supply_c = fan_wall_supply_air_c(
         hall.air_kw,
         flow,
         size * design.coil_air,
-        water_c,
+        ambient_c + design.air_loop_approach_k * load,
         size * design.coil_water,
         size * design.coil_conductance,
     )
+    spread_k = ambient_c - _air_outside_c(design, ambient_c, wet_bulb_c)
+    if supply_c > set_c and spread_k > 0.0:
+        hall.air_wet_share = min(1.0, (supply_c - set_c) / spread_k)
+        supply_c -= hall.air_wet_share * spread_k
     hall.air_c = max(set_c, supply_c)
     # the air loop's own coolers slow down as the air outside is colder than needed
     spare_k = max(0.0, set_c - supply_c)
