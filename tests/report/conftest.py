@@ -181,13 +181,13 @@ def _pods():
 
 def _faults():
     rows = [
-        (0, "curtailment", "site", 1.0, 5.0, 1, 10.0, None, None, None, False, None, 0, None, None, 0, 0.0, 12.5),
-        (1, "cdu", "pod-1", 6.0, 9.0, 6, None, None, None, None, True, None, 2, 24.0, 330.0, 3, 55.5, 1.25),
-        (2, "grid_dip", "site", 20.0, 20.0003, 1, None, 0.4, None, 0.4, True, True, 0, None, None, 0, 0.0, 0.0),
+        (0, "curtailment", "site", 1.0, 5.0, 1, 10.0, None, None, None, False, None, 0, None, None, 4.0, 0, 0.0, 12.5),
+        (1, "cdu", "pod-1", 6.0, 9.0, 6, None, None, None, None, True, None, 2, 24.0, 330.0, 0.1, 3, 55.5, 1.25),
+        (2, "grid_dip", "site", 20.0, 20.0003, 1, None, 0.4, None, 0.4, True, True, 0, None, None, 0.0, 0, 0.0, 0.0),
     ]  # fmt: skip
     names = [
         "fault", "kind", "place", "start_utc", "end_utc", "count", "limit_mw", "residual_voltage_pu", "warmer_k", "duration_s",
-        "drawn", "ridden_through", "racks_tripped", "throttle_s", "trip_s", "jobs_hit", "lost_gpu_h", "slowed_gpu_h",
+        "drawn", "ridden_through", "racks_tripped", "throttle_s", "trip_s", "hours_bound", "jobs_hit", "lost_gpu_h", "slowed_gpu_h",
     ]  # fmt: skip
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     columns |= {name: _instants(columns[name]) for name in ("start_utc", "end_utc")}

@@ -40,7 +40,7 @@ def fault_section(folder: RunFolder) -> Section:
     cost = pl.col("lost_gpu_h") + pl.col("slowed_gpu_h")
     listed = faults.sort(cost, descending=True, maintain_order=True).head(SHOWN).sort("fault")
     told = outcomes(listed, costs)
-    silent = faults.filter((cost == 0) & (pl.col("racks_tripped") == 0)).height
+    silent = faults.filter((cost == 0) & (pl.col("racks_tripped") == 0) & (pl.col("hours_bound") == 0)).height
     lead = (
         f"{number(faults.height)} faults of the plant, {number(int(faults['drawn'].sum()))} of them drawn at published rates. "
         f"{number(silent)} harmed nobody. A GPU-hour is lost when a job is stopped, slowed when it goes on with less power."

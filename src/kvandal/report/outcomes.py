@@ -8,7 +8,7 @@ import polars as pl
 
 FAULT_COLUMNS = [
     "fault", "kind", "place", "start_utc", "end_utc", "count", "limit_mw", "residual_voltage_pu", "warmer_k", "duration_s",
-    "drawn", "ridden_through", "racks_tripped", "throttle_s", "trip_s", "jobs_hit", "lost_gpu_h", "slowed_gpu_h",
+    "drawn", "ridden_through", "racks_tripped", "throttle_s", "trip_s", "hours_bound", "jobs_hit", "lost_gpu_h", "slowed_gpu_h",
 ]  # fmt: skip
 COST_COLUMNS = ["fault", "tenant", "jobs_hit", "lost_gpu_h", "slowed_gpu_h"]
 

@@ -132,7 +132,8 @@ def heat_section(folder: RunFolder, site: Site) -> Section:
     )
     note = (
         '<p class="caption">From the loop and heat pump make delivered and lost in the pipe. The mean COP is heat over electricity '
-        "in the hours in which the customer's heat pump ran; its electricity is on the customer's meter. Income is what left the "
+        "in the hours in which the customer's heat pump ran, also for part of the hour: so it may lie above what the pump does alone. "
+        "Its electricity is on the customer's meter. Income is what left the "
         "loop at the price of the contract.</p>"
     )
     customers = table(HEAT_HEADS, rows, right=range(1, len(HEAT_HEADS)), total=total)

@@ -341,7 +341,7 @@ def _unmatched(pattern: str, keys: list[str], fixed: list[Fixed]) -> ScenarioErr
     near = difflib.get_close_matches(pattern, keys, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ScenarioError(
-        f"no parameter with a range has this key{hint} Give a key of the scenario such as "
+        f"no parameter with a range has this key{hint}; give a key of the scenario such as "
         "cooling.cdu_pump_w_per_kw, or a pattern such as cooling.*",
         key=f"--vary {pattern}",
     )
