@@ -214,7 +214,7 @@ def test_a_site_on_which_nothing_runs_is_idle_again(asked):
         strict=True,
     )
     run, empty = simulate_jobs(scenario, table(*rows)), simulate_jobs(scenario, table())
-    if (run.state.jobs["state"] == RUNNING).any() or run.state.jobs["end_s"].max(initial=0) > 80_000:
+    if (run.state.jobs["state"] == RUNNING).any() or run.state.jobs["end_s"].max(initial=0) > 50_000:
         return
     state = run.state
     assert (state.rack_tiers["mw"] == 0).all()

@@ -27,15 +27,6 @@ def it_path_efficiency(eta_hv: float, eta_mv: float, eta_ups: float, eta_busway:
     return eta_hv * eta_mv * eta_ups * eta_busway
 
 
-def auxiliary_path_efficiency(eta_hv: float, eta_mv: float) -> float:
-    """Efficiency from the meter to pumps, fans and building services: HV and MV transformer.
-
-    >>> round(auxiliary_path_efficiency(0.996, 0.992), 4)
-    0.988
-    """
-    return eta_hv * eta_mv
-
-
 @kernel
 def transformer_loss_kw(
     load_kw: float, rating_kw: float, no_load_fraction: float, load_loss_fraction: float

@@ -20,7 +20,7 @@ def redundancy(scenario: Scenario) -> list[dict[str, Any]]:
     asks for [MW], and what that place loses with one and with two units out [MW].
 
     """
-    from kvandal.twin.site import build_site
+    from kvandal.twin.site import banks_of_a_hall, build_site, cdus_in_a_pod, connection_kw
 
     site = build_site(scenario)
     cooling, power = scenario.cooling, scenario.power
@@ -30,21 +30,25 @@ def redundancy(scenario: Scenario) -> list[dict[str, Any]]:
     hall_mw = np.bincount(site.hall, liquid_kw).max() / 1000
     it_mw = float((rack_kw + site.net_kw).sum()) / 1000
     site_mw = it_mw * value("cooling.pue_design_day")
-    connection_mw = min(
-        scenario.site.grid_mw, 1.3 * float((site.peak_kw[site.model] + site.net_kw).sum()) / 1000
-    )
-    transformer_mw = connection_mw / (power.hv_transformers - 1)
+    transformer_mw = connection_kw(scenario, site) / 1000 / (power.hv_transformers - 1)
     block_mw = group_mw * (1 + power.block_margin_fraction) / power.blocks_needed
-    cdus = cooling.cdus_per_pod + cooling.spare_cdus_per_pod
     rows = [
         ("HV transformer", "site", power.hv_transformers, power.hv_transformers - 1, transformer_mw, site_mw),
         ("power block", "group of rows", power.blocks_per_group, power.blocks_needed, block_mw, group_mw),
-        ("CDU", "pod", cdus, cooling.cdus_per_pod, cooling.cdu_capacity_mw, pod_mw),
+        ("CDU", "pod", cdus_in_a_pod(scenario), cooling.cdus_per_pod, cooling.cdu_capacity_mw, pod_mw),
     ]
     if cooling.heat_rejection == "dry_cooler":
-        banks = cooling.banks_per_hall + cooling.spare_banks_per_hall
         needed = cooling.banks_per_hall
-        rows.append(("dry-cooler bank, design day", "hall", banks, needed, hall_mw / needed, hall_mw))
+        rows.append(
+            (
+                "dry-cooler bank, design day",
+                "hall",
+                banks_of_a_hall(scenario),
+                needed,
+                hall_mw / needed,
+                hall_mw,
+            )
+        )
     return [
         {
             "unit": unit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.twin.life import MILLIWATT, note_plant_event
+from kvandal.twin.life import note_plant_event, rack_above_idle_kw
 from kvandal.twin.limits import fault_behind, limit_nodes, rack_part
 from kvandal.twin.plant import plant_tick
 from kvandal.twin.plant_state import PLANT_COLUMNS
@@ -109,10 +109,7 @@ def _gather_wishes(state, above_kw):
         rack = state.racks[index]
         kw = 0.0
         if rack.delivered:
-            for tier in range(3):
-                kw += (
-                    state.rack_tiers[index, tier].mw * MILLIWATT * state.tier_models[tier, rack.model].factor
-                )
+            kw = rack_above_idle_kw(state, index)
             if rack.is_touched:
                 for tier in range(3):
                     kw += state.rack_tiers[index, tier].tick_kw * state.tier_models[tier, rack.model].factor

@@ -11,7 +11,7 @@ from kvandal.errors import ScenarioError
 from kvandal.randomness import stream
 from kvandal.scenario.faults import PLACES, Fault, FaultKind
 from kvandal.scenario.model import Scenario
-from kvandal.twin.site import SiteArrays
+from kvandal.twin.site import SiteArrays, banks_of_a_hall, cdus_in_a_pod
 from kvandal.twin.state import FAULT
 
 Array = Any
@@ -43,13 +43,11 @@ def _repair_h(scenario: Scenario, kind: str) -> float:
 def _units(scenario: Scenario, site: SiteArrays) -> dict[str, tuple[int, int, float]]:
     """Places, units at each place and failures per unit and year of what can break."""
     cooling, power, rates = scenario.cooling, scenario.power, scenario.reliability
-    cdus = cooling.cdus_per_pod + cooling.spare_cdus_per_pod
-    banks = cooling.banks_per_hall + cooling.spare_banks_per_hall
     sea = cooling.heat_rejection == "seawater"
     return {
-        "cdu_pump": (site.pods, 2 * cdus, rates.cdu_pump_per_year),
-        "cdu": (site.pods, cdus, rates.cdu_per_year),
-        "dry_cooler_bank": (site.halls, 0 if sea else banks, rates.bank_per_year),
+        "cdu_pump": (site.pods, 2 * cdus_in_a_pod(scenario), rates.cdu_pump_per_year),
+        "cdu": (site.pods, cdus_in_a_pod(scenario), rates.cdu_per_year),
+        "dry_cooler_bank": (site.halls, 0 if sea else banks_of_a_hall(scenario), rates.bank_per_year),
         "transformer": (1, power.hv_transformers, rates.transformer_per_year),
         "ups_block": (site.groups, power.blocks_per_group, rates.ups_block_per_year),
         "grid_dip": (1, 1, rates.grid_dip_per_year),

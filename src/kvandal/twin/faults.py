@@ -19,7 +19,7 @@ from kvandal.policy.placement import (
 )
 from kvandal.twin.electric import hv_limit_kw, working_blocks
 from kvandal.twin.heaps import enter
-from kvandal.twin.life import leave, note_plant_event, touch
+from kvandal.twin.life import leave, note_plant_event, rack_above_idle_kw, touch
 from kvandal.twin.limits import limiting_fault
 from kvandal.twin.plant_state import pod_flow_limit, switch_rack
 from kvandal.twin.state import (
@@ -134,7 +134,6 @@ def trip_rack(state, plant, index, fault, time_s):
             room.trays[tray].state = TRAY_OFF
             tally.broken_gpus += 4
     rack.is_off = True
-    rack.fault = fault
     rack.off_since_s = time_s
     tally.dark_racks += 1
     if fault >= 0:
@@ -223,7 +222,6 @@ def power_on(state, plant, index, time_s):
             tally.broken_gpus -= 4
             rack.broken_gpu_s += 4 * (time_s - rack.off_since_s)
     rack.is_off = False
-    rack.fault = -1
     tally.dark_racks -= 1
     _switch(state, plant, index, 1, time_s)
     note_plant_event(state, time_s, EVENT_POWER_ON, index, -1, 72, -1, -1, -1)
@@ -277,10 +275,8 @@ def _lose_flow(state, plant, pod, number, time_s):
         model = state.models[rack.model]
         if rack.pod != pod or rack.is_off or not rack.delivered or model.liquid_fraction <= 0.0:
             continue
-        above_kw = 0.0
-        for tier in range(3):
-            above_kw += state.rack_tiers[index, tier].mw * 1e-6 * state.tier_models[tier, rack.model].factor
-        share = min(1.0, rack.part * above_kw / (model.tdp_kw - model.idle_kw))
+        above_kw = rack.part * rack_above_idle_kw(state, index)
+        share = min(1.0, above_kw / (model.tdp_kw - model.idle_kw))
         power_w = model.gpu_idle_w + share * (model.gpu_tdp_w - model.gpu_idle_w)
         throttle_s, trip_s, energy_kj = flow_loss_times_s(
             supply_c, power_w, model.gpu_idle_w, model.junction_k_per_w, model.convective_share,

@@ -63,7 +63,7 @@ def wet_bulb(scenario: Scenario, weather: climate.Weather) -> Array:
     humidity = weather.relative_humidity_pct
     if humidity is None:
         humidity = np.full(weather.temp_c.shape, float(scenario.climate.relative_humidity_pct))
-    wet_c = wet_bulb_c(weather.temp_c, humidity)
+    wet_c = wet_bulb_c(weather.temp_c, humidity) if weather.wet_bulb_c is None else weather.wet_bulb_c.copy()
     warm = weather.temp_c > scenario.cooling.adiabatic_on_c - 2.0
     if scenario.climate.wet_bulb_model == "psychrometric" and warm.any():
         pressure_pa = station_pressure_pa(scenario.site.elevation_m)

@@ -115,6 +115,16 @@ def job_power_kw(state, job, cap):
 
 
 @kernel
+def rack_above_idle_kw(state, index):
+    """Power above idle of a rack under the caps of its tiers, at this instant [kW]."""
+    model = state.racks[index].model
+    total = 0.0
+    for tier in range(3):
+        total += state.rack_tiers[index, tier].mw * MILLIWATT * state.tier_models[tier, model].factor
+    return total
+
+
+@kernel
 def recall_cost_gpu_s(state, job, time_s):
     """GPU-seconds that a recall now would lose of a job on loan: its last checkpoint or unsaved work, and the restart."""
     rules, jobs = state.rules[0], state.jobs

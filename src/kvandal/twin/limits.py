@@ -7,7 +7,6 @@ above it. The limit of the site itself, the meter, is held by caps on whole tier
 from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.physics.exchanger_flow import heat_at_flow_kw
 from kvandal.physics.junction import junction_temp_c, thermal_resistance_k_per_w
 from kvandal.twin.electric import group_limit_kw, hv_limit_kw
 from kvandal.twin.plant_state import (
@@ -24,7 +23,7 @@ from kvandal.twin.plant_state import (
     working_cdus,
 )
 from kvandal.twin.state import FAULT_BANK
-from kvandal.twin.water import cdu_resistances, hall_air_limit_kw, hall_limit_kw
+from kvandal.twin.water import hall_air_limit_kw, hall_limit_kw, wide_open_kw_per_k
 
 ALL = 1.0 - 1e-12
 """Shares above this count as everything."""
@@ -111,8 +110,11 @@ def _limit_group(plant, index, node):
 
 
 @kernel
-def _junction_c(design, model, supply_c, part, scarce):
-    """Temperature of the GPUs of a rack at a part of its power above idle; its valve follows its heat [°C]."""
+def rack_junction_c(design, model, supply_c, part, scarce):
+    """Temperature of the GPUs of a rack at a part of its power above idle [°C].
+
+    Its valve gives it the flow that its own heat asks for, less where the pod's pumps are `scarce`.
+    """
     power_w = model.gpu_idle_w + part * (model.gpu_tdp_w - model.gpu_idle_w)
     flow = scarce * max(design.minimum_flow, part)
     resistance = thermal_resistance_k_per_w(flow, model.junction_k_per_w, model.convective_share)
@@ -122,12 +124,12 @@ def _junction_c(design, model, supply_c, part, scarce):
 @kernel
 def _cool_part(design, model, supply_c, scarce):
     """Part of a rack's power above idle at TDP at which its GPUs just do not throttle (by halving)."""
-    if _junction_c(design, model, supply_c, 1.0, scarce) <= model.throttle_c:
+    if rack_junction_c(design, model, supply_c, 1.0, scarce) <= model.throttle_c:
         return 1.0
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = 0.5 * (low + high)
-        if _junction_c(design, model, supply_c, middle, scarce) <= model.throttle_c:
+        if rack_junction_c(design, model, supply_c, middle, scarce) <= model.throttle_c:
             low = middle
         else:
             high = middle
@@ -160,9 +162,7 @@ def _limit_pod(plant, models, index, node):
         working = working_cdus(design, pod)
         flow = min(1.0, moving)
         rate = flow * pod.design_kw / design.tcs_delta_t_k
-        constant, cold = cdu_resistances(design, pod, flow, working)
-        installed = pod.design_kw / design.fws_delta_t_k * working / design.cdus_needed
-        slope = heat_at_flow_kw(1.0, rate, 1.0, installed, constant, cold, 0.7, False)
+        slope = wide_open_kw_per_k(design, pod, rate, flow, working)
         limit_kw = max(0.0, slope * (design.tcs_maximum_c - hall_c) / max(1e-9, 1.0 - slope / rate))
         share = _share(limit_kw, pod.idle_kw, pod.wanted_kw)
         _note(node, pod.idle_it_kw + (limit_kw - pod.idle_kw) / of_it, COOLANT_SUPPLY, share)

@@ -6,8 +6,8 @@ import math
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.heat_export import serve_customer
-from kvandal.physics.junction import junction_temp_c, thermal_resistance_k_per_w
 from kvandal.twin.electric import electric_tick
+from kvandal.twin.limits import rack_junction_c
 from kvandal.twin.plant_state import (
     BALANCE_ERROR,
     BATTERY_KW,
@@ -125,12 +125,8 @@ def _temperatures(plant, models):
         tcs_supply += rate * pod.supply_c
         tcs_return += rate * pod.return_c
         model = models[pod.hottest_model]
-        power_w = model.gpu_idle_w + pod.hottest_share * (model.gpu_tdp_w - model.gpu_idle_w)
-        # every rack's valve gives it the flow that its own heat asks for
         scarce = pod.flow / pod.flow_wanted if pod.flow_wanted > 0.0 else 0.0
-        flow = scarce * max(plant.design[0].minimum_flow, pod.hottest_share)
-        resistance = thermal_resistance_k_per_w(flow, model.junction_k_per_w, model.convective_share)
-        pod.junction_c = junction_temp_c(pod.supply_c, power_w, resistance)
+        pod.junction_c = rack_junction_c(plant.design[0], model, pod.supply_c, pod.hottest_share, scarce)
         if pod.flow <= 0.0:  # standing coolant is followed in sub-steps to the trip
             pod.junction_c = min(model.trip_c, pod.junction_c)
         if pod.idle_it_kw > 1e-6:  # of racks that are powered

@@ -16,7 +16,7 @@ from kvandal.physics.heat_export import order_of_service, pipe_of
 from kvandal.physics.seawater import seawater_design
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import curve, value
-from kvandal.twin.site import SiteArrays, month_start_s
+from kvandal.twin.site import SiteArrays, banks_of_a_hall, cdus_in_a_pod, connection_kw, month_start_s
 
 Array = Any
 
@@ -198,13 +198,11 @@ def node_parents(site: SiteArrays) -> list[str | None]:
 def _chain(scenario: Scenario, site: SiteArrays) -> dict[str, Any]:
     """Constants of the electrical chain."""
     power = scenario.power
-    racks_kw = float((site.peak_kw[site.model] + site.net_kw).sum())
-    connection_kw = min(scenario.site.grid_mw * 1000, 1.3 * racks_kw)
     return {
         "curves": power.loss_model == "curves",
         "has_ups": power.ups_mode != "none",
         "hv_units": power.hv_transformers,
-        "hv_rating_kw": connection_kw / (power.hv_transformers - 1),
+        "hv_rating_kw": connection_kw(scenario, site) / (power.hv_transformers - 1),
         "hv_no_load": power.hv_no_load_fraction,
         "hv_load_loss": power.hv_load_loss_fraction,
         "eta_hv": power.eta_hv_transformer,
@@ -249,7 +247,7 @@ def _water(scenario: Scenario) -> dict[str, Any]:
         "two_sided": cooling.exchanger_model == "two_sided",
         "fws_delta_t_k": 1.0 / fws,
         "cdu_capacity_kw": cooling.cdu_capacity_mw * 1000,
-        "cdus": cooling.cdus_per_pod + cooling.spare_cdus_per_pod,
+        "cdus": cdus_in_a_pod(scenario),
         "cdus_needed": cooling.cdus_per_pod,
         "pump_out_fraction": cooling.cdu_pump_out_fraction,
         "cdu_pump_fraction": cooling.cdu_pump_w_per_kw / 1000,
@@ -264,7 +262,7 @@ def _water(scenario: Scenario) -> dict[str, Any]:
         "cooler_difference": 1.0 / water_in_c,
         "fan_fraction": cooling.drycooler_fan_kw_per_mw / 1000,
         "minimum_airflow": cooling.minimum_airflow_fraction,
-        "banks": cooling.banks_per_hall + cooling.spare_banks_per_hall,
+        "banks": banks_of_a_hall(scenario),
         "banks_needed": cooling.banks_per_hall,
         "shore_conductance": shore,
         "shore_sea": shore_sea,

@@ -179,6 +179,22 @@ def _numbered(place: Array, per_hall: int) -> tuple[Array, Array]:
     return number.astype(np.int32), (places // per_hall).astype(np.int32)
 
 
+def cdus_in_a_pod(scenario: Scenario) -> int:
+    """CDUs of a pod, spare ones included."""
+    return scenario.cooling.cdus_per_pod + scenario.cooling.spare_cdus_per_pod
+
+
+def banks_of_a_hall(scenario: Scenario) -> int:
+    """Dry-cooler banks of a hall, spare ones included."""
+    return scenario.cooling.banks_per_hall + scenario.cooling.spare_banks_per_hall
+
+
+def connection_kw(scenario: Scenario, site: SiteArrays) -> float:
+    """Power that the transformers are laid out for [kW]: the grid connection, or 1.3 times the racks' peak if that is less."""
+    racks_kw = float((site.peak_kw[site.model] + site.net_kw).sum())
+    return min(scenario.site.grid_mw * 1000, 1.3 * racks_kw)
+
+
 def gpu_load_mw(scenario: Scenario, site: SiteArrays) -> Array:
     """Power above idle of one GPU at work, in whole milliwatts: int64 (classes of demand, rack models).
 

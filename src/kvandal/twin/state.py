@@ -126,7 +126,6 @@ RACK = np.dtype(
         ("dry_part", "f8"),  # the same on average from the loss of its coolant to its trip
         ("off_since_s", "i8"),
         ("model", "i4"), ("cdu", "i4"), ("pod", "i4"), ("group", "i4"), ("hall", "i4"),
-        ("fault", "i4"),  # that switched it off, or -1
         ("lent_gpus", "i4"),
         ("failures", "i4"),
         ("delivered", "?"),
@@ -386,7 +385,6 @@ def new_state(
             group=site.group,
             hall=site.hall,
             part=1.0,
-            fault=-1,
         ),
         rack_tiers=np.zeros((racks, 3), RACK_TIER),
         touched=np.zeros(racks, np.int32),

@@ -37,7 +37,7 @@ def _pump_fraction(design, flow):
 
 
 @kernel
-def cdu_resistances(design, pod, flow, working):
+def _cdu_resistances(design, pod, flow, working):
     """Resistance of a pod's exchangers without and with the facility water's flow [K/kW]; design flow per CDU is 1.
 
     `units_tcs` was laid out for the design flow of both sides; CDUs beyond the needed ones share the flow.
@@ -50,6 +50,21 @@ def cdu_resistances(design, pod, flow, working):
     total = 1.0 / conductance_two_sided(clean, hot_flow, 1.0, 0.0)
     cold = 0.5 / clean
     return total - cold + dirt, cold
+
+
+@kernel
+def facility_kw_per_k(design, pod, working):
+    """Capacity rate of facility water through the working CDUs of a pod with their valves wide open [kW/K]."""
+    return pod.design_kw / design.fws_delta_t_k * working / design.cdus_needed
+
+
+@kernel
+def wide_open_kw_per_k(design, pod, capacity, flow, working):
+    """Heat per kelvin between coolant and facility water that a pod's CDUs carry with their valves wide open [kW/K]."""
+    constant, cold = _cdu_resistances(design, pod, flow, working)
+    return exchanger_heat_kw(
+        1.0 / (constant + cold), capacity, facility_kw_per_k(design, pod, working), 1.0, 0.0
+    )
 
 
 @large_kernel
@@ -90,7 +105,7 @@ def pod_step(plant, index, set_c, step_s):
     return_c = set_c + exchanged / capacity
     if per_step > 0.0:
         return_c = pod.return_c + (gain_kw - exchanged) / per_step
-    installed = pod.design_kw / design.fws_delta_t_k * working / design.cdus_needed
+    installed = facility_kw_per_k(design, pod, working)
     if exchanged > 0.0:
         known = (
             abs(exchanged - pod.known_exchanged_kw) <= 1e-7 * exchanged
@@ -99,7 +114,7 @@ def pod_step(plant, index, set_c, step_s):
             and pod.known_cdus == working
         )
         if not known:
-            constant, cold = cdu_resistances(design, pod, flow, working)
+            constant, cold = _cdu_resistances(design, pod, flow, working)
             pod.known_flow = flow_fraction_at_heat(
                 exchanged,
                 capacity,
@@ -117,13 +132,8 @@ def pod_step(plant, index, set_c, step_s):
         position = pod.known_flow
         if position >= 1.0:
             # ... or stands wide open
-            constant, cold = cdu_resistances(design, pod, flow, working)
-            difference_k = return_c - hall.supply_c
-            most = 0.0
-            if difference_k > 0.0:
-                most = exchanger_heat_kw(1.0 / (constant + cold), capacity, installed, difference_k, 0.0)
-            if most < exchanged * (1.0 - 1e-9):
-                slope = exchanger_heat_kw(1.0 / (constant + cold), capacity, installed, 1.0, 0.0)
+            slope = wide_open_kw_per_k(design, pod, capacity, flow, working)
+            if slope * (return_c - hall.supply_c) < exchanged * (1.0 - 1e-9):
                 if per_step > 0.0:
                     return_c = (per_step * pod.return_c + gain_kw + slope * hall.supply_c) / (
                         per_step + slope
