@@ -14,7 +14,7 @@ MODULES += [
     "kvandal.climate.wet_bulb",
     "kvandal.ledger.energy",
     "kvandal.twin.site",
-    "kvandal.policy.sharing",
+    "kvandal.policy.tree",
     "kvandal.policy.placement",
 ]
 

@@ -20,22 +20,30 @@ TRAINING, BATCH, INFERENCE = range(3)
 ENDLESS_MW = 1000.0
 
 
-def tenant(tier, deserved=0.0, guarantee=0.0, ceiling=1.0, notice_s=120):
+def tenant(tier, deserved=0.0, guarantee=0.0, ceiling=1.0, notice_s=120, **others):
     return Tenant(
         tier=tier,
         deserved_share=deserved,
         guarantee_share=guarantee,
         ceiling_share=ceiling,
         notice_s=notice_s,
+        **others,
     )
 
 
+def group(tier, ceiling=None, **others):
+    """A group that deserves what its children do."""
+    return Tenant(tier=tier, ceiling_share=ceiling, **others)
+
+
 def small_site(tenants, racks=1, days=1, tick_s=60, grid_mw=ENDLESS_MW, build_out=(), **options):
-    """Scenario of a few racks; `options` are fields of policy and reliability, and `margin`."""
-    policy = {key: options.pop(key) for key in ("segment_trays", "recall") if key in options}
+    """Scenario of a few racks; `options` are fields of policy and reliability, `margin`, and `of` all classes of demand."""
+    policy = {key: options.pop(key) for key in Policy.model_fields if key in options}
+    of = options.pop("of", {})
     margin = options.pop("margin", 0.0)
     cap_minimum = options.pop("cap_minimum", None)
-    names = dict.fromkeys(tenants, 1.0)
+    groups = {tenant.parent for tenant in tenants.values()}
+    names = {name: 1.0 for name in tenants if name not in groups}
     scenario = Scenario(
         run=Run(days=days, tick_s=tick_s),
         site=Site(
@@ -49,10 +57,12 @@ def small_site(tenants, racks=1, days=1, tick_s=60, grid_mw=ENDLESS_MW, build_ou
         reliability=Reliability(**{"failures": False, "plant_faults": False, **options}),
         tenants=tenants,
         demand={
-            "training": Demand(source="frontier", tenants=names, mean_gpus=1.0),
-            "batch": Demand(source="frontier", tenants=names, mean_gpus=1.0, kind="batch", checkpoint=False),
+            "training": Demand(source="frontier", tenants=names, mean_gpus=1.0, **of),
+            "batch": Demand(
+                source="frontier", tenants=names, mean_gpus=1.0, kind="batch", checkpoint=False, **of
+            ),
             "inference": Demand(
-                source="frontier", tenants=names, mean_gpus=1.0, kind="inference", checkpoint=False
+                source="frontier", tenants=names, mean_gpus=1.0, kind="inference", checkpoint=False, **of
             ),
         },
     )
@@ -132,7 +142,8 @@ def check_room(state):
     unused = walk(int(room.pieces["next"][-1]), room.pieces["next"])
     assert sorted(used + unused) == list(range(len(room.pieces) - 1))
     assert {rack: int(n) for rack, n in enumerate(room.racks["promised"]) if n} == promised
-    open_racks = set(np.flatnonzero(state.racks["delivered"] & (room.racks["promised"] == 0)).tolist())
+    closed = (room.racks["promised"] > 0) | room.racks["barred"]
+    open_racks = set(np.flatnonzero(state.racks["delivered"] & ~closed).tolist())
     listed = []
     for whole in range(19):
         bucket = walk(int(room.buckets["head"][whole]), room.racks["next"])
@@ -158,14 +169,10 @@ def check_books(state):
     assert tally["queued_gpus"] == jobs["gpus"][queued].sum()
     on_loan = running & (jobs["loan"] >= 0)
     assert sorted(state.lent_jobs[: tally["lent_jobs"]].tolist()) == np.flatnonzero(on_loan).tolist()
-    assert (jobs["recallable"] == on_loan).all()
-    assert tally["draining"] == jobs["draining"].sum() == (jobs["draining"] & on_loan).sum()
-    lender = state.loans["lender"][jobs["loan"]]
-    for index, row in enumerate(tenants):
-        mine = running & (jobs["tenant"] == index)
-        assert row["own"] == jobs["gpus"][mine & ~on_loan].sum()
-        assert row["on_loan"] == jobs["gpus"][mine & on_loan].sum()
-        assert row["lent_out"] == jobs["gpus"][on_loan & (lender == index)].sum()
+    assert (jobs["on_loan"] == on_loan).all()
+    assert not (jobs["recallable"] & ~on_loan).any()
+    assert tally["draining"] == jobs["draining"].sum() == (jobs["draining"] & running).sum()
+    check_tree(state)
     for tier in range(3):
         assert state.tiers["gpus"][tier] == jobs["gpus"][running & (jobs["use_tier"] == tier)].sum()
     claimed = Counter()
@@ -181,5 +188,65 @@ def check_books(state):
         with_claim = [job for job in waiting if state.room.first_claim[job] >= 0]
         assert with_claim == waiting[: len(with_claim)]
         assert with_claim[-1:] == ([queue["last_claim"]] if queue["last_claim"] >= 0 else [])
-        claimed[int(queue["tenant"])] += int(jobs["gpus"][with_claim].sum())
-    assert tenants["claimed"].tolist() == [claimed[index] for index in range(len(tenants))]
+        claimed[int(queue["tenant"])] += int(jobs["gpus"][with_claim][~jobs["reserved"][with_claim]].sum())
+    for index in range(len(tenants)):
+        below = [row for row in range(len(tenants)) if index in path(tenants, row)]
+        assert tenants["claimed"][index] == sum(claimed[row] for row in below)
+
+
+def path(tenants, row):
+    """Rows from one up to the root."""
+    steps = [row]
+    while tenants["parent"][steps[-1]] >= 0:
+        steps.append(int(tenants["parent"][steps[-1]]))
+    return steps
+
+
+def check_tree(state):
+    """Every row of the tree counts what the jobs below it use and lend, and no ceiling or lent share is exceeded."""
+    jobs, tenants = state.jobs, state.tenants
+    own, on_loan, lent_out, lent = (np.zeros(len(tenants), np.int64) for _ in range(4))
+    for job in np.flatnonzero(jobs["state"] == RUNNING).tolist():
+        gpus, up = int(jobs["gpus"][job]), path(tenants, int(jobs["tenant"][job]))
+        parts = walk(int(jobs["first_part"][job]), state.parts["next"])
+        assert (jobs["loan"][job] >= 0) == (len(parts) > 0)
+        if not parts:
+            own[up] += gpus
+            continue
+        assert state.parts["gpus"][parts].sum() == gpus
+        for part in parts:
+            lender, gpus, record = (int(state.parts[name][part]) for name in ("lender", "gpus", "record"))
+            assert [int(state.loans[name][record]) for name in ("lender", "gpus", "job", "returned_s")] == [
+                lender, gpus, job, -1
+            ]  # fmt: skip
+            down = path(tenants, lender)
+            lent[lender] += gpus
+            for row in set(up) | set(down):
+                if row in up and row in down:
+                    own[row] += gpus
+                elif row in up:
+                    on_loan[row] += gpus
+                else:
+                    lent_out[row] += gpus
+    assert tenants["own"].tolist() == own.tolist()
+    assert tenants["on_loan"].tolist() == on_loan.tolist()
+    assert tenants["lent_out"].tolist() == lent_out.tolist()
+    assert tenants["lent"].tolist() == lent.tolist()
+
+
+def check_lending(state):
+    """Every lender has lent no more than it may, loans under notice or inside their minimum run aside."""
+    tenants, jobs = state.tenants, state.jobs
+    for row in range(len(tenants)):
+        coming = sum(
+            int(state.parts["gpus"][part])
+            for job in np.flatnonzero(jobs["on_loan"] & (jobs["draining"] | ~jobs["recallable"])).tolist()
+            for part in walk(int(jobs["first_part"][job]), state.parts["next"])
+            if row in path(tenants, int(state.parts["lender"][part]))
+        )
+        one = tenants[row]
+        if one["is_group"]:
+            assert one["lent"] - one["quota"] <= coming
+        if one["parent"] >= 0:
+            lendable = min(one["deserved"] - one["guarantee"], one["deserved"] - one["own"] - one["claimed"])
+            assert one["lent_out"] <= lendable + coming, (row, one, coming)

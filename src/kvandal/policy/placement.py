@@ -26,8 +26,11 @@ Array = Any  # arrays inside kernels: numba types them, annotations only name th
 
 TRAY = np.dtype([("next", "i4"), ("previous", "i4"), ("free", "i4"), ("state", "i4")], align=True)
 """A tray: its neighbours in the list of partly free trays, its free GPUs (0 unless healthy), its state."""
-RACK_ROOM = np.dtype([("next", "i4"), ("previous", "i4"), ("whole", "i4"), ("promised", "i4")], align=True)
-"""A rack: its neighbours in the list of equals, its wholly free trays, and the trays promised to waiting jobs."""
+RACK_ROOM = np.dtype(
+    [("next", "i4"), ("previous", "i4"), ("whole", "i4"), ("promised", "i4"), ("barred", "?")], align=True
+)
+"""A rack: its neighbours in the list of equals, its wholly free trays, the trays promised to waiting jobs, and whether
+the plant has no power to spare for it. Racks that are promised or barred stand in no list."""
 BUCKET = np.dtype([("head", "i4"), ("count", "i4")], align=True)
 """A list of racks with the same number of wholly free trays."""
 PIECE = np.dtype([("rack", "i4"), ("gpus", "i4"), ("next", "i4")], align=True)
@@ -84,6 +87,11 @@ def empty_room(racks: int, jobs: int) -> Room:
 
 
 @kernel
+def _is_listed(room, rack):
+    return room.racks[rack].promised == 0 and not room.racks[rack].barred
+
+
+@kernel
 def _link_rack(room, rack):
     bucket = room.racks[rack].whole
     head = room.buckets[bucket].head
@@ -137,7 +145,7 @@ def _set_free(room, tray, free):
     old = room.trays[tray].free
     if old == free:
         return
-    listed = room.racks[rack].promised == 0
+    listed = _is_listed(room, rack)
     if listed and 0 < old < GPUS_PER_TRAY:
         _unlink_tray(room, tray)
     room.trays[tray].free = free
@@ -154,7 +162,8 @@ def _set_free(room, tray, free):
 @kernel
 def deliver_rack(room, rack):
     """Bring an absent rack into service, all trays free."""
-    _link_rack(room, rack)
+    if _is_listed(room, rack):
+        _link_rack(room, rack)
     for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
         room.trays[tray].state = TRAY_HEALTHY
         _set_free(room, tray, GPUS_PER_TRAY)
@@ -186,13 +195,41 @@ def _new_piece(room, first, job, rack, amount):
 
 
 @kernel
+def _unlist(room, rack):
+    """Take a rack and its partly free trays out of the lists."""
+    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+        if 0 < room.trays[tray].free < GPUS_PER_TRAY:
+            _unlink_tray(room, tray)
+    _unlink_rack(room, rack)
+
+
+@kernel
+def _list(room, rack):
+    """Put a rack and its partly free trays back into the lists."""
+    _link_rack(room, rack)
+    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+        if 0 < room.trays[tray].free < GPUS_PER_TRAY:
+            _link_tray(room, tray)
+
+
+@kernel
+def bar_rack(room, rack, barred):
+    """Open or close a rack for new jobs: the nodes of the plant above it have power to spare, or not."""
+    if room.racks[rack].barred == barred:
+        return
+    was_listed = _is_listed(room, rack)
+    if was_listed:
+        _unlist(room, rack)
+    room.racks[rack].barred = barred
+    if _is_listed(room, rack):
+        _list(room, rack)
+
+
+@kernel
 def reserve(room, rack, job, trays):
     """Keep trays of a rack for a waiting job: nobody without such a promise is placed in the rack."""
-    if room.racks[rack].promised == 0:
-        for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
-            if 0 < room.trays[tray].free < GPUS_PER_TRAY:
-                _unlink_tray(room, tray)
-        _unlink_rack(room, rack)
+    if _is_listed(room, rack):
+        _unlist(room, rack)
     room.racks[rack].promised += trays
     _new_piece(room, room.first_claim, job, rack, trays * GPUS_PER_TRAY)
 
@@ -204,11 +241,8 @@ def release(room, job):
     while piece >= 0:
         rack = room.pieces[piece].rack
         room.racks[rack].promised -= room.pieces[piece].gpus // GPUS_PER_TRAY
-        if room.racks[rack].promised == 0:
-            _link_rack(room, rack)
-            for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
-                if 0 < room.trays[tray].free < GPUS_PER_TRAY:
-                    _link_tray(room, tray)
+        if _is_listed(room, rack):
+            _list(room, rack)
         after = room.pieces[piece].next
         room.pieces[piece].next = room.pieces[-1].next
         room.pieces[-1].next = piece
@@ -324,6 +358,21 @@ def place_reserved(room, job, gpus, segment_trays):
         left -= segment
         piece = room.pieces[piece].next
     return segments
+
+
+@kernel
+def place_in(room, rack, job, gpus):
+    """Place a job of at most one rack in a given rack, promised to others or not. Return 1, or 0 when it does not fit."""
+    if gpus < GPUS_PER_TRAY:
+        for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+            if room.trays[tray].free >= gpus:
+                _take(room, rack, job, gpus)
+                return 1
+        return 0
+    if room.racks[rack].whole < trays_for(gpus):
+        return 0
+    _take(room, rack, job, gpus)
+    return 1
 
 
 @kernel

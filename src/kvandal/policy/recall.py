@@ -13,6 +13,9 @@ from kvandal.policy.placement import (
     segments_for,
 )
 
+INFERENCE = 2
+"""Kind of work that renders its service as it runs: nothing of it is lost at an interruption."""
+
 
 @kernel
 def obtainable_trays(room, jobs, rack):
@@ -156,3 +159,20 @@ def choose_victims(room, jobs, rack, needed, victims, count):
         else:
             jobs[victims[index]].named = True
     return kept
+
+
+@kernel
+def recall_cost_gpu_s(state, job, time_s):
+    """GPU-seconds that a recall now would lose of a job on loan: its last checkpoint or unsaved work, and the restart."""
+    rules, jobs = state.rules[0], state.jobs
+    notice_s = state.tenants[jobs[job].tenant].notice_s
+    ran_s = time_s + notice_s - jobs[job].start_s
+    interval_s = jobs[job].interval_s
+    lost_s = rules.restart_s
+    if interval_s == 0:
+        lost_s += 0 if state.demands[jobs[job].demand].kind == INFERENCE else ran_s
+    elif notice_s >= rules.checkpoint_s:
+        lost_s += rules.checkpoint_s
+    else:
+        lost_s += ran_s % (interval_s + rules.checkpoint_s)
+    return float(jobs[job].gpus * lost_s)

@@ -7,10 +7,13 @@ RULES: dict[int, tuple[str, str]] = {
     1: ("P1", "A firm or assured job within its tenant's deserved share starts before any borrower."),
     2: (
         "P2",
-        "Borrowers start in order of tier (assured, lent, firm), then of smallest share on loan over weight.",
+        "Borrowers start in order of tier (assured, lent, firm), then of the smallest share over weight, level by level.",
     ),
     3: ("P3", "A job that its tenant's share, any loan, the racks or the power could never hold is refused."),
-    4: ("L1", "A borrower runs on a loan from the lender with the most idle, lendable entitlement."),
+    4: (
+        "L1",
+        "A borrower runs on a loan from the nearest group's lender with the most idle, lendable entitlement.",
+    ),
     5: (
         "L2",
         "When a lender needs its share back and another lender has room, the loan moves; the job runs on.",
@@ -21,14 +24,51 @@ RULES: dict[int, tuple[str, str]] = {
         "R3",
         "A lender above its share with no other lender at hand recalls the loans that fit the excess best.",
     ),
-    9: ("E1", "No job starts that would lift the site above its envelope; GPUs are capped, lent work first."),
+    9: (
+        "E1",
+        "No job starts that would lift a node of the site above its envelope; GPUs are capped, lent work first.",
+    ),
     10: ("E2", "When caps do not suffice, the newest lent, then assured, then firm jobs are shed."),
     11: (
         "L3",
         "A lent-tier job whose loan was recalled rests before it borrows again, longer after each recall.",
     ),
+    12: ("K1", "A tenant, and every group above it, stays within its ceiling."),
+    13: ("K2", "A job waits until its tenant's own share or some lender's idle share has room for it."),
+    14: (
+        "T1",
+        "A job takes whole trays of one rack, or one segment of each of several racks, and waits until they are free.",
+    ),
+    15: ("Q1", "Jobs of one tenant and class start in order of submission."),
+    16: (
+        "B1",
+        "A waiting job that no recall can help holds racks that fall free soonest; nobody may delay it there.",
+    ),
+    17: ("B2", "A later job may pass one that waits if it delays none that holds a reservation (backfill)."),
+    18: (
+        "A1",
+        "A borrower that has waited for long goes first, holds a reservation, and is passed by nobody.",
+    ),
+    19: ("D1", "Of entitled jobs of a tier the one whose deadline is nearest goes first, then the oldest."),
+    20: ("D2", "A job whose data must not be processed in the site's regions is refused."),
+    21: ("M1", "An elastic job that does not fit starts on fewer GPUs, and works the longer."),
+    22: ("K3", "A limit that falls is kept from its first instant: who is above it gets notice in time."),
+    23: ("L4", "A loan is not called back before its minimum run."),
+    24: ("T2", "A job that reaches its time limit is ended."),
+    25: (
+        "F1",
+        "A job that lost its GPUs goes to the front of its queue and resumes from its last checkpoint.",
+    ),
+    26: ("R4", "An entitled job below a group's ceiling recalls loans that the group's tenants hold."),
+    27: ("L5", "A loan to a tenant whose own share has room again becomes its own use."),
 }
 """Number (as stored in arrays) to id and sentence."""
 
-RECALL, RESTORE, ENVELOPE, SHED = 6, 8, 9, 10
-"""The rules that events name."""
+(
+    ENTITLED, BORROWER_ORDER, NEVER, LOAN, TRANSFER, RECALL, PLACEABLE, RESTORE, ENVELOPE, SHED, REST_RULE, CEILING, NO_SHARE,
+    NO_ROOM, IN_ORDER, RESERVED, BACKFILL, AGED, DEADLINE, RESIDENCY, ELASTIC, DRAWDOWN, MINIMUM_RUN, TIME_LIMIT, FAILED,
+    GROUP_CEILING, PROMOTION,
+) = range(1, 28)  # fmt: skip
+
+HOLDS = (IN_ORDER, CEILING, NO_SHARE, NO_ROOM, RESERVED, RECALL, ENVELOPE, REST_RULE, FAILED)
+"""What a job can wait for; waits are counted in this order."""

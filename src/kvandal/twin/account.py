@@ -86,12 +86,27 @@ class Outputs(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room to work in; holds nothing from tick to tick: power above idle of the racks and the part left to them."""
+    """Room to work in; holds nothing from tick to tick.
+
+    Attributes
+    ----------
+    above_kw, part : float64 (racks,), power above idle of the racks and the part left to them
+    chosen : int32 (racks,), racks chosen for a claim
+    victims : int32 (GPUs + 1,), jobs chosen for a recall
+    free_s, tray_s : int64 (racks,), (18,), when racks and trays should be free
+    order : int64 (queues + 1,), queues in the order in which they are served
+    removed : int32 (GPUs + 1,), records of loans that moved
+
+    """
 
     above_kw: Array
     part: Array
     chosen: Array
     victims: Array
+    free_s: Array
+    tray_s: Array
+    order: Array
+    removed: Array
 
 
 @kernel

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import cap_factor, capped_speed
+from kvandal.policy.acting import MILLIWATT
 from kvandal.policy.rules import ENVELOPE, SHED
-from kvandal.policy.sharing import ASSURED, FIRM, LENT
-from kvandal.twin.life import MILLIWATT, job_power_kw, leave, note_event, notice
+from kvandal.policy.tree import ASSURED, FIRM, LENT
+from kvandal.twin.life import job_power_kw, leave, note_event, notice
 from kvandal.twin.state import (
     COST_JOBS,
     COST_LOST_GPU_S,
@@ -153,7 +154,7 @@ def _newest_loan(state, spare_noticed):
     newest = -1
     for index in range(state.tally[0].lent_jobs):
         job = state.lent_jobs[index]
-        if spare_noticed and jobs[job].draining:
+        if spare_noticed and (jobs[job].draining or not jobs[job].recallable):
             continue
         if newest < 0 or (jobs[job].start_s, job) > (jobs[newest].start_s, newest):
             newest = job

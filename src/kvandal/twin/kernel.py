@@ -7,11 +7,16 @@ import math
 import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
+from kvandal.policy.acting import hold, protected_until_s
+from kvandal.policy.decide import decide
+from kvandal.policy.drawdown import demote_excess, draw_down, take_limits
 from kvandal.policy.placement import TRAY_HEALTHY, TRAYS_PER_RACK, break_tray, deliver_rack, repair_tray
-from kvandal.policy.sharing import ASSURED, FIRM, LENT, renew_shares
+from kvandal.policy.queues import link
+from kvandal.policy.rules import IN_ORDER
+from kvandal.policy.tree import ASSURED, FIRM, LENT, renew_shares
 from kvandal.twin.account import account, physics
 from kvandal.twin.caps import hold_envelope, refresh_it_now, tighten
-from kvandal.twin.decisions import decide
+from kvandal.twin.decisions import carry_out
 from kvandal.twin.faults import (
     close_racks,
     end_fault,
@@ -26,7 +31,7 @@ from kvandal.twin.faults import (
     trip_if_still_out,
 )
 from kvandal.twin.heaps import enter, pop_first
-from kvandal.twin.life import DONE, close_books, leave, note_event, note_plant_event, submit
+from kvandal.twin.life import DONE, LIMIT_REACHED, close_books, leave, note_event, note_plant_event, submit
 from kvandal.twin.limits import site_limit_kw
 from kvandal.twin.plant import accept_tick
 from kvandal.twin.plant_state import (
@@ -38,10 +43,11 @@ from kvandal.twin.plant_state import (
     deliver_to_plant,
     switch_rack,
 )
-from kvandal.twin.queues import link
+from kvandal.twin.rooms import open_rooms
 from kvandal.twin.slowdown import count_slowed, follow_limits
 from kvandal.twin.state import (
     DELIVERY,
+    DRAW_DOWN,
     EVENT_DELIVERY,
     EVENT_FAILURE,
     EVENT_OVERLOAD,
@@ -49,13 +55,17 @@ from kvandal.twin.state import (
     EVENT_REPAIR,
     FAULT_OVER,
     FAULT_START,
+    LIMITS,
     LOST_FAILURE,
     LOST_RECALL,
     POWER_ON,
+    RECALLABLE,
     REPAIR,
     REST,
+    RUNNING,
     SPEED_CLASSES,
     THROTTLE,
+    TIMEOUT,
     TRIP,
 )
 
@@ -110,6 +120,7 @@ def _deliver(state, plant, rack, time_s):
     tally.installed_gpus += 72
     renew_shares(state.tenants, tally.installed_gpus)
     tally.shares_renewed = 1
+    tally.freed += 1
     tally.base_kw += model.idle_kw + state.rules[0].net_kw
     if time_s > 0:
         note_event(state, time_s, EVENT_DELIVERY, rack, -1, -1, 72, 0)
@@ -149,13 +160,36 @@ def _take_agenda(state, plant, now_s):
             if repair_in_dark_rack(state, subject, now_s):
                 continue
             repair_tray(state.room, subject)
+            tally.freed += 1
             tally.broken_gpus -= 4
             note_event(state, now_s, EVENT_REPAIR, subject // TRAYS_PER_RACK, subject, -1, 4, 0)
         elif priority == DELIVERY:
             _deliver(state, plant, subject, now_s)
             refresh_it_now(state)
         elif priority == REST:
+            hold(state, subject, IN_ORDER, now_s)
             link(state, subject, True)
+        elif priority == RECALLABLE:
+            if state.jobs[subject].on_loan and protected_until_s(state, subject) == now_s:
+                state.jobs[subject].recallable = True
+                tally.shares_renewed = 1
+                tally.freed += 1
+        elif priority == TIMEOUT:
+            record = state.jobs[subject]
+            if record.state == RUNNING and record.start_s + record.limit_s == now_s:
+                leave(state, subject, now_s, LIMIT_REACHED)
+        elif priority == DRAW_DOWN:
+            draw_down(
+                state, state.limit_steps[subject], tally.installed_gpus, state.limit_steps_s[subject], now_s
+            )
+            carry_out(state, now_s)
+        elif priority == LIMITS:
+            take_limits(state.tenants, state.limit_steps[subject])
+            renew_shares(state.tenants, tally.installed_gpus)
+            demote_excess(state, now_s)
+            carry_out(state, now_s)
+            tally.shares_renewed = 1
+            tally.freed += 1
         elif priority == FAULT_START:
             start_fault(state, plant, subject, now_s)
             refresh_it_now(state)
@@ -190,7 +224,8 @@ def _records_run_short(state):
     """Whether loans, events or agenda might not hold what one more instant can bring."""
     tally, spare = state.tally[0], state.rules[0].spare_records
     return (
-        state.loans.shape[0] - tally.loans < spare
+        state.stints.shape[0] - tally.stints < spare
+        or state.loans.shape[0] - tally.loans < spare
         or state.events.shape[0] - tally.events < spare
         or state.agenda.shape[0] - tally.agenda_size < spare
     )
@@ -226,9 +261,10 @@ def _take_events(state, plant, scratch, until_s):
             _fail(state, failures[tally.next_failure].gpu, now_s)
             tally.next_failure += 1
         while tally.next_arrival < jobs.shape[0] and jobs[tally.next_arrival].submit_s == now_s:
-            submit(state, tally.next_arrival)
+            submit(state, tally.next_arrival, now_s)
             tally.next_arrival += 1
-        decide(state, scratch.chosen, scratch.victims, now_s)
+        decide(state, scratch, now_s)
+        carry_out(state, now_s)
 
 
 @large_kernel
@@ -240,10 +276,34 @@ def begin(state, plant, inputs, scratch, delivered_s):
         else:
             enter(state.agenda, state.tally[0], delivered_s[rack], DELIVERY, rack)
     schedule_faults(state)
+    _schedule_limits(state)
     _limit_meter(state, plant)
     physics(state, plant, inputs, scratch, 0)
     _remember(state, plant)
     state.tally[0].wake_s = FAR
+
+
+@kernel
+def _schedule_limits(state):
+    """Note when limits change, and when those who would be above them must have their notice."""
+    longest_s = 0
+    for index in range(state.tenants.shape[0]):
+        longest_s = max(longest_s, state.tenants[index].notice_s)
+    for step in range(1, state.limit_steps_s.shape[0]):
+        at_s = state.limit_steps_s[step]
+        enter(state.agenda, state.tally[0], max(0, at_s - longest_s), DRAW_DOWN, step)
+        enter(state.agenda, state.tally[0], at_s, LIMITS, step)
+
+
+@kernel
+def _remember_use(state):
+    """Let past use of tenants and groups fade, and count that of the tick just over, as its last instant shows it."""
+    rules = state.rules[0]
+    if not rules.by_use:
+        return
+    for index in range(state.tenants.shape[0]):
+        tenant = state.tenants[index]
+        tenant.used_gpu_s = tenant.used_gpu_s * rules.use_decay + (tenant.own + tenant.on_loan) * rules.tick_s
 
 
 @kernel
@@ -287,6 +347,7 @@ def _open_tick(state, plant, start_s):
     hold_envelope(state, start_s)
     if due > 0:
         tally.wake_s = start_s
+        tally.freed += 1
     tally.power_wait = 0
     tally.wanted_kw = 0.0
     tally.tick_is_open = 1
@@ -355,4 +416,6 @@ def advance(state, plant, inputs, out, scratch, first_tick, last_tick):
         return_racks(state, plant, end_s)
         follow_limits(state, scratch, end_s)
         count_slowed(state, plant)
+        open_rooms(state, plant)
+        _remember_use(state)
     return last_tick

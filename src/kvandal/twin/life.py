@@ -8,16 +8,17 @@ import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import cap_factor
-from kvandal.policy.placement import vacate
-from kvandal.policy.sharing import LENT
+from kvandal.policy.acting import MILLIWATT, give_notice, protected_until_s, stop
+from kvandal.policy.queues import count_queued, enqueue
+from kvandal.policy.recall import INFERENCE
+from kvandal.policy.rules import FAILED, NEVER, RESIDENCY, REST_RULE, SHED
+from kvandal.policy.tree import LENT
 from kvandal.twin.heaps import enter, push_end, remove_end
 from kvandal.twin.pace import clock_reading_s, slowest_part, speed_class_of
-from kvandal.twin.queues import count_queued, enqueue
 from kvandal.twin.state import (
     DRAIN,
     EVENT_RECALL,
     FINISHED,
-    INFERENCE,
     LOAN_FAILURE,
     LOAN_FINISHED,
     LOAN_RECALLED,
@@ -27,16 +28,16 @@ from kvandal.twin.state import (
     LOST_RECALL,
     LOST_RESTART,
     LOST_SHED,
+    RECALLABLE,
     REFUSED,
     REST,
     RUNNING,
+    TIMED_OUT,
+    TIMEOUT,
 )
 
-MILLIWATT = 1e-6
-"""Kilowatts in a milliwatt."""
-
-DONE, OPEN = -1, -2
-"""Why a run ends without a loss: the job has finished; the simulated time is over."""
+DONE, OPEN, LIMIT_REACHED = -1, -2, -3
+"""Why a run ends without a loss: the job has finished; the simulated time is over; its time limit is reached."""
 
 
 @kernel
@@ -75,7 +76,7 @@ LONGEST_REST = 24
 
 
 @kernel
-def least_power_kw(state, job):
+def _thriftiest_kw(state, job):
     """Power above idle that a job draws on the thriftiest racks, without caps [kW]."""
     least_mw = state.load_mw[state.jobs[job].demand, 0]
     for model in range(1, state.models.shape[0]):
@@ -84,19 +85,24 @@ def least_power_kw(state, job):
 
 
 @kernel
-def submit(state, job):
-    """Take a new job in, or refuse one that could never start (rule P3)."""
+def submit(state, job, time_s):
+    """Take a new job in, or refuse one that could never start (rules P3, D2)."""
     rules = state.rules[0]
     jobs = state.jobs
     largest = (state.racks.shape[0]) * rules.segment_trays * 4 if jobs[job].gpus > 72 else 72
+    if not state.tenants[jobs[job].tenant].admitted:
+        jobs[job].state = REFUSED
+        jobs[job].refused_rule = RESIDENCY
+        return
     if (
         jobs[job].gpus > state.tenants[jobs[job].tenant].largest_job
         or jobs[job].gpus > largest
-        or least_power_kw(state, job) > rules.job_kw_maximum
+        or _thriftiest_kw(state, job) > rules.job_kw_maximum
     ):
         jobs[job].state = REFUSED
+        jobs[job].refused_rule = NEVER
         return
-    enqueue(state, job, False)
+    enqueue(state, job, False, time_s)
 
 
 @kernel
@@ -125,23 +131,6 @@ def rack_above_idle_kw(state, index):
 
 
 @kernel
-def recall_cost_gpu_s(state, job, time_s):
-    """GPU-seconds that a recall now would lose of a job on loan: its last checkpoint or unsaved work, and the restart."""
-    rules, jobs = state.rules[0], state.jobs
-    notice_s = state.tenants[jobs[job].tenant].notice_s
-    ran_s = time_s + notice_s - jobs[job].start_s
-    interval_s = jobs[job].interval_s
-    lost_s = rules.restart_s
-    if interval_s == 0:
-        lost_s += 0 if state.demands[jobs[job].demand].kind == INFERENCE else ran_s
-    elif notice_s >= rules.checkpoint_s:
-        lost_s += rules.checkpoint_s
-    else:
-        lost_s += ran_s % (interval_s + rules.checkpoint_s)
-    return float(jobs[job].gpus * lost_s)
-
-
-@kernel
 def touch(state, rack):
     """Remember that something changed in a rack inside this tick."""
     tally = state.tally[0]
@@ -166,7 +155,8 @@ def _add_power(state, job, sign, time_s):
         change_mw = sign * room.pieces[piece].gpus * state.load_mw[jobs[job].demand, model]
         state.rack_tiers[rack, tier].mw += change_mw
         state.tier_models[tier, model].mw += change_mw
-        tally.it_now_kw += change_mw * MILLIWATT * state.tier_models[tier, model].factor
+        if sign < 0:  # a start has counted itself when it was decided
+            tally.it_now_kw += change_mw * MILLIWATT * state.tier_models[tier, model].factor
         if absent > 0.0:
             state.rack_tiers[rack, tier].tick_kw -= change_mw * MILLIWATT * absent
             touch(state, rack)
@@ -177,35 +167,24 @@ def _add_power(state, job, sign, time_s):
 
 
 @large_kernel
-def start_job(state, job, use_tier, lender, racks, time_s):
-    """Start a placed job: `lender` is -1 for use within its own share."""
+def start_job(state, job, time_s):
+    """Carry out a start that has been decided: power, clocks, the end that is to come, the record of a loan."""
     tally = state.tally[0]
     rules = state.rules[0]
     jobs = state.jobs
-    tenant, gpus = jobs[job].tenant, jobs[job].gpus
     jobs[job].state = RUNNING
-    jobs[job].use_tier = use_tier
-    jobs[job].start_s = time_s
-    jobs[job].racks = racks
     jobs[job].starts += 1
     if jobs[job].first_start_s < 0:
         jobs[job].first_start_s = time_s
-    if lender < 0:
-        state.tenants[tenant].own += gpus
-    else:
-        state.tenants[tenant].on_loan += gpus
-        state.tenants[lender].lent_out += gpus
-        open_loan(state, job, lender, time_s)
-        jobs[job].lent_position = tally.lent_jobs
-        state.lent_jobs[tally.lent_jobs] = job
-        tally.lent_jobs += 1
-        jobs[job].recallable = True
-    state.tiers[use_tier].gpus += gpus
+    if jobs[job].on_loan:
+        open_records(state, job, time_s)
+        await_minimum_run(state, job)
+    state.tiers[jobs[job].use_tier].gpus += jobs[job].gpus
     tally.running_jobs += 1
     _add_power(state, job, 1, time_s)
 
     restore_s = rules.restart_s if jobs[job].resumes else 0
-    work_s = jobs[job].remaining_s
+    work_s = work_here_s(state, job)
     interval_s = jobs[job].interval_s
     checkpoints = (work_s - 1) // interval_s if interval_s > 0 else 0
     speed_class = speed_class_of(state, job)
@@ -216,55 +195,98 @@ def start_job(state, job, use_tier, lender, racks, time_s):
         jobs[job].slow = slowest_part(state, job)
     length_s = restore_s + work_s + checkpoints * rules.checkpoint_s
     push_end(jobs, state.ends, state.speeds, speed_class, now_s + length_s / jobs[job].slow, job)
+    if state.demands[jobs[job].demand].timed:
+        enter(state.agenda, tally, time_s + jobs[job].limit_s, TIMEOUT, job)
 
 
 @kernel
-def open_loan(state, job, lender, time_s):
-    """Write a loan record."""
+def work_here_s(state, job):
+    """Return the useful work that a job has still to do, in seconds on the GPUs that it has now."""
+    record = state.jobs[job]
+    if record.gpus == record.asked_gpus:
+        return record.remaining_s
+    return (record.remaining_s * record.asked_gpus + record.gpus - 1) // record.gpus
+
+
+@kernel
+def await_minimum_run(state, job):
+    """Note when a loan that is still sure of its minimum run may be given notice (L4)."""
+    if not state.jobs[job].recallable:
+        enter(state.agenda, state.tally[0], protected_until_s(state, job), RECALLABLE, job)
+
+
+@kernel
+def open_records(state, job, time_s):
+    """Write a record of every part of a loan that has none yet."""
     tally = state.tally[0]
-    loans, jobs = state.loans, state.jobs
-    index = tally.loans
-    if index >= loans.shape[0]:
-        raise IndexError("more loans in one tick than were provided for")
-    loans[index].lender = lender
-    loans[index].borrower = jobs[job].tenant
-    loans[index].job = job
-    loans[index].gpus = jobs[job].gpus
-    loans[index].start_s = time_s
-    jobs[job].loan = index
-    tally.loans = index + 1
+    loans, jobs, parts = state.loans, state.jobs, state.parts
+    part = jobs[job].first_part
+    while part >= 0:
+        if parts[part].record < 0:
+            index = tally.loans
+            if index >= loans.shape[0]:
+                raise IndexError("more loans in one tick than were provided for")
+            loans[index].lender = parts[part].lender
+            loans[index].borrower = jobs[job].tenant
+            loans[index].job = job
+            loans[index].gpus = parts[part].gpus
+            loans[index].start_s = time_s
+            parts[part].record = index
+            tally.loans = index + 1
+        jobs[job].loan = parts[part].record
+        part = parts[part].next
+
+
+@kernel
+def note_notice(state, job, claimant, rule, time_s):
+    """Carry out a notice that has been given: the record, the deadline."""
+    jobs, loans = state.jobs, state.loans
+    part = jobs[job].first_part
+    while part >= 0:
+        loan = loans[state.parts[part].record]
+        loan.noticed_s = time_s
+        loan.deadline_s = jobs[job].deadline_s
+        loan.claimant = claimant
+        part = state.parts[part].next
+    jobs[job].end_rule = rule
+    enter(state.agenda, state.tally[0], jobs[job].deadline_s, DRAIN, job)
+    rack = state.room.pieces[state.room.first_piece[job]].rack
+    note_event(state, time_s, EVENT_RECALL, rack, -1, job, jobs[job].gpus, rule)
 
 
 @kernel
 def notice(state, job, claimant, rule, time_s):
-    """Give a borrower notice: it saves its state and leaves at the deadline."""
-    tally = state.tally[0]
-    jobs, loans = state.jobs, state.loans
-    deadline_s = time_s + state.tenants[jobs[job].tenant].notice_s
-    jobs[job].draining = True
-    jobs[job].deadline_s = deadline_s
-    loans[jobs[job].loan].noticed_s = time_s
-    loans[jobs[job].loan].deadline_s = deadline_s
-    loans[jobs[job].loan].claimant = claimant
-    tally.draining += 1
-    enter(state.agenda, state.tally[0], deadline_s, DRAIN, job)
-    note_event(
-        state,
-        time_s,
-        EVENT_RECALL,
-        state.room.pieces[state.room.first_piece[job]].rack,
-        -1,
-        job,
-        jobs[job].gpus,
-        rule,
-    )
+    """Give a job notice outside a decision, and carry it out."""
+    give_notice(state, job, claimant, rule, time_s)
+    note_notice(state, job, claimant, rule, time_s)
+    state.tally[0].actions = 0
+
+
+@kernel
+def change_tier(state, job, tier, time_s):
+    """Let a running job go on in another tier of use: its power and its clock move, what it has done stays."""
+    jobs = state.jobs
+    old_class = speed_class_of(state, job)
+    old_s = clock_reading_s(state, old_class, time_s)
+    left_s = state.ends[old_class, jobs[job].heap_position].key - old_s
+    remove_end(jobs, state.ends, state.speeds, old_class, job)
+    _add_power(state, job, -1, time_s)
+    state.tiers[jobs[job].use_tier].gpus -= jobs[job].gpus
+    jobs[job].use_tier = tier
+    state.tiers[tier].gpus += jobs[job].gpus
+    _add_power(state, job, 1, time_s)
+    state.tally[0].it_now_kw += job_power_kw(state, job, state.tiers[tier].cap)
+    new_class = speed_class_of(state, job)
+    new_s = clock_reading_s(state, new_class, time_s)
+    jobs[job].virtual_start_s += new_s - old_s
+    push_end(jobs, state.ends, state.speeds, new_class, new_s + left_s, job)
 
 
 @kernel
 def _settle(state, job, time_s, cause):
     """Split the GPU-seconds of the run that ends now into useful and lost; return the useful seconds saved.
 
-    `cause` is a LOST_ constant, DONE or OPEN. What is saved is whole seconds; a fraction of a second that a power cap
+    `cause` is a LOST_ constant, DONE, OPEN or LIMIT_REACHED. What is saved is whole seconds; a fraction of a second that a power cap
     leaves over is lost to the cap.
     """
     rules = state.rules[0]
@@ -301,37 +323,37 @@ def _settle(state, job, time_s, cause):
         # no checkpoints and no service rendered: all work of this run is lost
         state.lost_gpu_s[job, cause] += gpus * kept_s
         kept_s = 0.0
+    asked = jobs[job].asked_gpus
     whole_s = float(jobs[job].remaining_s)
     if cause != DONE:
-        whole_s = min(float(math.floor(kept_s + 1e-6)), whole_s - 1.0)
-    state.lost_gpu_s[job, LOST_SHED] += gpus * (kept_s - whole_s)
-    kept_s = whole_s
+        whole_s = min(float(math.floor(kept_s * gpus / asked + 1e-6)), whole_s - 1.0)
+    state.lost_gpu_s[job, LOST_SHED] += gpus * kept_s - asked * whole_s
     state.lost_gpu_s[job, LOST_CHECKPOINT] += gpus * dumps_s
-    jobs[job].useful_gpu_s += gpus * kept_s
-    return kept_s
+    jobs[job].useful_gpu_s += asked * whole_s
+    return whole_s
 
 
 @large_kernel
 def leave(state, job, time_s, cause):
-    """End a job's run: because it has finished (DONE) or because something took its GPUs (a LOST_ constant)."""
+    """End a job's run: it is done (DONE, LIMIT_REACHED), or something took its GPUs (a LOST_ constant)."""
     tally = state.tally[0]
     jobs = state.jobs
     tenant, gpus, tier = jobs[job].tenant, jobs[job].gpus, jobs[job].use_tier
     kept_s = _settle(state, job, time_s, cause)
     _add_power(state, job, -1, time_s)
     remove_end(jobs, state.ends, state.speeds, speed_class_of(state, job), job)
-    vacate(state.room, job)
     state.tiers[tier].gpus -= gpus
     tally.running_jobs -= 1
-    if jobs[job].recallable:
+    if cause >= 0:
+        _note_stint(state, job, time_s, cause)
+    if jobs[job].on_loan:
         _close_loan(state, job, time_s, cause)
-        state.tenants[tenant].on_loan -= gpus
-    else:
-        state.tenants[tenant].own -= gpus
-    if cause == DONE:
-        jobs[job].state = FINISHED
+    stop(state, job)
+    jobs[job].gpus = jobs[job].asked_gpus
+    if cause < 0:
+        jobs[job].state = FINISHED if cause == DONE else TIMED_OUT
         jobs[job].end_s = time_s
-        jobs[job].remaining_s = 0
+        jobs[job].remaining_s = 0 if cause == DONE else jobs[job].remaining_s - np.int64(kept_s)
         return
     jobs[job].remaining_s -= np.int64(kept_s)
     jobs[job].resumes = True
@@ -342,18 +364,41 @@ def leave(state, job, time_s, cause):
     else:
         jobs[job].sheds += 1
     rest_s = state.rules[0].rest_s * min(jobs[job].recalls, LONGEST_REST)
-    if cause == LOST_RECALL and state.tenants[tenant].tier == LENT and rest_s > 0:
-        count_queued(state, job)  # it takes its place in front when it has rested (L3)
+    elastic = state.demands[jobs[job].demand].elastic_minimum < 1.0
+    if cause == LOST_RECALL and state.tenants[tenant].tier == LENT and rest_s > 0 and not elastic:
+        count_queued(state, job, REST_RULE, time_s)  # it takes its place in front when it has rested (L3)
         enter(state.agenda, tally, time_s + rest_s, REST, job)
     else:
-        enqueue(state, job, True)
+        enqueue(state, job, True, time_s)
+
+
+@kernel
+def _note_stint(state, job, time_s, cause):
+    """Write down a run that ends before its job does."""
+    tally, jobs = state.tally[0], state.jobs
+    stint = state.stints[tally.stints]
+    stint.job = job
+    stint.start_s = jobs[job].start_s
+    stint.end_s = time_s
+    stint.gpus = jobs[job].gpus
+    stint.rack = state.room.pieces[state.room.first_piece[job]].rack
+    stint.lender = -1
+    if jobs[job].on_loan:
+        stint.lender = state.parts[jobs[job].first_part].lender
+    stint.tier = jobs[job].use_tier
+    stint.start_rule = jobs[job].start_rule
+    stint.cause = cause
+    stint.end_rule = FAILED
+    if cause == LOST_RECALL:
+        stint.end_rule = jobs[job].end_rule
+    elif cause == LOST_SHED:
+        stint.end_rule = SHED
+    tally.stints += 1
 
 
 @kernel
 def _close_loan(state, job, time_s, cause):
-    tally = state.tally[0]
-    jobs, loans = state.jobs, state.loans
-    loan = jobs[job].loan
+    """Close the record of a loan whose job leaves."""
     reason = LOAN_FINISHED
     if cause == LOST_FAILURE:
         reason = LOAN_FAILURE
@@ -361,21 +406,18 @@ def _close_loan(state, job, time_s, cause):
         reason = LOAN_RECALLED
     elif cause == LOST_SHED:
         reason = LOAN_SHED
-    loans[loan].returned_s = time_s
-    loans[loan].reason = reason
-    state.tenants[loans[loan].lender].lent_out -= jobs[job].gpus
-    last = tally.lent_jobs - 1
-    moved = state.lent_jobs[last]
-    state.lent_jobs[jobs[job].lent_position] = moved
-    jobs[moved].lent_position = jobs[job].lent_position
-    tally.lent_jobs = last
-    jobs[job].lent_position = -1
-    jobs[job].loan = -1
-    jobs[job].recallable = False
-    if jobs[job].draining:
-        jobs[job].draining = False
-        jobs[job].deadline_s = -1
-        tally.draining -= 1
+    part = state.jobs[job].first_part
+    while part >= 0:
+        close_record(state, state.parts[part].record, reason, time_s)
+        part = state.parts[part].next
+    state.jobs[job].loan = -1
+
+
+@kernel
+def close_record(state, record, reason, time_s):
+    """Close the record of a part of a loan."""
+    state.loans[record].returned_s = time_s
+    state.loans[record].reason = reason
 
 
 @kernel

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kvandal.policy.acting import MILLIWATT
 from kvandal.policy.placement import GPUS_PER_RACK, TRAYS_PER_RACK
-from kvandal.twin.life import MILLIWATT
 from kvandal.twin.state import FINISHED, State
 
 Array = Any

@@ -14,6 +14,7 @@ from kvandal.demand.jobs import JobTable
 from kvandal.energy.prices import Prices, load_prices
 from kvandal.errors import ScenarioError
 from kvandal.physics.reliability import daly_interval_s
+from kvandal.policy.placement import TRAYS_PER_RACK
 from kvandal.scenario.model import Scenario
 from kvandal.twin import account, kernel
 from kvandal.twin.caps import SLOPE
@@ -24,7 +25,7 @@ from kvandal.twin.inputs import gather_inputs, with_hot_weeks
 from kvandal.twin.plant_state import CONSTRAINTS, DEMAND_KW, Plant, build_plant
 from kvandal.twin.site import SiteArrays, build_site
 from kvandal.twin.snapshot import Recorder
-from kvandal.twin.state import FAILURE, FAULT, State, new_events, new_loans, new_state
+from kvandal.twin.state import FAILURE, FAULT, State, new_events, new_loans, new_state, new_stints
 
 Array = Any
 Progress = Callable[[int, int], None]
@@ -198,7 +199,7 @@ def turn_loop(
     """Turn the loop over the whole run, `step` ticks at a time."""
     state, plant, run = start.state, start.plant, start.scenario.run
     ticks = run.days * 86_400 // run.tick_s
-    outputs, scratch = new_outputs(start), _scratch(start.site)
+    outputs, scratch = new_outputs(start), new_scratch(start.site, len(start.state.queues))
     kernel.begin(state, plant, start.inputs, scratch, start.site.delivered_s)
     if recorder is not None:
         recorder.take(state, plant, 0)
@@ -230,7 +231,7 @@ def go_on(
     The state at `last_tick`: `state` itself, or one with more room for records.
 
     """
-    scratch = _scratch(start.site)
+    scratch = new_scratch(start.site, len(state.queues))
     tick = first_tick
     while tick < last_tick:
         reached = kernel.advance(state, plant, start.inputs, outputs, scratch, tick, last_tick)
@@ -260,12 +261,17 @@ def new_outputs(start: Start) -> account.Outputs:
     )
 
 
-def _scratch(site: SiteArrays) -> account.Scratch:
+def new_scratch(site: SiteArrays, queues: int) -> account.Scratch:
+    """Return arrays for the loop to work in."""
     return account.Scratch(
         above_kw=np.zeros(site.racks),
         part=np.ones(site.racks),
         chosen=np.zeros(site.racks, np.int32),
         victims=np.zeros(site.gpus + 1, np.int32),
+        free_s=np.zeros(site.racks, np.int64),
+        tray_s=np.zeros(TRAYS_PER_RACK, np.int64),
+        order=np.zeros(queues + 1, np.int64),
+        removed=np.zeros(site.gpus + 1, np.int32),
     )
 
 
@@ -275,7 +281,7 @@ def _room_above_idle_kw(scenario: Scenario, site: SiteArrays, inputs: account.In
     state = new_state(
         scenario, site, JobTable.empty(), np.zeros(0, np.int64), np.zeros(0, FAILURE), np.zeros(0, FAULT), 0.0
     )
-    kernel.begin(state, plant, inputs, _scratch(site), np.zeros(site.racks, np.int64))
+    kernel.begin(state, plant, inputs, new_scratch(site, len(state.queues)), np.zeros(site.racks, np.int64))
     site_kw = float(plant.tick[DEMAND_KW])
     margin = scenario.power.site_cap_margin_fraction
     envelope_kw = scenario.site.grid_mw * 1000 * (1 - margin)
@@ -289,12 +295,14 @@ def _room_above_idle_kw(scenario: Scenario, site: SiteArrays, inputs: account.In
 
 
 def _enlarged(state: State) -> State:
-    """Give loans, events and agenda twice the room."""
+    """Give loans, events, interrupted runs and agenda twice the room."""
     loans, events = new_loans(len(state.loans)), new_events(len(state.events))
+    stints = new_stints(len(state.stints))
     agenda = np.zeros(2 * len(state.agenda), state.agenda.dtype)
     agenda[: len(state.agenda)] = state.agenda
     return state._replace(
         loans=np.concatenate([state.loans, loans]),
         events=np.concatenate([state.events, events]),
+        stints=np.concatenate([state.stints, stints]),
         agenda=agenda,
     )

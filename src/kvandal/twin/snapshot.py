@@ -22,7 +22,7 @@ from kvandal.demand.jobs import JobTable
 from kvandal.errors import InputError
 from kvandal.scenario.model import Scenario
 from kvandal.twin.plant_state import Plant
-from kvandal.twin.state import QUEUED, RUNNING, State, new_events, new_loans
+from kvandal.twin.state import QUEUED, RUNNING, State, new_events, new_loans, new_stints
 
 Array = Any
 Record = TypeVar("Record", bound=NamedTuple)
@@ -34,11 +34,11 @@ FORMAT = 1
 PACKING = 1
 """Level of deflate: the bytes are sorted already, more effort gains little."""
 
-GIVEN = frozenset({"failures"})
+GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s"})
 """Tables that the scenario gives and the loop never changes."""
-PER_JOB = frozenset({"jobs", "lost_gpu_s", "room.first_piece", "room.first_claim"})
+PER_JOB = frozenset({"jobs", "lost_gpu_s", "waits", "room.first_piece", "room.first_claim"})
 """Tables with one row per job of the run."""
-GROWING = {"loans": new_loans, "events": new_events}
+GROWING = {"loans": new_loans, "events": new_events, "stints": new_stints}
 """Tables that are enlarged on the way, and how new rows look."""
 
 
@@ -192,18 +192,30 @@ def _is_given(name: str, table: Array) -> bool:
 def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
     """Rows of the large tables that mean something now; tables not named are saved in full."""
     tally = state.tally[0]
-    loans = state.jobs["loan"][live]
+    loans = _open_records(state, live)
     heap = state.ends.shape[1]
     running = state.speeds["running"].tolist()
     ends = [np.arange(group * heap, group * heap + count) for group, count in enumerate(running)]
     return {
         **dict.fromkeys(PER_JOB, live),
-        "loans": np.unique(loans[loans >= 0]).astype(np.int64),
+        "loans": loans,
         "events": np.zeros(0, np.int64),
+        "stints": np.zeros(0, np.int64),
+        "actions": np.zeros(0, np.int64),
         "agenda": np.arange(tally["agenda_size"]),
         "lent_jobs": np.arange(tally["lent_jobs"]),
         "ends": np.concatenate(ends),
     }
+
+
+def _open_records(state: State, live: Array) -> Array:
+    """List the records of the loans that jobs run on."""
+    records = []
+    following = state.jobs["first_part"][live]
+    while len(following := following[following >= 0]):
+        records.append(state.parts["record"][following])
+        following = state.parts["next"][following]
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *records])).astype(np.int64)
 
 
 def _rows(name: str, table: Array) -> Array:

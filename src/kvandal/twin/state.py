@@ -8,28 +8,45 @@ import numpy as np
 
 from kvandal.demand.jobs import JobTable
 from kvandal.physics.rack import capped_speed
+from kvandal.policy.acting import ACTION
+from kvandal.policy.drawdown import LIMIT_COLUMNS, take_limits
+from kvandal.policy.lending import empty_parts
 from kvandal.policy.placement import Room, empty_room
-from kvandal.policy.sharing import TENANT, largest_job, renew_shares
+from kvandal.policy.rules import HOLDS
+from kvandal.policy.tree import TENANT, largest_job, renew_shares
 from kvandal.scenario.demand import Demand
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS, Policy
-from kvandal.scenario.tree import limits_of
+from kvandal.scenario.tree import groups_of, limit_steps, path_text
 from kvandal.twin.heaps import END, ENTRY
 from kvandal.twin.site import SiteArrays, gpu_load_mw
 
 Array = Any
 
-FUTURE, QUEUED, RUNNING, FINISHED, REFUSED = range(5)
-STATES = ("future", "queued", "running", "finished", "refused")
+FUTURE, QUEUED, RUNNING, FINISHED, REFUSED, TIMED_OUT = range(6)
+STATES = ("future", "queued", "running", "finished", "refused", "timed_out")
 KINDS = ("training", "batch", "inference")
-INFERENCE = 2
 SPEED_CLASSES = 9
 """Tier of use times kind of work: jobs of one class slow down alike under a cap."""
 
 LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART = range(5)
 LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
 
-REPAIR, DELIVERY, DRAIN, REST, FAULT_OVER, FAULT_START, THROTTLE, TRIP, POWER_ON = range(1, 10)
+(
+    REPAIR,
+    DELIVERY,
+    DRAIN,
+    REST,
+    FAULT_OVER,
+    FAULT_START,
+    THROTTLE,
+    TRIP,
+    POWER_ON,
+    TIMEOUT,
+    RECALLABLE,
+    DRAW_DOWN,
+    LIMITS,
+) = range(1, 14)
 """Priorities in the agenda; ends of jobs come before, failures and arrivals after."""
 
 (
@@ -41,8 +58,8 @@ EVENTS = (
     "limit", "limit_over", "overload", "overload_over",
 )  # fmt: skip
 
-LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED = range(5)
-LOAN_REASONS = ("finished", "recalled", "failure", "shed", "transferred")
+LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED, LOAN_PROMOTED = range(6)
+LOAN_REASONS = ("finished", "recalled", "failure", "shed", "transferred", "promoted")
 
 
 def spare_records(racks: int) -> int:
@@ -58,16 +75,24 @@ JOB = np.dtype(
         ("start_s", "i8"),  # of the run that goes on now
         ("first_start_s", "i8"),  # -1: never
         ("end_s", "i8"),  # -1: not finished
+        (
+            "until_s",
+            "i8",
+        ),  # while it runs: expected end; while racks are reserved for it: when they should be free
+        ("held_since_s", "i8"),  # since when the rule `held_by` holds it back
         ("deadline_s", "i8"),  # end of the notice, or -1
         ("virtual_start_s", "f8"),  # reading of the speed clock at the start
         ("slow", "f8"),  # its speed over that of its class: limits of the plant slow it down
         ("allocated_gpu_s", "i8"),
         ("useful_gpu_s", "f8"),
         ("recall_cost", "f8"),  # what the recall that is being planned would lose [GPU-seconds]
-        ("gpus", "i4"),
+        ("gpus", "i4"),  # now; an elastic job may run on fewer than it asked for
+        ("asked_gpus", "i4"),  # `work_s` and `remaining_s` are seconds on so many
+        ("limit_s", "i4"),  # run time that its owner asked for
         ("queue", "i4"),
         ("interval_s", "i4"),  # work between two checkpoints; 0: none are written
-        ("loan", "i4"),  # index of its loan, or -1
+        ("first_part", "i4"),  # of the loan that it runs on, or -1
+        ("loan", "i4"),  # record of that part, or -1
         ("lent_position", "i4"),  # where it stands among the jobs on loan
         ("heap_position", "i4"),
         ("next_job", "i4"),  # behind it in the queue
@@ -79,9 +104,15 @@ JOB = np.dtype(
         ("tenant", "i2"),
         ("demand", "i2"),
         ("state", "i1"),
+        ("held_by", "i1"),  # rule that holds it back while it waits
+        ("start_rule", "i1"),  # rule by which it started last
+        ("end_rule", "i1"),  # of the notice that it is under, or of the last one
+        ("refused_rule", "i1"),
         ("use_tier", "i1"),  # tier of use: a borrower's is lent
         ("resumes", "?"),  # the next start restores a checkpoint first
-        ("recallable", "?"),  # on loan
+        ("on_loan", "?"),
+        ("recallable", "?"),  # on loan, and beyond its minimum run
+        ("reserved", "?"),  # racks are kept for it until their jobs should have ended
         ("draining", "?"),  # under notice
         ("named", "?"),  # chosen for the recall that is being planned
     ],
@@ -91,7 +122,9 @@ JOB = np.dtype(
 QUEUE = np.dtype(
     [
         ("jobs", "i8"), ("gpus", "i8"), ("tenant", "i4"), ("demand", "i4"), ("head", "i4"), ("tail", "i4"),
-        ("last_claim", "i4"),  # the jobs from the head to this one have racks reserved; -1: none
+        ("last_claim", "i4"),  # the jobs from the head to this one have racks claimed or reserved; -1: none
+        ("recheck_s", "i8"),  # when its reservations are looked at afresh
+        ("seen_freed", "i8"), ("scanned", "i8"),  # what had come free and which jobs had come at the last look for backfill
         ("blocked", "?"),
     ],
     align=True,
@@ -107,6 +140,15 @@ LOAN = np.dtype(
     align=True,
 )  # fmt: skip
 """Loans in order of their start; -1 where a time has not come."""
+
+STINT = np.dtype(
+    [
+        ("start_s", "i8"), ("end_s", "i8"), ("job", "i4"), ("gpus", "i4"), ("rack", "i4"), ("lender", "i2"), ("tier", "i1"),
+        ("start_rule", "i1"), ("cause", "i1"), ("end_rule", "i1"),
+    ],
+    align=True,
+)  # fmt: skip
+"""Runs of jobs that ended before the job did: when, on whose share, why they started and what ended them."""
 
 EVENT = np.dtype(
     [
@@ -159,8 +201,12 @@ TIER_NOW = np.dtype([("gpus", "i8"), ("gpu_s", "i8"), ("cap", "f8")], align=True
 """GPUs in use by tier of use, GPU-seconds of this tick, GPU power cap."""
 SPEED = np.dtype([("rate", "f8"), ("clock_s", "f8"), ("at_s", "f8"), ("running", "i8")], align=True)
 """A speed class: its speed, the reading of its clock and when it was taken, its running jobs."""
-DEMAND = np.dtype([("kind", "i8"), ("speed", "f8")], align=True)
-"""A class of demand: kind of work, and speed of its jobs under their own power cap."""
+DEMAND = np.dtype(
+    [("kind", "i8"), ("speed", "f8"), ("elastic_minimum", "f8"), ("deadline_s", "i8"), ("timed", "?")],
+    align=True,
+)
+"""A class of demand: kind of work, speed of its jobs under their own power cap, smallest part of its GPUs on which a job
+runs, time after submission by which it should have finished (0: none), whether its jobs are ended at their limit."""
 FAILURE = np.dtype([("time_s", "i8"), ("gpu", "i8")], align=True)
 
 FAULT = np.dtype(
@@ -198,6 +244,10 @@ TALLY = np.dtype(
         ("curtailed_kw", "f8"), ("meter_limit_kw", "f8"), ("battery_room_kw", "f8"), ("meter_constraint", "i8"), ("site_fault", "i8"),
         ("curtailment", "i8"), ("transformer", "i8"),  # fault behind either limit of the site, or -1
         ("dark_racks", "i8"), ("over_limit", "i8"),
+        ("actions", "i8"),  # decided at this instant
+        ("reservations", "i8"),  # jobs that racks are reserved for
+        ("freed", "i8"),  # times that GPUs, share or power have come free
+        ("stints", "i8"), ("tight", "i8"),  # some racks are closed to new jobs: their nodes have no power to spare
         ("it_now_kw", "f8"), ("it_envelope_kw", "f8"), ("last_it_kw", "f8"), ("last_site_kw", "f8"), ("base_kw", "f8"),
     ],
     align=True,
@@ -212,6 +262,8 @@ RULES = np.dtype(
         ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"),
         ("job_kw_maximum", "f8"),  # most power above idle that one job can ever get
         ("spare_records", "i8"),
+        ("backfill_depth", "i8"), ("reservations", "i8"), ("aging_s", "i8"), ("by_use", "?"), ("use_decay", "f8"),
+        ("halls", "i8"), ("groups", "i8"),
     ],
     align=True,
 )  # fmt: skip
@@ -221,11 +273,20 @@ RULES = np.dtype(
 class State(NamedTuple):
     """A run at one instant: tables whose rows the record types above describe.
 
-    `lost_gpu_s` is float64 (jobs, 5), `fault_cost` float64 (faults, tenants + 1, 3).
+    `lost_gpu_s` is float64 (jobs, 5), `waits` int32 (jobs, rules in HOLDS), `fault_cost` float64 (faults, tenants + 1,
+    3), `node_room_kw` float64 (nodes), power that each node of the plant has to spare; `limit_steps` float64 (steps,
+    tenants, 6), limits that hold from `limit_steps_s` on.
     """
 
     jobs: Array
     lost_gpu_s: Array
+    waits: Array
+    actions: Array
+    parts: Array
+    stints: Array
+    node_room_kw: Array
+    limit_steps: Array
+    limit_steps_s: Array
     queues: Array
     room: Room
     tenants: Array
@@ -262,6 +323,11 @@ def new_loans(rows: int) -> Array:
     return _table(LOAN, rows, noticed_s=-1, deadline_s=-1, returned_s=-1, claimant=-1, reason=-1)
 
 
+def new_stints(rows: int) -> Array:
+    """Return room for runs that were interrupted."""
+    return np.zeros(rows, STINT)
+
+
 def new_events(rows: int) -> Array:
     """Return room for events."""
     return _table(EVENT, rows, fault=-1, node=-1, constraint=-1)
@@ -280,19 +346,58 @@ def model_table(site: SiteArrays) -> Array:
     )
 
 
-def _tenants(scenario: Scenario, gpus: int) -> Array:
-    limits = limits_of(scenario.tenants, {})
-    table = np.zeros(len(limits) + 1, TENANT)
+def limit_rows(scenario: Scenario) -> tuple[Array, Array]:
+    """Limits of all tenants as a step function of time.
+
+    Returns
+    -------
+    Instants [s after the start], int64 (steps,), and the limits that hold from them, float64 (steps, tenants, 6): shares
+    and fixed numbers of guarantee, deserved and ceiling.
+
+    """
+    run = scenario.run
+    steps = limit_steps(scenario.tenants, run.start_utc, run.days, scenario.site.time_zone)
+    rows = [
+        [
+            [
+                number
+                for limit in (own.guarantee, own.deserved, own.ceiling)
+                for number in (limit.share, limit.gpus)
+            ]
+            for own in limits.values()
+        ]
+        for _, limits in steps
+    ]
+    table = np.array(rows, np.float64).reshape(len(steps), len(scenario.tenants), LIMIT_COLUMNS)
+    return np.array([start_s for start_s, _ in steps], np.int64), table
+
+
+def tenant_table(scenario: Scenario, gpus: int) -> Array:
+    """Rows of tenants and groups, and the root: TENANT table with the shares of the finished site of `gpus` GPUs."""
+    names = list(scenario.tenants)
+    root = len(names)
+    table = np.zeros(root + 1, TENANT)
+    table["parent"], table["holder"] = root, -1
+    table["parent"][root] = -1
+    table["is_group"][root] = True
+    groups = groups_of(scenario.tenants)
     for row, (name, tenant) in zip(table, scenario.tenants.items(), strict=False):
-        row["share_deserved"] = limits[name].deserved.share
-        row["share_guarantee"] = limits[name].guarantee.share
-        row["share_ceiling"] = limits[name].ceiling.share
+        if tenant.parent is not None:
+            row["parent"] = names.index(tenant.parent)
+        row["depth"] = path_text(scenario.tenants, name).count("/") + 1
+        row["is_group"] = name in groups
         row["weight"] = tenant.weight
         row["notice_s"] = tenant.notice_s
+        row["minimum_run_s"] = tenant.minimum_run_s
         row["tier"] = TIERS.index(tenant.tier)
-    renew_shares(table, gpus)
-    for index in range(len(limits)):
-        table[index]["largest_job"] = largest_job(table, index)
+        row["admitted"] = not tenant.residency or bool(set(tenant.residency) & set(scenario.site.regions))
+    _, steps = limit_rows(scenario)
+    largest = np.zeros(root, np.int64)
+    for limits in steps[::-1]:  # the first ones stay in the table
+        take_limits(table, limits)
+        renew_shares(table, gpus)
+        largest = np.maximum(largest, [largest_job(table, index) for index in range(root)])
+    table["largest_job"][:root] = largest
     return table
 
 
@@ -306,16 +411,33 @@ def own_speed(demand: Demand, policy: Policy) -> float:
     return capped_speed(demand.gpu_cap_fraction, exponent, policy.perf_offset_fraction)
 
 
-def _jobs(table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -> Array:
+def time_limits_s(scenario: Scenario, table: JobTable, interval_s: Array) -> Array:
+    """Run time that the owner of each job asks for [s]: what it needs, checkpoints included, times the class's factor."""
+    checkpoint_s = round(scenario.reliability.checkpoint_s)
+    needed_s = table.work_s + checkpoint_s * np.where(
+        interval_s > 0, (table.work_s - 1) // np.maximum(interval_s, 1), 0
+    )
+    factor = np.array([demand.limit_factor for demand in scenario.demand.values()] or [1.0])
+    most_s = np.array(
+        [demand.time_limit_h * 3600 if demand.time_limit_h else np.inf for demand in scenario.demand.values()]
+        or [np.inf]
+    )
+    limit_s = np.minimum(np.ceil(needed_s * factor[table.demand]), most_s[table.demand])
+    return np.clip(limit_s, 1, 2**31 - 1).astype(np.int32)
+
+
+def _jobs(scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -> Array:
     jobs = _table(
-        JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1,
+        JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1, first_part=-1,
         lent_position=-1, heap_position=-1, next_job=-1, use_tier=-1, slow=1.0,
     )  # fmt: skip
     if len(table):
         for name in ("submit_s", "gpus", "work_s", "tenant", "demand"):
             jobs[name] = getattr(table, name)
+        jobs["asked_gpus"] = table.gpus
         jobs["remaining_s"] = table.work_s
         jobs["interval_s"] = interval_s
+        jobs["limit_s"] = time_limits_s(scenario, table, interval_s)
         needs_loan = table.gpus > tenants["deserved"][table.tenant]
         jobs["queue"] = queue_of[table.tenant, table.demand, needs_loan.astype(np.int8)]
     return jobs[: len(table)]
@@ -361,15 +483,23 @@ def new_state(
 
     """
     racks, models = site.racks, len(site.model_names)
-    tenants = _tenants(scenario, site.gpus)
+    tenants = tenant_table(scenario, site.gpus)
     queues, queue_of = _queues(scenario, tenants)
-    jobs = _jobs(table, queue_of, tenants, interval_s)
+    jobs = _jobs(scenario, table, queue_of, tenants, interval_s)
+    limit_steps_s, limits = limit_rows(scenario)
     renew_shares(tenants, 0)
     spare = spare_records(racks)
     policy, reliability = scenario.policy, scenario.reliability
     return State(
         jobs=jobs,
         lost_gpu_s=np.zeros((len(table), len(LOSSES))),
+        waits=np.zeros((len(table), len(HOLDS)), np.int32),
+        actions=np.zeros(4 * site.gpus + 1024, ACTION),
+        parts=empty_parts(site.gpus + len(tenants)),
+        stints=new_stints(2 * spare),
+        node_room_kw=np.full(1 + site.halls + site.groups + site.pods, np.inf),
+        limit_steps=limits,
+        limit_steps_s=limit_steps_s,
         queues=queues,
         room=empty_room(racks, len(table)),
         tenants=tenants,
@@ -396,6 +526,9 @@ def new_state(
             len(scenario.demand),
             kind=[KINDS.index(demand.kind) for demand in scenario.demand.values()],
             speed=[own_speed(demand, policy) for demand in scenario.demand.values()],
+            elastic_minimum=[demand.elastic_minimum_fraction for demand in scenario.demand.values()],
+            deadline_s=[round((demand.deadline_h or 0.0) * 3600) for demand in scenario.demand.values()],
+            timed=[demand.time_limit_h is not None for demand in scenario.demand.values()],
         ),
         load_mw=gpu_load_mw(scenario, site),
         tier_models=_table(TIER_MODEL, 3 * models, factor=1.0).reshape(3, models),
@@ -426,5 +559,12 @@ def new_state(
             net_kw=site.net_kw,
             job_kw_maximum=job_kw_maximum,
             spare_records=spare,
+            backfill_depth=policy.backfill_depth,
+            reservations=policy.reservations,
+            aging_s=round(policy.aging_h * 3600),
+            by_use=policy.order == "fair_tree",
+            use_decay=0.5 ** (scenario.run.tick_s / (policy.half_life_h * 3600)),
+            halls=site.halls,
+            groups=site.groups,
         ),
     )

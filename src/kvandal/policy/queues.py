@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from kvandal.compiled import kernel
-from kvandal.twin.state import QUEUED
+from kvandal.policy.rules import IN_ORDER
+
+QUEUED = 1
+"""State of a job that waits (see :data:`kvandal.twin.state.STATES`)."""
 
 
 @kernel
-def enqueue(state, job, in_front):
+def enqueue(state, job, in_front, time_s):
     """Put a job into its queue: at the end when it is new, in front when it was interrupted.
 
     Jobs that racks are reserved for stay in front; an interrupted job then goes behind them.
     """
-    count_queued(state, job)
+    count_queued(state, job, IN_ORDER, time_s)
     link(state, job, in_front)
 
 
 @kernel
-def count_queued(state, job):
-    """Count a job as queued."""
+def count_queued(state, job, rule, time_s):
+    """Count a job as queued, held back by a rule from now on."""
     tally = state.tally[0]
     queue = state.queues[state.jobs[job].queue]
     state.jobs[job].state = QUEUED
+    state.jobs[job].held_by = rule
+    state.jobs[job].held_since_s = time_s
     queue.jobs += 1
     queue.gpus += state.jobs[job].gpus
     tally.queued_jobs += 1
@@ -53,17 +58,23 @@ def link(state, job, in_front):
 
 
 @kernel
-def dequeue_head(state, queue):
-    """Take the first job out of a queue."""
-    tally = state.tally[0]
-    queues, jobs = state.queues, state.jobs
-    job = queues[queue].head
-    queues[queue].head = jobs[job].next_job
-    if queues[queue].head < 0:
-        queues[queue].tail = -1
+def take_out(state, job):
+    """Take a job out of its queue, wherever it stands in it; it need not be far from the head."""
+    tally, jobs = state.tally[0], state.jobs
+    queue = state.queues[jobs[job].queue]
+    before = -1
+    at = queue.head
+    while at != job:
+        before = at
+        at = jobs[at].next_job
+    if before < 0:
+        queue.head = jobs[job].next_job
+    else:
+        jobs[before].next_job = jobs[job].next_job
+    if queue.tail == job:
+        queue.tail = before
     jobs[job].next_job = -1
-    queues[queue].jobs -= 1
-    queues[queue].gpus -= jobs[job].gpus
+    queue.jobs -= 1
+    queue.gpus -= jobs[job].gpus
     tally.queued_jobs -= 1
     tally.queued_gpus -= jobs[job].gpus
-    return job

@@ -1,0 +1,279 @@
+"""What the policy does to its own arrays when it decides, and the list of actions for whoever carries them out.
+
+A decision changes who sits where, who owes what and who waits for what. What it means for power, clocks and records is
+not the policy's: the twin (or a live engine) reads the actions, in their order, and carries them out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kvandal.compiled import kernel, large_kernel
+from kvandal.policy.lending import give_back, move_from
+from kvandal.policy.placement import bar_rack, release, vacate
+from kvandal.policy.queues import take_out
+from kvandal.policy.rules import HOLDS, TRANSFER
+from kvandal.policy.tree import LENT, book_claim, book_own
+
+MILLIWATT = 1e-6
+"""Kilowatts in a milliwatt."""
+
+ACTION = np.dtype(
+    [
+        ("job", "i4"),
+        ("other", "i4"),
+        ("gpus", "i4"),
+        ("racks", "i4"),
+        ("kind", "i1"),
+        ("rule", "i1"),
+        ("tier", "i1"),
+    ],
+    align=True,
+)
+"""One action: `other` is the claimant of a notice (-1: a lender), or the record to close."""
+ACTIONS = ("start", "notice", "move", "promote", "demote", "close")
+START, NOTICE, MOVE, PROMOTE, DEMOTE, CLOSE = range(6)
+
+
+@kernel
+def act(state, kind, job, other, racks, rule, tier):
+    """Write an action down."""
+    tally = state.tally[0]
+    action = state.actions[tally.actions]
+    action.kind = kind
+    action.job = job
+    action.other = other
+    action.gpus = state.jobs[job].gpus
+    action.racks = racks
+    action.rule = rule
+    action.tier = tier
+    tally.actions += 1
+
+
+@kernel
+def count_wait(state, job, time_s):
+    """Book the time since a queued job's last change of mind to what it has waited for."""
+    record = state.jobs[job]
+    if record.held_by > 0 and time_s > record.held_since_s:
+        for index in range(len(HOLDS)):
+            if HOLDS[index] == record.held_by:
+                state.waits[job, index] += time_s - record.held_since_s
+    record.held_since_s = time_s
+
+
+@kernel
+def hold(state, job, rule, time_s):
+    """Say which rule holds a waiting job back from now on."""
+    if state.jobs[job].held_by != rule:
+        count_wait(state, job, time_s)
+        state.jobs[job].held_by = rule
+
+
+@kernel
+def least_power_kw(state, job, gpus, tier):
+    """Power above idle that a job will draw on the thriftiest racks, under the caps of now [kW]."""
+    least = -1.0
+    for model in range(state.models.shape[0]):
+        kw = state.load_mw[state.jobs[job].demand, model] * MILLIWATT * state.tier_models[tier, model].factor
+        if least < 0.0 or kw < least:
+            least = kw
+    return least * gpus
+
+
+@kernel
+def want_power(state, tier, need_kw):
+    """Remember that a job waits for power, so that work of a lower tier makes room at the next tick."""
+    tally = state.tally[0]
+    tally.power_wait = 1
+    if tier != LENT and tally.wanted_kw == 0.0:
+        tally.wanted_kw = need_kw
+        tally.wanted_tier = tier
+
+
+@kernel
+def powered(state, job, gpus, tier):
+    """Whether the envelope of the site has room for a job, before it is placed (rule E1)."""
+    tally = state.tally[0]
+    need_kw = least_power_kw(state, job, gpus, tier)
+    if tally.it_now_kw + need_kw <= tally.it_envelope_kw and not (
+        tier == LENT and state.tiers[LENT].cap < 1.0
+    ):
+        return True
+    want_power(state, tier, need_kw)
+    return False
+
+
+@kernel
+def _draw(state, job, tier, sign):
+    """Take a placed job's power from the room of every node above its racks (or give it back).
+
+    Return its power [kW] and the first rack above which a node has none left, or -1.
+    """
+    room, nodes = state.room, state.node_room_kw
+    halls, groups = state.rules[0].halls, state.rules[0].groups
+    total_kw, short = 0.0, -1
+    piece = room.first_piece[job]
+    while piece >= 0:
+        rack = room.pieces[piece].rack
+        model = state.racks[rack].model
+        kw = room.pieces[piece].gpus * state.load_mw[state.jobs[job].demand, model] * MILLIWATT
+        kw *= state.tier_models[tier, model].factor
+        total_kw += kw
+        hall, group = 1 + state.racks[rack].hall, 1 + halls + state.racks[rack].group
+        pod = 1 + halls + groups + state.racks[rack].pod
+        nodes[hall] -= sign * kw
+        nodes[group] -= sign * kw
+        nodes[pod] -= sign * kw
+        if nodes[hall] < 0.0 or nodes[group] < 0.0 or nodes[pod] < 0.0:
+            short = rack
+        piece = room.pieces[piece].next
+    return total_kw, short
+
+
+@large_kernel
+def begin(state, job, gpus, tier, racks, rule, time_s):
+    """Start a placed job if the envelope holds at every node above its racks (rule E1); else give the racks back.
+
+    `gpus` may be fewer than asked for where the job is elastic; `lender` is -1 for use within its own share. A rack whose nodes have no power left is closed until the next tick.
+    """
+    tally, jobs = state.tally[0], state.jobs
+    need_kw, short = _draw(state, job, tier, 1)
+    if short >= 0 or tally.it_now_kw + need_kw > tally.it_envelope_kw:
+        _draw(state, job, tier, -1)
+        vacate(state.room, job)
+        if short >= 0:
+            bar_rack(state.room, short, True)
+            tally.tight = 1
+        else:
+            want_power(state, tier, need_kw)
+        return False
+    count_wait(state, job, time_s)
+    jobs[job].held_by = 0
+    end_claim(state, job)
+    take_out(state, job)
+    tenant = jobs[job].tenant
+    jobs[job].gpus = gpus
+    if state.tenants[tenant].holder == job:
+        state.tenants[tenant].holder = -1
+    tally.it_now_kw += need_kw
+    jobs[job].start_rule = rule
+    jobs[job].use_tier = tier
+    jobs[job].racks = racks
+    jobs[job].start_s = time_s
+    jobs[job].until_s = time_s + expected_run_s(state, job)
+    if jobs[job].first_part < 0:
+        book_own(state.tenants, tenant, gpus)
+    else:
+        list_loan(state, job, time_s)
+    act(state, START, job, -1, racks, rule, tier)
+    return True
+
+
+@kernel
+def expected_run_s(state, job):
+    """Longest time that a job will run if it starts now, by the limit that its owner asked for [s]."""
+    record = state.jobs[job]
+    whole_s = float(record.limit_s) * record.remaining_s / record.work_s * record.asked_gpus / record.gpus
+    return np.int64(np.ceil(whole_s)) + (state.rules[0].restart_s if record.resumes else 0)
+
+
+@kernel
+def end_claim(state, job):
+    """End the reservation of a job that is the first of its queue, if it has one."""
+    queue = state.queues[state.jobs[job].queue]
+    if state.room.first_claim[job] < 0:
+        return
+    release_claim(state, job)
+    if queue.last_claim == job:
+        queue.last_claim = -1
+
+
+@kernel
+def release_claim(state, job):
+    """Give back the racks that are kept for a job, and what they count in its tenant's books."""
+    release(state.room, job)
+    if state.jobs[job].reserved:
+        state.jobs[job].reserved = False
+        state.tally[0].reservations -= 1
+    else:
+        book_claim(state.tenants, state.jobs[job].tenant, -state.jobs[job].gpus)
+
+
+@kernel
+def give_notice(state, job, claimant, rule, time_s):
+    """Give a borrower notice: it saves its state and leaves at the deadline."""
+    jobs = state.jobs
+    jobs[job].draining = True
+    jobs[job].deadline_s = time_s + state.tenants[jobs[job].tenant].notice_s
+    state.tally[0].draining += 1
+    act(state, NOTICE, job, claimant, 0, rule, LENT)
+
+
+@large_kernel
+def move_loan(state, job, row, removed):
+    """Move to other lenders what a row has lent to a job, if they have room; the job runs on (rule L2)."""
+    count = move_from(state, job, row, removed)
+    if count < 0:
+        return False
+    for index in range(count):
+        act(state, CLOSE, job, removed[index], 0, TRANSFER, LENT)
+    act(state, MOVE, job, -1, 0, TRANSFER, LENT)
+    return True
+
+
+@kernel
+def close_parts(state, job, rule):
+    """Have the records of all parts of a loan closed, because it ends while its job runs on."""
+    part = state.jobs[job].first_part
+    while part >= 0:
+        act(state, CLOSE, job, state.parts[part].record, 0, rule, LENT)
+        part = state.parts[part].next
+
+
+@kernel
+def list_loan(state, job, time_s):
+    """Enter a job that has borrowed on the list of those on loan."""
+    jobs, tally = state.jobs, state.tally[0]
+    jobs[job].lent_position = tally.lent_jobs
+    state.lent_jobs[tally.lent_jobs] = job
+    tally.lent_jobs += 1
+    jobs[job].on_loan = True
+    jobs[job].recallable = time_s >= protected_until_s(state, job)
+
+
+@kernel
+def protected_until_s(state, job):
+    """Instant from which a loan may be given notice, so that it has had its minimum run when it ends (L4) [s]."""
+    tenant = state.tenants[state.jobs[job].tenant]
+    return state.jobs[job].start_s + max(np.int64(0), tenant.minimum_run_s - tenant.notice_s)
+
+
+@kernel
+def end_loan(state, job):
+    """Take a job off the list of those on loan; its lenders have their GPUs back."""
+    jobs, tally = state.jobs, state.tally[0]
+    give_back(state, job)
+    last = tally.lent_jobs - 1
+    moved = state.lent_jobs[last]
+    state.lent_jobs[jobs[job].lent_position] = moved
+    jobs[moved].lent_position = jobs[job].lent_position
+    tally.lent_jobs = last
+    jobs[job].lent_position = -1
+    jobs[job].on_loan = False
+    jobs[job].recallable = False
+
+
+@kernel
+def stop(state, job):
+    """Take a running job's GPUs away: its seats, its part of its tenant's share or its loan, its notice."""
+    jobs, tally = state.jobs, state.tally[0]
+    vacate(state.room, job)
+    if jobs[job].on_loan:
+        end_loan(state, job)
+    else:
+        book_own(state.tenants, jobs[job].tenant, -jobs[job].gpus)
+    if jobs[job].draining:
+        jobs[job].draining = False
+        jobs[job].deadline_s = -1
+        tally.draining -= 1
+    tally.freed += 1

@@ -1,0 +1,170 @@
+"""Racks kept for a job that waits: claimed by recalling loans (R1), or reserved until their jobs should have ended (B1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kvandal.compiled import kernel, large_kernel
+from kvandal.policy.acting import give_notice, release_claim
+from kvandal.policy.placement import (
+    GPUS_PER_TRAY,
+    TRAY_HEALTHY,
+    TRAYS_PER_RACK,
+    reserve,
+    segment_trays_for,
+    segments_for,
+)
+from kvandal.policy.recall import choose_racks, choose_victims, recall_cost_gpu_s
+from kvandal.policy.rules import RECALL
+from kvandal.policy.tree import book_claim
+
+FAR = np.int64(2**62)
+"""A time that does not come."""
+RECHECK_S = 300
+"""A reservation is looked at afresh after this time, and when its racks should have come free [s]."""
+
+
+@kernel
+def _estimate_recall(state, rack, time_s):
+    """Write down what each loan in a rack would lose if it were recalled now."""
+    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+        for slot in range(GPUS_PER_TRAY):
+            job = state.room.slots[tray, slot]
+            if job >= 0 and state.jobs[job].recallable:
+                state.jobs[job].recall_cost = recall_cost_gpu_s(state, job, time_s)
+
+
+@large_kernel
+def claim(state, job, queue, chosen, victims, time_s):
+    """Keep racks for an entitled job and recall who stands in the way (R1); false if that cannot help (R2)."""
+    rules, jobs, room = state.rules[0], state.jobs, state.room
+    gpus = jobs[job].gpus
+    count = choose_racks(room, jobs, state.racks, gpus, rules.segment_trays, chosen)
+    if count == 0:
+        return False
+    needed = segment_trays_for(gpus, rules.segment_trays)
+    recalls = 0
+    for index in range(count):
+        rack = chosen[index]
+        _estimate_recall(state, rack, time_s)
+        recalls = choose_victims(room, jobs, rack, needed + room.racks[rack].promised, victims, recalls)
+    for index in range(recalls):
+        jobs[victims[index]].named = False
+        give_notice(state, victims[index], job, RECALL, time_s)
+    for index in range(count):
+        reserve(room, chosen[index], job, needed)
+    state.queues[queue].last_claim = job
+    book_claim(state.tenants, jobs[job].tenant, gpus)
+    return True
+
+
+@kernel
+def leaves_s(state, job, time_s):
+    """When a running job should have left its GPUs: by its limit, or as soon as its loan can be called back [s]."""
+    record = state.jobs[job]
+    if record.draining:
+        return record.deadline_s
+    if record.on_loan:
+        tenant = state.tenants[record.tenant]
+        sure_s = record.start_s + tenant.minimum_run_s
+        return max(time_s, min(record.until_s, max(sure_s, time_s + tenant.notice_s)))
+    return max(time_s, record.until_s)
+
+
+@kernel
+def _free_s(state, rack, trays, tray_s, time_s):
+    """When so many trays of a rack should be free [s]; FAR when it has not that many in service.
+
+    `tray_s` is int64 (18,), filled with the instant at which each tray should be free.
+    """
+    room = state.room
+    first = rack * TRAYS_PER_RACK
+    for index in range(TRAYS_PER_RACK):
+        tray_s[index] = FAR
+        if room.trays[first + index].state != TRAY_HEALTHY:
+            continue
+        tray_s[index], before = time_s, -1
+        for slot in range(GPUS_PER_TRAY):
+            job = room.slots[first + index, slot]
+            if job >= 0 and job != before:
+                tray_s[index] = max(tray_s[index], leaves_s(state, job, time_s))
+                before = job
+    latest_s = np.int64(time_s)
+    for _ in range(trays):
+        soonest = 0
+        for index in range(1, TRAYS_PER_RACK):
+            if tray_s[index] < tray_s[soonest]:
+                soonest = index
+        latest_s = tray_s[soonest]
+        tray_s[soonest] = FAR
+    return latest_s
+
+
+@large_kernel
+def reserve_soonest(state, job, queue, free_s, tray_s, time_s):
+    """Keep the racks for a job that should come free soonest (B1); false when there will never be enough.
+
+    Parameters
+    ----------
+    free_s : int64 (racks,), filled with the instant at which each rack should have room
+    tray_s : int64 (18,), filled on the way
+
+    """
+    room, jobs = state.room, state.jobs
+    segment_trays = state.rules[0].segment_trays
+    gpus = jobs[job].gpus
+    segments, needed = segments_for(gpus, segment_trays), segment_trays_for(gpus, segment_trays)
+    for rack in range(room.racks.shape[0]):
+        free_s[rack] = FAR
+        if state.racks[rack].delivered and room.racks[rack].promised + needed <= TRAYS_PER_RACK:
+            free_s[rack] = _free_s(state, rack, needed + room.racks[rack].promised, tray_s, time_s)
+    possible = 0
+    for rack in range(room.racks.shape[0]):
+        if free_s[rack] < FAR:
+            possible += 1
+    if possible < segments:
+        return False
+    shadow_s = time_s
+    for _ in range(segments):
+        best = -1
+        for rack in range(room.racks.shape[0]):
+            if free_s[rack] < FAR and (best < 0 or free_s[rack] < free_s[best]):
+                best = rack
+        shadow_s = max(shadow_s, free_s[best])
+        free_s[best] = FAR
+        reserve(room, best, job, needed)
+    jobs[job].reserved = True
+    jobs[job].until_s = shadow_s
+    state.tally[0].reservations += 1
+    state.queues[queue].last_claim = job
+    state.queues[queue].recheck_s = min(shadow_s if shadow_s > time_s else FAR, time_s + RECHECK_S)
+    return True
+
+
+@large_kernel
+def drop_claims(state, queue):
+    """End all reservations of a queue; who was recalled for them still leaves."""
+    job = state.queues[queue].head
+    last = state.queues[queue].last_claim
+    while last >= 0:
+        release_claim(state, job)
+        if job == last:
+            break
+        job = state.jobs[job].next_job
+    state.queues[queue].last_claim = -1
+
+
+@kernel
+def awaits_leavers(state, job):
+    """Whether somebody under notice still sits in the racks that a job has claimed."""
+    room = state.room
+    piece = room.first_claim[job]
+    while piece >= 0:
+        rack = room.pieces[piece].rack
+        for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+            for slot in range(GPUS_PER_TRAY):
+                other = room.slots[tray, slot]
+                if other >= 0 and state.jobs[other].draining:
+                    return True
+        piece = room.pieces[piece].next
+    return False

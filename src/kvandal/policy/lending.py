@@ -1,0 +1,175 @@
+"""Who lends what to whom: a loan is made of parts, and every part has exactly one lender.
+
+A job that borrows runs on one part where one lender has the room, else on several, so that idle shares add up. The
+parts of a job are a linked list; a part also bears the number of the record that the books keep of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kvandal.compiled import kernel, large_kernel
+from kvandal.policy.placement import GPUS_PER_TRAY
+from kvandal.policy.tree import book_loan, common_group, is_within, lendable_gpus
+
+Array = Any
+
+PART = np.dtype([("lender", "i4"), ("gpus", "i4"), ("next", "i4"), ("record", "i4")], align=True)
+"""A part of a loan: its lender, its GPUs, the next part of the job, its record in the books (-1: not written yet)."""
+
+
+def empty_parts(rows: int) -> Array:
+    """Return room for parts; the last row heads the list of unused ones."""
+    parts = np.zeros(rows + 1, PART)
+    parts["next"][:-1] = np.arange(1, rows + 1)
+    parts["next"][-2] = -1
+    parts["next"][-1] = 0
+    return parts
+
+
+@kernel
+def _add_part(state, job, lender, gpus):
+    parts = state.parts
+    index = parts[-1].next
+    parts[-1].next = parts[index].next
+    parts[index].lender = lender
+    parts[index].gpus = gpus
+    parts[index].record = -1
+    parts[index].next = state.jobs[job].first_part
+    state.jobs[job].first_part = index
+    book_loan(state.tenants, lender, state.jobs[job].tenant, gpus)
+
+
+@kernel
+def _drop_first_part(state, job):
+    parts = state.parts
+    index = state.jobs[job].first_part
+    book_loan(state.tenants, parts[index].lender, state.jobs[job].tenant, -parts[index].gpus)
+    state.jobs[job].first_part = parts[index].next
+    parts[index].next = parts[-1].next
+    parts[-1].next = index
+
+
+@kernel
+def give_back(state, job):
+    """End all parts of a job's loan; the lenders have their GPUs back."""
+    while state.jobs[job].first_part >= 0:
+        _drop_first_part(state, job)
+
+
+@kernel
+def lent_by(state, job, row):
+    """GPUs of a job's loan that count as lent out by a row: from its own quota, or from its subtree to the outside."""
+    tenants = state.tenants
+    outside = tenants[row].is_group and not is_within(tenants, state.jobs[job].tenant, row)
+    total = 0
+    part = state.jobs[job].first_part
+    while part >= 0:
+        lender = state.parts[part].lender
+        if lender == row or (outside and is_within(tenants, lender, row)):
+            total += state.parts[part].gpus
+        part = state.parts[part].next
+    return total
+
+
+@kernel
+def leaving_gpus(state, row):
+    """GPUs lent out by a row that come back at the end of a notice."""
+    leaving = 0
+    if state.tally[0].draining > 0:
+        for index in range(state.tally[0].lent_jobs):
+            job = state.lent_jobs[index]
+            if state.jobs[job].draining:
+                leaving += lent_by(state, job, row)
+    return leaving
+
+
+@kernel
+def _lender_for(state, borrower, gpus, excluded, count_leaving):
+    """Lender that can lend `gpus` at once, and what it can lend; or -1 (rule L1).
+
+    The nearest group first; inside it the lender with the most to lend; ties: first in order. `excluded` and all below it
+    do not lend; `count_leaving` counts what comes back to a lender after notice as there already.
+    """
+    tenants = state.tenants
+    best, most, nearest = -1, np.int64(0), -1
+    for lender in range(tenants.shape[0]):
+        if lender == borrower or (excluded >= 0 and is_within(tenants, lender, excluded)):
+            continue
+        top = common_group(tenants, lender, borrower)
+        depth = tenants[top].depth
+        if depth < nearest:
+            continue
+        room = lendable_gpus(tenants, lender, top)
+        if count_leaving:
+            room += leaving_gpus(state, lender)
+        if room >= gpus and (depth > nearest or room > most):
+            best, most, nearest = lender, room, depth
+    return best, most
+
+
+@large_kernel
+def borrow(state, job, gpus, excluded, count_leaving):
+    """Lend `gpus` to a job: one lender's if one has them, else several lenders' in whole trays (rules K1, L1).
+
+    Return whether it has them; if not, nothing has changed.
+    """
+    tenant, before = state.jobs[job].tenant, state.jobs[job].first_part
+    lender, _ = _lender_for(state, tenant, gpus, excluded, count_leaving)
+    if lender >= 0:
+        _add_part(state, job, lender, gpus)
+        return True
+    left = gpus
+    while left > 0:
+        lender, room = _lender_for(state, tenant, min(left, GPUS_PER_TRAY), excluded, count_leaving)
+        if lender < 0 or gpus < GPUS_PER_TRAY:
+            while state.jobs[job].first_part != before:
+                _drop_first_part(state, job)
+            return False
+        part = left if room >= left else room - room % GPUS_PER_TRAY
+        _add_part(state, job, lender, part)
+        left -= part
+    return True
+
+
+@large_kernel
+def move_from(state, job, row, removed):
+    """Move the parts of a loan that a row has lent to other lenders, if others have room.
+
+    Return the number of records in `removed` that are to be closed, or -1 when nobody has room and nothing has changed.
+    """
+    tenants, parts = state.tenants, state.parts
+    tenant = state.jobs[job].tenant
+    outside = tenants[row].is_group and not is_within(tenants, tenant, row)
+    amount = 0
+    part = state.jobs[job].first_part
+    while part >= 0:
+        lender = parts[part].lender
+        if lender == row or (outside and is_within(tenants, lender, row)):
+            book_loan(tenants, lender, tenant, -parts[part].gpus)
+            amount += parts[part].gpus
+        part = parts[part].next
+    moved = borrow(state, job, amount, row, True)
+    count, before, part = 0, -1, state.jobs[job].first_part
+    while part >= 0:
+        after = parts[part].next
+        lender = parts[part].lender
+        if lender == row or (outside and is_within(tenants, lender, row)):
+            if not moved:
+                book_loan(tenants, lender, tenant, parts[part].gpus)
+            else:
+                removed[count] = parts[part].record
+                count += 1
+                if before < 0:
+                    state.jobs[job].first_part = after
+                else:
+                    parts[before].next = after
+                parts[part].next = parts[-1].next
+                parts[-1].next = part
+                part = after
+                continue
+        before = part
+        part = after
+    return count if moved else -1

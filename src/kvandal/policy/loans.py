@@ -1,0 +1,116 @@
+"""Loans over their life: whom they move to, which are called back when a lender, a group or a limit needs it."""
+
+from __future__ import annotations
+
+from kvandal.compiled import kernel, large_kernel
+from kvandal.policy.acting import PROMOTE, act, close_parts, end_loan, give_notice, move_loan
+from kvandal.policy.lending import leaving_gpus, lent_by
+from kvandal.policy.rules import GROUP_CEILING, PROMOTION, RESTORE
+from kvandal.policy.tree import (
+    book_own,
+    ceiling_reached,
+    excess_gpus,
+    has_share,
+    is_within,
+)
+
+
+@kernel
+def _better_loan(jobs, job, gpus, best, best_gpus, excess):
+    """Whether one loan fits an excess better than another: the smallest that covers it, else the largest, else the newest."""
+    if best < 0:
+        return True
+    if gpus == best_gpus:
+        return (jobs[job].start_s, job) > (jobs[best].start_s, best)
+    if gpus >= excess and best_gpus >= excess:
+        return gpus < best_gpus
+    return gpus > best_gpus
+
+
+@kernel
+def _best_loan(state, row, excess):
+    """Loan of a row that fits an excess best, and its GPUs; or -1."""
+    best, best_gpus = -1, 0
+    for index in range(state.tally[0].lent_jobs):
+        job = state.lent_jobs[index]
+        if not state.jobs[job].recallable or state.jobs[job].draining:
+            continue
+        gpus = lent_by(state, job, row)
+        if gpus > 0 and _better_loan(state.jobs, job, gpus, best, best_gpus, excess):
+            best, best_gpus = job, gpus
+    return best, best_gpus
+
+
+@large_kernel
+def restore_lender(state, row, removed, time_s):
+    """Give a lender its share back: move its loans to other lenders (L2), else recall what fits best (R3)."""
+    jobs, tenants = state.jobs, state.tenants
+    if excess_gpus(tenants, row) <= 0:
+        return
+    excess = excess_gpus(tenants, row) - leaving_gpus(state, row)
+    index = state.tally[0].lent_jobs - 1
+    while excess > 0 and index >= 0:
+        job = state.lent_jobs[index]
+        gpus = 0 if jobs[job].draining else lent_by(state, job, row)
+        if gpus > 0 and move_loan(state, job, row, removed):
+            excess -= gpus
+        index -= 1
+    while excess > 0 and state.rules[0].recall:
+        job, gpus = _best_loan(state, row, excess)
+        if job < 0:
+            return
+        give_notice(state, job, -1, RESTORE, time_s)
+        excess -= gpus
+
+
+@large_kernel
+def restore_ceiling(state, tenant, claimant, gpus, time_s):
+    """Recall loans that tenants of a full group hold, so that an entitled job of the group finds room below its ceiling (R4).
+
+    Who is under notice counts as gone, so that nobody is recalled twice for one job.
+    """
+    jobs, tenants = state.jobs, state.tenants
+    row = ceiling_reached(tenants, tenant, gpus, False)
+    if row < 0 or not state.rules[0].recall:
+        return
+    over = tenants[row].own + tenants[row].on_loan + gpus - tenants[row].ceiling
+    for index in range(state.tally[0].lent_jobs):
+        job = state.lent_jobs[index]
+        if jobs[job].draining and is_within(tenants, jobs[job].tenant, row):
+            over -= jobs[job].gpus
+    while over > 0:
+        best, best_gpus = -1, 0
+        for index in range(state.tally[0].lent_jobs):
+            job = state.lent_jobs[index]
+            if (
+                jobs[job].draining
+                or not jobs[job].recallable
+                or not is_within(tenants, jobs[job].tenant, row)
+            ):
+                continue
+            if _better_loan(jobs, job, jobs[job].gpus, best, best_gpus, over):
+                best, best_gpus = job, jobs[job].gpus
+        if best < 0:
+            return
+        give_notice(state, best, claimant, GROUP_CEILING, time_s)
+        over -= jobs[best].gpus
+
+
+@large_kernel
+def promote_loans(state, tenant):
+    """Make loans to a tenant its own use while its own share has room for them (L5), the oldest in the list first."""
+    jobs, tenants, tally = state.jobs, state.tenants, state.tally[0]
+    index = 0
+    while index < tally.lent_jobs and tenants[tenant].on_loan > 0:
+        job = state.lent_jobs[index]
+        if (
+            jobs[job].tenant == tenant
+            and not jobs[job].draining
+            and has_share(tenants, tenant, jobs[job].gpus)
+        ):
+            close_parts(state, job, PROMOTION)
+            end_loan(state, job)
+            book_own(tenants, tenant, jobs[job].gpus)
+            act(state, PROMOTE, job, -1, 0, PROMOTION, tenants[tenant].tier)
+        else:
+            index += 1
