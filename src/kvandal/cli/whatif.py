@@ -95,6 +95,7 @@ def whatif(
     if not as_json:
         note("writing tables and reports ...")
     write_whatif(found, folder)
+    _note_drift(base, question, found)
     if as_json:
         print_json({"folder": str(folder), **found.record})
     else:
@@ -141,6 +142,23 @@ def _of_run(folder: Path) -> Scenario:
         raise RunFolderError(
             f"is not one of this version of kvandal: {error}", file=folder / "run.json", key="scenario"
         ) from None
+
+
+def _note_drift(source: str, question: Question, found: WhatIf) -> None:
+    """Say so if the base, simulated now, is not what the run folder holds: other inputs or another version."""
+    from kvandal.runs.contract import without_nan
+    from kvandal.runs.folder import read_record
+    from kvandal.scenario.loading import presets
+
+    if source in presets() or not _is_folder(source):
+        return
+    record = read_record(source)
+    same_time = (record["days"], record["seed"]) == (question.base.run.days, question.base.run.seed)
+    if same_time and record["summary"] != without_nan(found.base.summary):
+        note(
+            f"kvandal: warning: {source}: the base comes out otherwise than in this run, which kvandal "
+            f"{record['kvandal_version']} wrote: the program or an input has changed since"
+        )
 
 
 def _print(question: Question, found: WhatIf, *, everything: bool) -> None:
@@ -209,7 +227,7 @@ def _value(value: Any) -> str:
 
 def _rows(record: Mapping[str, Any], *, everything: bool) -> Iterator[tuple[str, ...]]:
     """Rows of the table: by tenant, the site last."""
-    from kvandal.runs.paired import is_change
+    from kvandal.runs.paired import is_change, signed_percent
 
     metrics = {(one["of"], one["key"]): one for one in record["metrics"]}
     before = ""
@@ -219,8 +237,8 @@ def _rows(record: Mapping[str, Any], *, everything: bool) -> Iterator[tuple[str,
         whose = row["tenant"] or "the site"
         metric = metrics["site" if row["tenant"] is None else "tenant", row["metric"]]
         unit = row["unit"]
-        name = metric["label"] if unit in {"1", "s"} else f"{metric['label']} [{unit}]"
-        share = "" if not row["relative"] else _percent(100 * row["relative"])
+        name = metric["label"] if unit in {"1", "s", "GPU-h"} else f"{metric['label']} [{unit}]"
+        share = "" if not row["relative"] else signed_percent(row["relative"])
         yield (
             whose if whose != before else "",
             name,
@@ -246,15 +264,6 @@ def _signed(value: float | None, unit: str) -> str:
     if not value:
         return "0" if value == 0 else text
     return text if value < 0 else f"+{text}"
-
-
-def _percent(share: float) -> str:
-    """Write a share in percent, its sign always.
-
-    >>> _percent(12.34), _percent(-0.0004)
-    ('+12.3 %', '-0.0004 %')
-    """
-    return f"{share:+.1f} %" if abs(share) >= 0.05 else f"{share:+.1g} %"
 
 
 def _interval(row: Mapping[str, Any], unit: str, seeds: int) -> str:

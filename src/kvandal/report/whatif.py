@@ -90,7 +90,7 @@ def _head(record: dict[str, Any]) -> str:
         ("Variant", f"<code>{escape(record['variant'])}</code>"),
         (
             "Span",
-            f"{number(record['days'])} days from {escape(record['start_utc'][:16].replace('T', ' '))} UTC",
+            f"{number(record['days'])} {'day' if record['days'] == 1 else 'days'} from {escape(record['start_utc'][:16].replace('T', ' '))} UTC",
         ),
         ("Seeds", str(seeds[0]) if len(seeds) == 1 else f"{len(seeds)}, from {seeds[0]} to {seeds[-1]}"),
         ("Kvandal", escape(record["kvandal_version"])),
@@ -171,7 +171,7 @@ def _bar(record: dict[str, Any], name: str, row: Row, better: int, scale: float 
 
 
 def _unit(unit: str) -> str:
-    return "" if unit == "1" else "GPU-h" if unit == "h" else unit
+    return "" if unit == "1" else unit
 
 
 def _tenants(record: dict[str, Any]) -> Section:
@@ -212,7 +212,7 @@ def _caption(record: dict[str, Any], better: int) -> str:
         return f"{colour} One seed."
     return (
         f"{colour} Mean over {len(record['seeds'])} seeds; the line is the {100 * record['confidence']:g}\u00a0% interval of the "
-        "paired difference, and a bar is pale where it holds zero."
+        "paired difference, and a bar is pale where that holds zero or is not known."
     )
 
 
@@ -351,11 +351,7 @@ def _table(record: dict[str, Any], rows: Sequence[Row], *, by_tenant: bool) -> s
     for row in rows:
         metric = _metrics(record, "site" if row["tenant"] is None else "tenant")[row["metric"]]
         unit = _unit(row["unit"])
-        name = (
-            metric["label"]
-            if unit in {"", "s"}
-            else f"{metric['label']} [{unit if row['tenant'] or unit != 'GPU-h' else 'h'}]"
-        )
+        name = metric["label"] if unit in {"", "s", "GPU-h"} else f"{metric['label']} [{unit}]"
         head = [escape(words(row["tenant"]))] if by_tenant else []
         share = DASH if not row["relative"] else f"{_signed(100 * row['relative'], '')}\u00a0%"
         cells = [

@@ -81,14 +81,14 @@ OF_TENANTS = (
     TenantMetric("jobs_submitted", "jobs submitted", "1", 0, "jobs", "tenant", pl.len()),
     TenantMetric("jobs_finished", "jobs finished", "1", 1, "jobs", "tenant", (pl.col("state") == "finished").sum()),
     TenantMetric("jobs_not_started", "jobs never started", "1", -1, "jobs", "tenant", pl.col("start_utc").is_null().sum()),
-    TenantMetric("gpu_hours_allocated", "GPU-hours allocated", "h", 0, "jobs", "tenant", _hours("gpu_s_allocated")),
-    TenantMetric("gpu_hours_useful", "GPU-hours useful", "h", 1, "jobs", "tenant", _hours("gpu_s_useful")),
+    TenantMetric("gpu_hours_allocated", "GPU-hours allocated", "GPU-h", 0, "jobs", "tenant", _hours("gpu_s_allocated")),
+    TenantMetric("gpu_hours_useful", "GPU-hours useful", "GPU-h", 1, "jobs", "tenant", _hours("gpu_s_useful")),
     TenantMetric("goodput", "goodput", "1", 1, "jobs", "tenant", _share("gpu_s_useful", "gpu_s_allocated"), None),
     TenantMetric("loans_taken", "loans taken", "1", 0, "loans", "borrower", pl.len()),
-    TenantMetric("gpu_hours_borrowed", "GPU-hours borrowed", "h", 0, "tenants", "tenant", pl.col("gpus_on_loan").sum()),
+    TenantMetric("gpu_hours_borrowed", "GPU-hours borrowed", "GPU-h", 0, "tenants", "tenant", pl.col("gpus_on_loan").sum()),
     TenantMetric("recalls_suffered", "loans recalled from it", "1", -1, "loans", "borrower", pl.col("noticed_utc").count()),
     TenantMetric("loans_given", "loans given", "1", 0, "loans", "lender", pl.len()),
-    TenantMetric("gpu_hours_lent", "GPU-hours lent out", "h", 0, "tenants", "tenant", pl.col("gpus_lent_out").sum()),
+    TenantMetric("gpu_hours_lent", "GPU-hours lent out", "GPU-h", 0, "tenants", "tenant", pl.col("gpus_lent_out").sum()),
     TenantMetric("recalls_made", "loans recalled for it", "1", 0, "loans", "lender", pl.col("noticed_utc").count()),
 )  # fmt: skip
 """Numbers of a tenant; the lost GPU-hours by cause and its income come on top."""
@@ -109,9 +109,9 @@ OF_SITE = (
     SiteMetric("heat_exported_mwh", "heat exported", "MWh", 1, lambda s: s["heat_exported_mwh"]),
     SiteMetric("heat_unmet_mwh", "heat unmet", "MWh", -1, lambda s: s["heat_unmet_mwh"]),
     SiteMetric("wue_l_per_kwh", "WUE", "L/kWh", -1, lambda s: s["wue_l_per_kwh"]),
-    SiteMetric("gpu_hours_installed", "GPU-hours installed", "h", 0, lambda s: s["gpu_hours_installed"]),
-    SiteMetric("gpu_hours_broken", "GPU-hours broken", "h", -1, lambda s: s["gpu_hours_broken"]),
-    SiteMetric("gpu_hours_slowed_faults", "GPU-hours slowed by faults", "h", -1, lambda s: s["gpu_hours_slowed_faults"]),
+    SiteMetric("gpu_hours_installed", "GPU-hours installed", "GPU-h", 0, lambda s: s["gpu_hours_installed"]),
+    SiteMetric("gpu_hours_broken", "GPU-hours broken", "GPU-h", -1, lambda s: s["gpu_hours_broken"]),
+    SiteMetric("gpu_hours_slowed_faults", "GPU-hours slowed by faults", "GPU-h", -1, lambda s: s["gpu_hours_slowed_faults"]),
     SiteMetric("loans", "loans", "1", 0, lambda s: s["loans"]),
     SiteMetric("recalls", "loans recalled", "1", -1, lambda s: s["recalls"]),
     SiteMetric("recall_latency_p99_s", "recall latency, P99", "s", -1, lambda s: s["recall_latency_p99_s"]),
@@ -165,7 +165,7 @@ def measure(run: Run) -> Values:
 def _tenant_metrics(run: Run) -> list[TenantMetric]:
     lost = [
         TenantMetric(
-            f"gpu_hours_lost_{cause}", f"GPU-hours lost: {cause.replace('_', ' ')}", "h", -1, "jobs", "tenant", _hours(LOST + cause)
+            f"gpu_hours_lost_{cause}", f"GPU-hours lost: {cause.replace('_', ' ')}", "GPU-h", -1, "jobs", "tenant", _hours(LOST + cause)
         )
         for cause in (name.removeprefix(LOST) for name in run.tables["jobs"].columns if name.startswith(LOST))
     ]  # fmt: skip

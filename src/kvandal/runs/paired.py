@@ -169,8 +169,9 @@ def verdict(rows: Sequence[Mapping[str, Any]], seeds: int) -> dict[str, Any]:
 def _told(tenant: str, useful: Mapping[str, Any], wait: Mapping[str, Any], seeds: int) -> str:
     parts = []
     if is_sure(useful, seeds):
-        share = "" if useful["relative"] is None else f" ({100 * useful['relative']:+.2g} %)"
-        parts.append(f"{useful['difference']:+,.4g} useful GPU-hours{share}")
+        share = "" if useful["relative"] is None else f" ({signed_percent(useful['relative'])})"
+        hours = useful["difference"]
+        parts.append(f"{hours:{'+,.0f' if abs(hours) >= 1000 else '+.4g'}} useful GPU-hours{share}")
     if is_sure(wait, seeds):
         parts.append(f"P95 of its waits {signed_span(wait['difference'])}")
     return f"{tenant}, {', '.join(parts)}"
@@ -187,3 +188,12 @@ def signed_span(seconds: float) -> str:
         if size >= 2 * length or (unit == "h" and size >= length):
             return f"{seconds / length:+.3g} {unit}"
     return f"{seconds:+.3g} s" if seconds else "0 s"
+
+
+def signed_percent(share: float) -> str:
+    """Write a relative difference for people.
+
+    >>> signed_percent(0.1234), signed_percent(-2.5), signed_percent(-0.000004)
+    ('+12.3 %', '-250.0 %', '-0.0004 %')
+    """
+    return f"{100 * share:+,.1f} %" if abs(share) >= 0.0005 else f"{100 * share:+.1g} %"

@@ -173,7 +173,7 @@ def _laid(
 
 def _over(overlay: str, source: str, place: str | None) -> list[_Layer]:
     """Read a file of changes: what stands in it and, where it extends the source, between the two, the topmost first."""
-    if overlay not in presets() and not _is_file(Path(overlay)):
+    if overlay not in presets() and not (overlay and _is_file(Path(overlay))):
         raise ScenarioError("no such file; a change is a TOML file, or --set KEY=VALUE", file=overlay or "''")
     layers = _layers(overlay)
     for number, layer in enumerate(layers):

@@ -10,7 +10,7 @@ const signedAmount = (value, unit) => {
   return (value > 0 ? "+" : "") + plainNumber(value) + (unit ? "\u00a0" + unit : "");
 };
 const amountOf = (value, unit) => (value === null ? "not known" : unit === "s" ? span(value) : plainNumber(value) + (unit ? "\u00a0" + unit : ""));
-const timeStep = (size) => [60, 300, 600, 1800, 3600, 10800, 21600, 43200, 86400, 172800, 604800, 2419200].find((step) => size / step <= 4) || undefined;
+const timeStep = (size) => [1, 5, 15, 60, 300, 600, 1800, 3600, 10800, 21600, 43200, 86400, 172800, 604800, 2419200].find((step) => size / step <= 5);
 const deltaHeight = (spec) => 46 + 27 * Math.max(1, spec.rows.length);
 const lying = (spec, width) => ({
   grid: { left: 4, right: 18, top: 6, bottom: 34, containLabel: true },
@@ -22,12 +22,14 @@ const lying = (spec, width) => ({
 const deltas = (spec, width) => {
   const c = colours(), ends = spec.rows.flatMap((r) => [r.value, r.low, r.high]).filter((v) => v !== null);
   const most = Math.max(0, ...ends), least = Math.min(0, ...ends), reach = most - least || 1;
+  const step = spec.unit === "s" ? timeStep(reach) : undefined;  // whole minutes, hours or days
+  const edge = (value, outward) => (step ? step * outward(value / step) : value);
   const bar = (r) => role(r.role);
   return {
     ...base(), ...lying(spec, width),
     xAxis: {
-      type: "value", min: least - 0.02 * reach, max: most + 0.02 * reach, name: spec.unit === "s" ? "" : spec.unit, nameLocation: "middle", nameGap: 22, ...axisStyle(), interval: spec.unit === "s" && reach > 120 ? timeStep(reach) : undefined,
-      axisLabel: { ...axisStyle().axisLabel, showMinLabel: false, showMaxLabel: false, formatter: spec.unit === "s" ? signedSpan : tick }, splitNumber: narrow(width) ? 3 : 6,
+      type: "value", min: edge(least - 0.02 * reach, Math.floor), max: edge(most + 0.02 * reach, Math.ceil), name: spec.unit === "s" ? "" : spec.unit, nameLocation: "middle", nameGap: 22, ...axisStyle(), interval: step,
+      axisLabel: { ...axisStyle().axisLabel, showMinLabel: step ? undefined : false, showMaxLabel: step ? undefined : false, formatter: spec.unit === "s" ? signedSpan : tick }, splitNumber: narrow(width) ? 3 : 6,
     },
     tooltip: {
       ...base().tooltip, trigger: "item",
