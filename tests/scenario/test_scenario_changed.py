@@ -70,7 +70,9 @@ def test_a_group_hands_its_change_down() -> None:
         assert variant.tenants["offtaker"].notice_s == base.tenants["offtaker"].notice_s
 
 
-def test_a_scenario_that_extends_the_base_is_a_change(tmp_path: Path) -> None:
+def test_a_scenario_that_extends_the_base_is_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a chain of files only what lies above the base is taken."""
     assert load("stargate-norway", overlays=["stargate-norway-290"]) == load("stargate-norway-290")
     base = written(
@@ -80,6 +82,12 @@ def test_a_scenario_that_extends_the_base_is_a_change(tmp_path: Path) -> None:
     found = load(base, {"site.title": "Mine"}, overlays=[change])
     assert (found.name, found.site.grid_mw, found.site.title) == ("mine", 210, "Mine")
     assert load(base, overlays=[change]).site.title == "Changed"
+    monkeypatch.chdir(tmp_path)
+    assert (
+        load(base, overlays=["change.toml"]).site.title
+        == load("base.toml", overlays=[change]).site.title
+        == "Changed"
+    )
 
 
 @pytest.mark.parametrize(

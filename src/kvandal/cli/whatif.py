@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,7 @@ from kvandal.cli.run import simulate_shown
 from kvandal.errors import RunFolderError, ScenarioError
 
 if TYPE_CHECKING:
+    from kvandal.runs.members import Progress
     from kvandal.runs.run import Run
     from kvandal.runs.whatif import Question, WhatIf
     from kvandal.scenario.model import Scenario
@@ -87,11 +89,15 @@ def whatif(
         return simulate_shown(scenario, silent=as_json, demand=demand)
 
     signals.hold()
-    if as_json or seeds == 1:
-        found = answer(question, workers=workers, progress=signals.check, simulate_side=shown)
-    else:
-        with samples.shown_progress("simulations of the other seeds") as progress:
-            found = answer(question, workers=workers, progress=progress, simulate_side=shown)
+    with ExitStack() as bar:
+        progress: list[Progress] = [signals.check] if as_json else []
+
+        def others(done: int, total: int) -> None:
+            if not progress:  # not before the first seed is through, which has bars of its own
+                progress.append(bar.enter_context(samples.shown_progress("simulations of the other seeds")))
+            progress[0](done, total)
+
+        found = answer(question, workers=workers, progress=others, simulate_side=shown)
     if not as_json:
         note("writing tables and reports ...")
     write_whatif(found, folder)

@@ -177,7 +177,7 @@ def _over(overlay: str, source: str, place: str | None) -> list[_Layer]:
         raise ScenarioError("no such file; a change is a TOML file, or --set KEY=VALUE", file=overlay or "''")
     layers = _layers(overlay)
     for number, layer in enumerate(layers):
-        if place is not None and layer.place == place:
+        if place is not None and _same_place(layer.place, place):
             return layers[:number]
     if len(layers) == 1 and overlay not in presets():
         return layers
@@ -188,6 +188,13 @@ def _over(overlay: str, source: str, place: str | None) -> list[_Layer]:
         file=overlay,
         key="extends",
     )
+
+
+def _same_place(one: str, other: str) -> bool:
+    try:
+        return one == other or (not {one, other} & set(presets()) and Path(one).samefile(other))
+    except OSError:
+        return False
 
 
 def _is_file(path: Path) -> bool:
