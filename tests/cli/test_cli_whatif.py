@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,4 +198,23 @@ def test_a_side_that_cannot_run_leaves_nothing(inside: Command, small: str, tmp_
     outcome = inside("whatif", small, "--days", "1", "--set", "site.grid_mw=0.1")
     assert outcome.code == 2
     assert "while idle" in outcome.mistakes[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_ends_the_other_seeds(small_run: Path, small: str, tmp_path: Path) -> None:
+    """One line, the right code, no folder, no worker left."""
+    arguments = ["whatif", small, "--days", "30", *LESS, "--seeds", "10", "--workers", "2", "--out", "X"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "kvandal.cli.main", *arguments],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as child:  # fmt: skip
+        assert child.stderr is not None
+        for line in child.stderr:
+            if " of 18 simulations of the other seeds" in line:
+                break
+        child.send_signal(signal.SIGTERM)
+        rest = child.stderr.read()  # ends when the last process that writes there has ended
+        assert child.wait(30) == 128 + signal.SIGTERM
+    assert rest.endswith("\nkvandal: interrupted; nothing was kept\n"), rest
+    assert "Traceback" not in rest
     assert list(tmp_path.iterdir()) == []
