@@ -67,6 +67,15 @@ def test_every_command_of_the_page_on_the_plant_runs(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_every_command_of_the_page_on_what_ifs_runs(tmp_path: Path):
+    """In order, in one empty folder; its Python too."""
+    for block in BLOCK.finditer((ROOT / "docs/whatif.md").read_text(encoding="utf-8")):
+        run_block(block["kind"], block["name"], block["body"], tmp_path)
+    assert (tmp_path / "priority" / "whatif.parquet").exists()
+    assert (tmp_path / "smaller" / "whatif.html").stat().st_size > 1_000_000
+
+
+@pytest.mark.slow
 def test_every_command_of_the_readme_runs(tmp_path: Path):
     """The README's commands (from its own virtual environment there, from this one here) and its Python."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,7 +6,8 @@
 1389
 
 ``kv.simulate(scenario)`` gives a :class:`Run`; ``run.summary`` holds its headline numbers, ``run.queues`` and
-``run.site`` are tables. ``kv.compare(run, other)`` puts two side by side.
+``run.site`` are tables. ``kv.compare(run, other)`` puts two side by side; ``kv.whatif(scenario, changes)`` says what a
+change does to whom.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from kvandal.runs.compare import compare
     from kvandal.runs.folder import read_run, write_run
     from kvandal.runs.run import Run, simulate
+    from kvandal.runs.whatif import WhatIf, whatif
     from kvandal.scenario.loading import load, presets
     from kvandal.scenario.model import Scenario
 
@@ -31,11 +33,13 @@ __all__ = [
     "OutputError",
     "Run",
     "Scenario",
+    "WhatIf",
     "compare",
     "load",
     "presets",
     "read_run",
     "simulate",
+    "whatif",
     "write_run",
 ]
 
@@ -45,11 +49,13 @@ _HOMES = {
     "OutputError": "kvandal.errors",
     "Run": "kvandal.runs.run",
     "Scenario": "kvandal.scenario.model",
+    "WhatIf": "kvandal.runs.whatif",
     "compare": "kvandal.runs.compare",
     "load": "kvandal.scenario.loading",
     "presets": "kvandal.scenario.loading",
     "read_run": "kvandal.runs.folder",
     "simulate": "kvandal.runs.run",
+    "whatif": "kvandal.runs.whatif",
     "write_run": "kvandal.runs.folder",
 }
 

@@ -18,6 +18,7 @@ COMMANDS = [
     ["params"],
     ["models"],
     ["compare"],
+    ["whatif"],
     ["report"],
     ["transient"],
     ["trace"],
@@ -60,7 +61,18 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
 def test_help_names_every_command(inside: Callable[..., Any]) -> None:
     """Each of them, and short help too."""
     outcome = inside("-h")
-    for command in ("run", "show", "params", "models", "compare", "report", "transient", "trace", "bench"):
+    for command in (
+        "run",
+        "show",
+        "params",
+        "models",
+        "compare",
+        "whatif",
+        "report",
+        "transient",
+        "trace",
+        "bench",
+    ):
         assert f"\n  {command} " in outcome.out
 
 

@@ -51,6 +51,20 @@ def test_a_bar_with_date_and_speed_moves_while_it_runs(tmp_path: Path, small: st
     assert "PUE" in out
 
 
+def test_a_what_if_has_one_bar_after_the_other(tmp_path: Path, small: str) -> None:
+    """Each side of the first seed, then all the other seeds together; the cursor comes back."""
+    arguments = ["--days", "1", "--set", "site.grid_mw=1.0", "--seeds", "2", "--workers", "1", "--out", "x"]
+    code, out, seen = on_terminal("whatif", small, *arguments, cwd=tmp_path)
+    assert code == 0
+    places = [
+        seen.index(text)
+        for text in ("variant:", "base:", "simulations of the other seeds", "2/2", "writing tables")
+    ]
+    assert places == sorted(places)
+    assert seen.count("\x1b[?25h") == seen.count("\x1b[?25l")
+    assert out.startswith("changed: site.grid_mw")
+
+
 @pytest.mark.parametrize("option", ["--quiet", "--json"])
 def test_scripts_see_no_bar(tmp_path: Path, small: str, option: str) -> None:
     """With --quiet or --json only warnings reach standard error."""

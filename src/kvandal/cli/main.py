@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from kvandal.cli import bench, compare, models, params, report, run, show, signals, trace, transient
+from kvandal.cli import bench, compare, models, params, report, run, show, signals, trace, transient, whatif
 from kvandal.cli.options import emit, note
 from kvandal.errors import KvandalError
 
@@ -34,6 +34,9 @@ app.command("show", epilog="Example: kvandal show stargate-norway    or    kvand
 app.command("params", epilog="Example: kvandal params cooling")(params.params)
 app.command("models", epilog="Example: kvandal models pump")(models.models)
 app.command("compare", epilog="Example: kvandal compare runs/week runs/week-200-mw")(compare.compare)
+app.command(
+    "whatif", epilog="Example: kvandal whatif stargate-norway --days 7 --set site.grid_mw=150 --seeds 5"
+)(whatif.whatif)
 app.command("report", epilog="Example: kvandal report runs/week --out week.html")(report.report)
 app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-01-03T12:00Z --seconds 300")(
     transient.transient

@@ -53,9 +53,21 @@ def scenario_of(
         Keys that have an option of their own: its name and its value (None: not given).
 
     """
-    from kvandal.scenario.changes import parse_change
     from kvandal.scenario.loading import load
     from kvandal.scenario.plausibility import warnings_of
+
+    parsed, labels = changes_of(changes, options)
+    scenario = load(source, parsed, labels=labels)
+    for warning in warnings_of(scenario):
+        note(f"kvandal: warning: {warning}")
+    return scenario
+
+
+def changes_of(
+    changes: Iterable[str] | None, options: Mapping[str, tuple[str, Any]] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read the changes of ``--set`` and of other options: new values by key, and what errors call them."""
+    from kvandal.scenario.changes import parse_change
 
     parsed: dict[str, Any] = {}
     labels: dict[str, str] = {}
@@ -68,10 +80,7 @@ def scenario_of(
             if key in parsed:
                 raise ScenarioError(f"says the same as --set {key}; give one of the two", key=option)
             parsed[key], labels[key] = value, option
-    scenario = load(source, parsed, labels=labels)
-    for warning in warnings_of(scenario):
-        note(f"kvandal: warning: {warning}")
-    return scenario
+    return parsed, labels
 
 
 def note(text: str) -> None:

@@ -27,8 +27,12 @@ from kvandal.cli.options import (
 from kvandal.cli.samples import SamplesOption, VaryOption, WorkersOption
 
 if TYPE_CHECKING:
+    from kvandal.demand.build import DemandReport
+    from kvandal.demand.jobs import JobTable
     from kvandal.runs.run import Run
     from kvandal.scenario.model import Scenario
+
+    Demand = tuple[JobTable, list[DemandReport]]
 
 HEADLINES = (
     ("peak_site_mw", "peak site power", "MW"),
@@ -91,10 +95,10 @@ def run(
         emit(f"\n{folder / 'report.html'}  ({time.perf_counter() - began:.1f} s)")
 
 
-def simulate_shown(scenario: Scenario, *, silent: bool) -> Run:
+def simulate_shown(scenario: Scenario, *, silent: bool, demand: Demand | None = None) -> Run:
     """Simulate with a progress bar on standard error; first-time compilation is announced."""
     if not silent:
-        note("reading demand, weather and prices ...")
+        note("reading demand, weather and prices ..." if demand is None else "reading weather and prices ...")
     from kvandal import compiled
     from kvandal.runs.run import simulate
 
@@ -102,13 +106,16 @@ def simulate_shown(scenario: Scenario, *, silent: bool) -> Run:
     if not silent:
         note_compilation()
     terminal = sys.stderr is not None and sys.stderr.isatty()
-    result = _with_bar(scenario) if terminal and not silent else simulate(scenario, signals.check)
+    if terminal and not silent:
+        result = _with_bar(scenario, demand)
+    else:
+        result = simulate(scenario, signals.check, demand=demand)
     signals.check()
     compiled.mark_cached()
     return result
 
 
-def _with_bar(scenario: Scenario) -> Run:
+def _with_bar(scenario: Scenario, demand: Demand | None) -> Run:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -139,4 +146,4 @@ def _with_bar(scenario: Scenario) -> Run:
             speed = f"{simulated_days / (now - began):,.0f} days/s" if simulated_days and now > began else ""
             bar.update(task, completed=done, total=total, description=f"{date:%Y-%m-%d}", speed=speed)
 
-        return simulate(scenario, shown)
+        return simulate(scenario, shown, demand=demand)

@@ -82,7 +82,7 @@ def simulated(run: Run, plan: Plan, workers: int | None, *, silent: bool) -> Run
         return sampled(run, plan, workers, signals.check)
     drawn = "1 parameter" if len(plan.varied) == 1 else f"{len(plan.varied)} parameters"
     note(f"simulating {plan.samples:,} members with draws of {drawn} ...")
-    with _shown() as progress:
+    with shown_progress("members") as progress:
         found = sampled(run, plan, workers, progress)
     refused = plan.samples - found.record["uncertainty"]["kept"]
     if refused:
@@ -110,23 +110,23 @@ def print_bands(run: Run, headlines: Sequence[tuple[str, str, str]]) -> None:
 
 
 @contextmanager
-def _shown() -> Iterator[Progress]:
-    """Show members done and time left: as a bar on a terminal, else as a line now and then."""
+def shown_progress(what: str) -> Iterator[Progress]:
+    """Show tasks done and time left: as a bar on a terminal, else as a line now and then; `what` they are."""
     if not (sys.stderr is not None and sys.stderr.isatty()):
-        yield _lines()
+        yield _lines(what)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     with Progress(
-        TextColumn("members"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         refresh_per_second=5,
     ) as bar:
-        task = bar.add_task("members", total=None)
+        task = bar.add_task(what, total=None)
 
         def shown(done: int, total: int) -> None:
             signals.check()
@@ -135,7 +135,7 @@ def _shown() -> Iterator[Progress]:
         yield shown
 
 
-def _lines() -> Progress:
+def _lines(what: str) -> Progress:
     began, told = time.monotonic(), [0]
 
     def shown(done: int, total: int) -> None:
@@ -144,7 +144,7 @@ def _lines() -> Progress:
             return
         told[0] = done
         left_s = (time.monotonic() - began) / done * (total - done)
-        note(f"  {done:,} of {total:,} members" + (f", about {_span(left_s)} left" if done < total else ""))
+        note(f"  {done:,} of {total:,} {what}" + (f", about {_span(left_s)} left" if done < total else ""))
 
     return shown
 

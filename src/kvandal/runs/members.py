@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, TypeVar
 
 from kvandal.errors import InputError, KvandalError
 from kvandal.scenario.model import Scenario
@@ -24,6 +24,8 @@ PATIENCE_S = 2.0
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 Progress = Callable[[int, int], None]
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,28 @@ def simulate_member(scenario: Scenario) -> Outcome:
 def simulate_members(
     scenarios: Sequence[Scenario | None], workers: int, progress: Progress | None = None
 ) -> list[Outcome | None]:
-    """Simulate each scenario in one of `workers` processes.
+    """Simulate each scenario in one of `workers` processes; see :func:`in_workers`."""
+    return in_workers(simulate_member, scenarios, workers, progress)
+
+
+def in_workers(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task | None],
+    workers: int,
+    progress: Progress | None = None,
+) -> list[Result | None]:
+    """Do each task in one of `workers` processes.
 
     Parameters
     ----------
-    scenarios
-        One by member; None is passed over.
+    work
+        What is done with a task: a function of a module. It must not raise what cannot be pickled.
+    tasks
+        None is passed over.
     workers
         Processes; each holds one whole run in memory.
     progress
-        Called several times a second with the members done and those in all. What it raises ends the workers at once.
+        Called several times a second with the tasks done and those in all. What it raises ends the workers at once.
 
     Raises
     ------
@@ -65,8 +79,8 @@ def simulate_members(
         If a worker process died.
 
     """
-    total = sum(one is not None for one in scenarios)
-    outcomes: list[Outcome | None] = [None] * len(scenarios)
+    total = sum(one is not None for one in tasks)
+    outcomes: list[Result | None] = [None] * len(tasks)
     others = set(multiprocessing.active_children())
     pool: ProcessPoolExecutor | None = None
     done = 0
@@ -77,10 +91,8 @@ def simulate_members(
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_begin_worker,
             )
-            places: dict[Future[Outcome], int] = {
-                pool.submit(simulate_member, scenario): index
-                for index, scenario in enumerate(scenarios)
-                if scenario is not None
+            places: dict[Future[Result], int] = {
+                pool.submit(work, task): index for index, task in enumerate(tasks) if task is not None
             }
         waiting = set(places)
         while waiting:

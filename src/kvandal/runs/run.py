@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from kvandal.demand.build import DemandReport
+    from kvandal.demand.jobs import JobTable
     from kvandal.series import Series
     from kvandal.twin.simulate import Progress, Trajectory
 
@@ -90,7 +91,12 @@ class Run:
         raise AttributeError(name)
 
 
-def simulate(scenario: Scenario, progress: Progress | None = None) -> Run:
+def simulate(
+    scenario: Scenario,
+    progress: Progress | None = None,
+    *,
+    demand: tuple[JobTable, list[DemandReport]] | None = None,
+) -> Run:
     """Simulate a scenario and account for it.
 
     Parameters
@@ -99,6 +105,8 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Run:
         What is asked (:func:`kvandal.load`).
     progress
         Called with the ticks done and the ticks in all, about once per simulated day.
+    demand
+        Jobs to simulate, and where they came from; left out, those that the scenario draws.
 
     Raises
     ------
@@ -111,7 +119,14 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Run:
     from kvandal.ledger.indicators import summarise
     from kvandal.twin import simulate as twin
 
-    trajectory = twin.simulate(scenario, progress)
+    if demand is None:
+        trajectory = twin.simulate(scenario, progress)
+    else:
+        from kvandal.twin.snapshot import Recorder
+
+        jobs, reports = demand
+        recorder = Recorder(scenario, jobs)
+        trajectory = twin.simulate_jobs(scenario, jobs, reports, progress=progress, recorder=recorder)
     site, heat = tables.site_table(trajectory), tables.heat_table(trajectory)
     frames = {
         "site": site,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kvandal.errors import ScenarioError
-from kvandal.scenario.messages import shown
+from kvandal.scenario.messages import key_text, shown
+from kvandal.scenario.tenants import INHERITED
 
 SHIPPED_SERIES = ("tromso-2021-era5", "synthetic-no4")
 """Names that stand for a series of the product, not for a file."""
@@ -88,6 +89,37 @@ def anchored(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             for name, entry in out["demand"].items()
         }
     return out
+
+
+def uninherited(tenants: dict[str, Any]) -> dict[str, Any]:
+    """Drop what tenants may have from their group, so that they follow a change of the group.
+
+    >>> uninherited({"a": {"notice_s": 60}, "b": {"parent": "a", "notice_s": 60}})
+    {'a': {'notice_s': 60}, 'b': {'parent': 'a'}}
+    """
+    out = {}
+    for name, entry in tenants.items():
+        above = tenants.get(entry.get("parent"), {})
+        out[name] = {
+            key: value
+            for key, value in entry.items()
+            if key not in INHERITED or key not in above or above[key] != value
+        }
+    return out
+
+
+def differences(one: Any, other: Any, steps: tuple[str, ...] = ()) -> list[tuple[str, Any, Any]]:
+    """Keys in which two documents differ, with both values; None where a side has no such key.
+
+    >>> differences({"site": {"grid_mw": 230.0}}, {"site": {"grid_mw": 150.0}})
+    [('site.grid_mw', 230.0, 150.0)]
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        names = dict.fromkeys([*one, *other])
+        return [
+            found for name in names for found in differences(one.get(name), other.get(name), (*steps, name))
+        ]
+    return [] if one == other else [(key_text(steps), one, other)]
 
 
 def _with_path(table: dict[str, Any], key: str, folder: Path) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -28,11 +29,12 @@ MAXIMUM_DEPTH = 16
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One file or preset as it was read; `folder` is what its paths are relative to."""
+    """One file or preset as it was read; `folder` is what its paths are relative to, `place` tells it from others."""
 
     name: str
     folder: Path
     document: dict[str, Any]
+    place: str = ""
 
 
 def presets() -> list[str]:
@@ -44,7 +46,11 @@ def presets() -> list[str]:
 
 
 def load(
-    source: str | Path, changes: Mapping[str, Any] | None = None, *, labels: Mapping[str, str] | None = None
+    source: str | Path,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    overlays: Sequence[str | Path] = (),
 ) -> Scenario:
     """Load a scenario.
 
@@ -59,6 +65,9 @@ def load(
         table is replaced. Paths are relative to the working folder.
     labels
         What errors call a change, by its key, e.g. ``{"run.days": "--days"}``. Default: the key.
+    overlays
+        TOML files with keys of a scenario that are laid over it in their order, before `changes`: tables are merged,
+        anything else is replaced. One that says `extends` must extend `source`.
 
     Raises
     ------
@@ -73,25 +82,126 @@ def load(
     290.0
 
     """
-    changes = changes or {}
-    labels = {key: key for key in changes} | dict(labels or {})
     layers = _layers(str(source))
+    over = [_over(str(overlay), str(source), layers[0].place) for overlay in overlays]
+    layers = [layer for part in reversed(over) for layer in part] + layers
+    document, by_key = _laid(layers, changes or {}, labels or {})
+    try:
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        raise _refusal(error, layers, by_key) from None
+
+
+def changed(
+    scenario: Scenario,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    overlays: Sequence[str | Path] = (),
+    name: str = "",
+) -> Scenario:
+    """Change a scenario that is there already, e.g. that of a run; see :func:`load` for the arguments.
+
+    A tenant that has the same as its group in what it can inherit follows a change of the group.
+
+    Parameters
+    ----------
+    scenario
+        The scenario; it stays as it is.
+    changes, labels, overlays
+        As for :func:`load`. An overlay must not say `extends`.
+    name
+        What errors call the scenario.
+
+    Examples
+    --------
+    >>> changed(load("stargate-norway"), {"site.grid_mw": 290}).site.grid_mw
+    290.0
+
+    """
+    document = json.loads(scenario.model_dump_json())
+    document["tenants"] = change.uninherited(document["tenants"])
+    layers = [_Layer(name, Path(), document)]
+    over = [_over(str(overlay), name, None) for overlay in overlays]
+    layers = [layer for part in reversed(over) for layer in part] + layers
+    document, by_key = _laid(layers, changes or {}, labels or {})
+    try:
+        return Scenario.model_validate_json(json.dumps(document, default=_instant))
+    except ValidationError as error:
+        raise _refusal(error, layers, by_key) from None
+
+
+def from_json(document: Any) -> Scenario:
+    """Return the scenario that a JSON document holds, as run.json has it.
+
+    Raises
+    ------
+    ScenarioError
+        If it is not a scenario of this version.
+
+    """
+    try:
+        return Scenario.model_validate_json(json.dumps(document))
+    except ValidationError as error:
+        raise _refusal(error, [_Layer("", Path(), document)], {}) from None
+
+
+def _instant(value: Any) -> str:
+    """Write what TOML knows and JSON does not: instants, dates, times."""
+    return str(value.isoformat())
+
+
+def _laid(
+    layers: list[_Layer], changes: Mapping[str, Any], labels: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
+    """Lay files over each other and changes on top; also what errors call the changes."""
+    labels = {key: key for key in changes} | dict(labels)
     document: dict[str, Any] = {}
     for layer in reversed(layers):
         document = _merged(document, change.anchored(layer.document, layer.folder))
     undone = change.conflict(list(changes))
     if undone is not None:
         raise ScenarioError(f"would undo {labels[undone[0]]}; give one of the two", key=labels[undone[1]])
-    changed: dict[tuple[str, ...], str] = {}
+    by_key: dict[tuple[str, ...], str] = {}
     for key, new in changes.items():
         steps = change.split_key(key)
         _refuse_depth(new, None, labels[key])
         change.apply(document, steps, _from_here(steps, new), labels[key])
-        changed[steps] = labels[key]
+        by_key[steps] = labels[key]
+    return document, by_key
+
+
+def _over(overlay: str, source: str, place: str | None) -> list[_Layer]:
+    """Read a file of changes: what stands in it and, where it extends the source, between the two, the topmost first."""
+    if overlay not in presets() and not (overlay and _is_file(Path(overlay))):
+        raise ScenarioError("no such file; a change is a TOML file, or --set KEY=VALUE", file=overlay or "''")
+    layers = _layers(overlay)
+    for number, layer in enumerate(layers):
+        if place is not None and _same_place(layer.place, place):
+            return layers[:number]
+    if len(layers) == 1 and overlay not in presets():
+        return layers
+    below = "nothing" if len(layers) == 1 else repr(layers[-1].name)
+    raise ScenarioError(
+        f"is a scenario on {below}, not a change of {source!r}; a change holds only what differs, "
+        f"{'and does not say extends' if place is None else f'or extends {source!r} itself'}",
+        file=overlay,
+        key="extends",
+    )
+
+
+def _same_place(one: str, other: str) -> bool:
     try:
-        return Scenario.model_validate(document)
-    except ValidationError as error:
-        raise _refusal(error, layers, changed) from None
+        return one == other or (not {one, other} & set(presets()) and Path(one).samefile(other))
+    except OSError:
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def validate(document: Mapping[str, Any], *, file: str | None = None) -> Scenario:
@@ -171,7 +281,7 @@ def _layers(source: str) -> list[_Layer]:
         document = _parsed(text, name)
         parent = document.pop("extends", None)
         folder = folder if preset else (folder / wanted).parent
-        layers.append(_Layer(name, folder, document))
+        layers.append(_Layer(name, folder, document, place))
         if parent is None:
             return layers
         if not isinstance(parent, str) or not parent:

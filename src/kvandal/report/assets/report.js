@@ -16,6 +16,8 @@
     if (spec.kind === "ranks") return rankChart(spec, width);
     if (spec.kind === "seconds") return overSeconds(spec, width);
     if (spec.kind === "spectrum") return spectrum(spec);
+    if (spec.kind === "deltas") return deltas(spec, width);
+    if (spec.kind === "stacks") return stacks(spec, width);
     return floorPlan(spec, width, entry.metric);
   };
   const height = (entry, width) => {
@@ -24,6 +26,7 @@
     if (spec.kind === "boxes") return 50 + 34 * Math.max(1, spec.boxes.length);
     if (spec.kind === "waterfall") return 56 + 32 * spec.steps.length;
     if (spec.kind === "bars") return barsHeight(spec);
+    if (spec.kind === "deltas" || spec.kind === "stacks") return deltaHeight(spec);
     if (spec.kind === "map") return printing ? 175 : narrow(width) ? 210 : 235;
     return printing ? 235 : narrow(width) ? 270 : 340;
   };
