@@ -23,6 +23,8 @@ COMMANDS = [
     ["trace"],
     ["trace", "info"],
     ["bench"],
+    ["policy"],
+    ["policy", "export"],
 ]
 HEAVY = ("numba", "llvmlite", "polars", "numpy", "rich", "kvandal.scenario.model", "kvandal.compiled")
 """What help must not import. (Some versions of typer load pydantic themselves; it is our models that take time.)"""
@@ -60,7 +62,7 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
 def test_help_names_every_command(inside: Callable[..., Any]) -> None:
     """Each of them, and short help too."""
     outcome = inside("-h")
-    for command in ("run", "show", "params", "models", "compare", "report", "transient", "trace", "bench"):
+    for command in ("run", "show", "params", "models", "compare", "report", "transient", "trace", "bench", "policy"):
         assert f"\n  {command} " in outcome.out
 
 

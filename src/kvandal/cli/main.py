@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from kvandal.cli import bench, compare, models, params, report, run, show, signals, trace, transient
+from kvandal.cli import bench, compare, models, params, policy, report, run, show, signals, trace, transient
 from kvandal.cli.options import emit, note
 from kvandal.errors import KvandalError
 
@@ -43,6 +43,11 @@ traces = typer.Typer(help="Job traces.", no_args_is_help=True, rich_markup_mode=
 traces.command("info", epilog="Example: kvandal trace info philly    or    kvandal trace info my-jobs.csv")(
     trace.info
 )
+policies = typer.Typer(help="The policy in other schedulers' words.", no_args_is_help=True, rich_markup_mode=None)
+policies.command("export", epilog="Example: kvandal policy export --to kueue stargate-norway --out kueue")(
+    policy.export
+)
+app.add_typer(policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json")
 app.add_typer(traces, name="trace", epilog="Example: kvandal trace info lingjun --json")
 
 
