@@ -15,6 +15,7 @@ from kvandal.engines.expression import (
     scheduled,
 )
 from kvandal.engines.slurm import entitled, lendable_at_most, rack_kinds
+from kvandal.engines.slurm_newer import site_limit_w
 
 CONTROLLER_LOOP_S = 30
 """Slurm's loop that ends the grace time of preempted jobs; measured with 22.05: a recall takes the grace and up to this."""
