@@ -62,7 +62,18 @@ def test_the_package_itself_loads_nothing_heavy() -> None:
 def test_help_names_every_command(inside: Callable[..., Any]) -> None:
     """Each of them, and short help too."""
     outcome = inside("-h")
-    for command in ("run", "show", "params", "models", "compare", "report", "transient", "trace", "bench", "policy"):
+    for command in (
+        "run",
+        "show",
+        "params",
+        "models",
+        "compare",
+        "report",
+        "transient",
+        "trace",
+        "bench",
+        "policy",
+    ):
         assert f"\n  {command} " in outcome.out
 
 

@@ -43,11 +43,15 @@ traces = typer.Typer(help="Job traces.", no_args_is_help=True, rich_markup_mode=
 traces.command("info", epilog="Example: kvandal trace info philly    or    kvandal trace info my-jobs.csv")(
     trace.info
 )
-policies = typer.Typer(help="The policy in other schedulers' words.", no_args_is_help=True, rich_markup_mode=None)
+policies = typer.Typer(
+    help="The policy in other schedulers' words.", no_args_is_help=True, rich_markup_mode=None
+)
 policies.command("export", epilog="Example: kvandal policy export --to kueue stargate-norway --out kueue")(
     policy.export
 )
-app.add_typer(policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json")
+app.add_typer(
+    policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json"
+)
 app.add_typer(traces, name="trace", epilog="Example: kvandal trace info lingjun --json")
 
 
