@@ -24,7 +24,7 @@ LAYERS = (
     ("policy",),
     ("energy",),
     ("twin",),
-    ("ledger",),
+    ("ledger", "engines"),
     ("runs", "report"),
     ("cli",),
 )

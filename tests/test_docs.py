@@ -66,6 +66,13 @@ def test_every_command_of_the_page_on_the_plant_runs(tmp_path: Path):
     assert (tmp_path / "faults" / "faults.parquet").exists()
 
 
+def test_every_command_of_the_page_on_export_runs(tmp_path: Path):
+    """Both targets, at two times; an unknown one is refused."""
+    for block in BLOCK.finditer((ROOT / "docs/export.md").read_text(encoding="utf-8")):
+        run_block(block["kind"], block["name"], block["body"], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"slurm", "kueue"}
+
+
 @pytest.mark.slow
 def test_every_command_of_the_page_on_what_ifs_runs(tmp_path: Path):
     """In order, in one empty folder; its Python too."""

@@ -24,6 +24,8 @@ COMMANDS = [
     ["trace"],
     ["trace", "info"],
     ["bench"],
+    ["policy"],
+    ["policy", "export"],
 ]
 HEAVY = ("numba", "llvmlite", "polars", "numpy", "rich", "kvandal.scenario.model", "kvandal.compiled")
 """What help must not import. (Some versions of typer load pydantic themselves; it is our models that take time.)"""
@@ -72,6 +74,7 @@ def test_help_names_every_command(inside: Callable[..., Any]) -> None:
         "transient",
         "trace",
         "bench",
+        "policy",
     ):
         assert f"\n  {command} " in outcome.out
 

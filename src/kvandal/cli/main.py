@@ -8,7 +8,20 @@ from typing import NoReturn
 
 import typer
 
-from kvandal.cli import bench, compare, models, params, report, run, show, signals, trace, transient, whatif
+from kvandal.cli import (
+    bench,
+    compare,
+    models,
+    params,
+    policy,
+    report,
+    run,
+    show,
+    signals,
+    trace,
+    transient,
+    whatif,
+)
 from kvandal.cli.options import emit, note
 from kvandal.errors import KvandalError
 
@@ -45,6 +58,15 @@ app.command("bench", epilog="Example: kvandal bench --days 7 --json")(bench.benc
 traces = typer.Typer(help="Job traces.", no_args_is_help=True, rich_markup_mode=None)
 traces.command("info", epilog="Example: kvandal trace info philly    or    kvandal trace info my-jobs.csv")(
     trace.info
+)
+policies = typer.Typer(
+    help="The policy in other schedulers' words.", no_args_is_help=True, rich_markup_mode=None
+)
+policies.command("export", epilog="Example: kvandal policy export --to kueue stargate-norway --out kueue")(
+    policy.export
+)
+app.add_typer(
+    policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json"
 )
 app.add_typer(traces, name="trace", epilog="Example: kvandal trace info lingjun --json")
 

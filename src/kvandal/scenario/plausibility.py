@@ -139,6 +139,8 @@ READ_BY_NAME = frozenset(
         "rack.rubin_idle_kw",
         "rack.rubin_peak_kw",
         "rack.rubin_rack_kw",
+        "rack.tray_cpu_cores",
+        "rack.tray_memory_mb",
         "workload.rack_load_infer",
         "workload.rack_load_train",
     }
