@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kvandal.errors import InputError, KvandalError, OutputError
     from kvandal.runs.compare import compare
     from kvandal.runs.folder import read_run, write_run
+    from kvandal.runs.forecast import forecast
     from kvandal.runs.run import Run, simulate
     from kvandal.scenario.loading import load, presets
     from kvandal.scenario.model import Scenario
@@ -32,6 +33,7 @@ __all__ = [
     "Run",
     "Scenario",
     "compare",
+    "forecast",
     "load",
     "presets",
     "read_run",
@@ -46,6 +48,7 @@ _HOMES = {
     "Run": "kvandal.runs.run",
     "Scenario": "kvandal.scenario.model",
     "compare": "kvandal.runs.compare",
+    "forecast": "kvandal.runs.forecast",
     "load": "kvandal.scenario.loading",
     "presets": "kvandal.scenario.loading",
     "read_run": "kvandal.runs.folder",
