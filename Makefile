@@ -58,8 +58,8 @@ forecast: $(VENV)/installed-test
 	rm -rf runs/forecast-default runs/forecast-busy
 	$(BIN)/kvandal run stargate-norway --days 56 --quiet --out runs/forecast-default
 	$(BIN)/kvandal run docs/forecast_busy.toml --quiet --out runs/forecast-busy
-	$(BIN)/python docs/forecast_calibration.py runs/forecast-busy --what "Ten racks with queues" --days 28 52 --jobs 90
-	$(BIN)/python docs/forecast_calibration.py runs/forecast-default --what "stargate-norway" --days 28 40 --jobs 60
+	$(BIN)/python docs/forecast_calibration.py runs/forecast-busy --what "Ten racks with queues" --days 28 52 --jobs 180
+	$(BIN)/python docs/forecast_calibration.py runs/forecast-default --what "stargate-norway" --days 28 40 --jobs 90
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--what", required=True, help="Heading of the tables; tables under it are replaced.")
     parser.add_argument("--days", type=int, nargs=2, required=True, help="Jobs submitted between these days.")
     parser.add_argument("--jobs", type=int, default=120)
-    parser.add_argument("--samples", type=int, default=40)
+    parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     jobs = picked(asked.run, *asked.days, asked.jobs)
