@@ -363,9 +363,9 @@ def _fork(question: Question) -> Fork:
     until_s = question.at_s + question.days * DAY_S + question.job.work_s
     try:
         return open_fork(question.scenario, saved, question.at_s, until_s)
-    except RunFolderError:
-        raise
     except InputError as error:
+        if error.file is not None or error.key is not None:  # not the state: a series that is too short
+            raise
         raise RunFolderError(error.message, file=question.folder / STATES / state_name(tick)) from None
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from kvandal.demand.build import build_demand
 from kvandal.demand.futures import Futures, Known
 from kvandal.demand.jobs import JobTable
-from kvandal.errors import InputError
 from kvandal.scenario.model import Scenario
 from kvandal.twin.account import Outputs
 from kvandal.twin.failures import draw_failures
@@ -135,7 +134,7 @@ def open_fork(scenario: Scenario, saved: bytes, at_s: int, until_s: int) -> Fork
     jobs, _ = build_demand(scenario)
     start = prepare(scenario, jobs)
     state, plant, tick = unpacked(saved, start.state, start.plant, jobs_mark(jobs))
-    start, until_s = _longer(start, until_s)
+    start = _longer(start, until_s)
     fine = new_outputs(start)
     last = at_s // run.tick_s
     state = go_on(start, state, plant, fine, tick, last)
@@ -177,18 +176,15 @@ def _with_tick(start: Start, tick_s: int) -> Start:
     return replace(start, scenario=scenario.model_copy(update={"run": run}))
 
 
-def _longer(start: Start, until_s: int) -> tuple[Start, int]:
-    """Let the series reach to the end of the futures; where one cannot, the futures end with the run."""
+def _longer(start: Start, until_s: int) -> Start:
+    """Let the series reach to the end of the futures; one that is too short is an error that names it."""
     scenario = start.scenario
     days = -(-until_s // DAY_S)
     if days <= scenario.run.days:
-        return start, until_s
+        return start
     longer = scenario.model_copy(update={"run": scenario.run.model_copy(update={"days": days})})
-    try:
-        inputs = prepare(longer, JobTable.empty(), start.state.failures[:0]).inputs
-    except InputError:
-        return start, scenario.run.days * DAY_S
-    return replace(start, scenario=longer, inputs=inputs), until_s
+    inputs = prepare(longer, JobTable.empty(), start.state.failures[:0]).inputs
+    return replace(start, scenario=longer, inputs=inputs)
 
 
 def _known(state: State, jobs: JobTable, at_s: int) -> Known:
