@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: run test check format lock picture fidelity clean
+.PHONY: run test check format lock picture fidelity forecast clean
 
 run: $(VENV)/installed
 	$(BIN)/kvandal run stargate-norway
@@ -64,6 +64,14 @@ picture: $(VENV)/installed-test chromium
 # Every model against an independent reference: docs/fidelity.md and its figures.
 fidelity: $(VENV)/installed-test
 	cd docs && ../$(BIN)/python -m fidelity
+
+# Jobs of two runs, forecast from what was known before them and then looked up: the tables of docs/forecast.md.
+forecast: $(VENV)/installed-test
+	rm -rf runs/forecast-default runs/forecast-busy
+	$(BIN)/kvandal run stargate-norway --days 56 --quiet --out runs/forecast-default
+	$(BIN)/kvandal run docs/forecast_busy.toml --quiet --out runs/forecast-busy
+	$(BIN)/python docs/forecast_calibration.py runs/forecast-busy --what "Ten racks with queues" --days 28 52 --jobs 180
+	$(BIN)/python docs/forecast_calibration.py runs/forecast-default --what "stargate-norway" --days 28 40 --jobs 90
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -83,6 +83,15 @@ def test_every_command_of_the_page_on_what_ifs_runs(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_every_command_of_the_page_on_forecasts_runs(tmp_path: Path):
+    """A run, a forecast on the command line, and the same from Python."""
+    blocks = list(BLOCK.finditer((ROOT / "docs/forecast.md").read_text(encoding="utf-8")))
+    assert [block["kind"] for block in blocks] == ["console", "python"]
+    for block in blocks:
+        run_block(block["kind"], block["name"], block["body"], tmp_path)
+
+
+@pytest.mark.slow
 def test_every_command_of_the_readme_runs(tmp_path: Path):
     """The README's commands (from its own virtual environment there, from this one here) and its Python."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

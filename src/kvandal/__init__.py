@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kvandal.errors import InputError, KvandalError, OutputError
     from kvandal.runs.compare import compare
     from kvandal.runs.folder import read_run, write_run
+    from kvandal.runs.forecast import forecast
     from kvandal.runs.run import Run, simulate
     from kvandal.runs.whatif import WhatIf, whatif
     from kvandal.scenario.loading import load, presets
@@ -35,6 +36,7 @@ __all__ = [
     "Scenario",
     "WhatIf",
     "compare",
+    "forecast",
     "load",
     "presets",
     "read_run",
@@ -51,6 +53,7 @@ _HOMES = {
     "Scenario": "kvandal.scenario.model",
     "WhatIf": "kvandal.runs.whatif",
     "compare": "kvandal.runs.compare",
+    "forecast": "kvandal.runs.forecast",
     "load": "kvandal.scenario.loading",
     "presets": "kvandal.scenario.loading",
     "read_run": "kvandal.runs.folder",

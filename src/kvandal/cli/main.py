@@ -11,6 +11,7 @@ import typer
 from kvandal.cli import (
     bench,
     compare,
+    forecast,
     models,
     params,
     policy,
@@ -54,6 +55,9 @@ app.command("report", epilog="Example: kvandal report runs/week --out week.html"
 app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-01-03T12:00Z --seconds 300")(
     transient.transient
 )
+app.command(
+    "forecast", epilog="Example: kvandal forecast runs/week --job tenant=uk,gpus=64,hours=6,class=surplus"
+)(forecast.forecast)
 app.command("bench", epilog="Example: kvandal bench --days 7 --json")(bench.bench)
 traces = typer.Typer(help="Job traces.", no_args_is_help=True, rich_markup_mode=None)
 traces.command("info", epilog="Example: kvandal trace info philly    or    kvandal trace info my-jobs.csv")(

@@ -99,6 +99,7 @@ def bootstrap(
     size_multiplier: int = 1,
     maximum_gpus: int = 5_000_000,
     start_utc: datetime | None = None,
+    carry: bool = True,
 ) -> Drawn:
     """Draw jobs like those of a trace until `mean_gpus` are busy on average.
 
@@ -115,6 +116,7 @@ def bootstrap(
     size_multiplier : multiplies every job's GPUs
     maximum_gpus : larger jobs are cut to this size [GPUs]
     start_utc : start of the run; aligns hours and weekdays where the trace states its own start
+    carry : also draw the jobs that are under way at the start
 
     Raises
     ------
@@ -139,7 +141,7 @@ def bootstrap(
         )
     start = np.searchsorted(position_s, np.arange(blocks + 1) * block_s)
     within_s = position_s % block_s
-    history = math.ceil(min(int(trace.run_s.max()), HISTORY_S) / block_s)
+    history = math.ceil(min(int(trace.run_s.max()), HISTORY_S) / block_s) if carry else 0
     last = math.ceil(days * DAY_S / block_s)
     parts = []
     order_of_cycle: dict[int, Int64] = {}

@@ -182,9 +182,9 @@ def _traced(
         notes.append(
             f"{larger:,} jobs of the trace ask for more than {maximum_gpus:,} GPUs and are cut to that"
         )
-    tenant = _by_weight(scenario, demand, drawn.tenant_draw)
+    tenant = by_weight(scenario, demand, drawn.tenant_draw)
     if trace.tenant is not None:
-        named, unknown = _named_tenants(scenario, demand, trace, drawn.tenant)
+        named, unknown = named_tenants(scenario, demand, trace, drawn.tenant)
         tenant = np.where(named >= 0, named, tenant).astype(np.int16)
         if unknown:
             notes.append(
@@ -248,7 +248,7 @@ def _synthetic(scenario: Scenario, name: str, index: int, demand: Demand) -> tup
             seed=run.seed,
             name=name,
         )
-    table = _table(drawn, _by_weight(scenario, demand, drawn.tenant_draw), index)
+    table = _table(drawn, by_weight(scenario, demand, drawn.tenant_draw), index)
     busy = mean_gpus_busy(drawn.submit_s, drawn.work_s, drawn.gpus, run.days * DAY_S)
     report = DemandReport(
         demand=name,
@@ -279,7 +279,7 @@ def _table(drawn: Drawn | Synthetic, tenant: Int16, index: int) -> JobTable:
     )
 
 
-def _by_weight(scenario: Scenario, demand: Demand, draw: Float64) -> Int16:
+def by_weight(scenario: Scenario, demand: Demand, draw: Float64) -> Int16:
     """Assign jobs to the class's tenants by weight; returns indices into the scenario's tenants."""
     place = {name: position for position, name in enumerate(scenario.tenants)}
     positions = np.array([place[name] for name in demand.tenants], dtype=np.int16)
@@ -288,7 +288,7 @@ def _by_weight(scenario: Scenario, demand: Demand, draw: Float64) -> Int16:
     return positions[np.searchsorted(bounds, draw, side="right")]
 
 
-def _named_tenants(scenario: Scenario, demand: Demand, trace: Trace, code: Int32) -> tuple[Int32, int]:
+def named_tenants(scenario: Scenario, demand: Demand, trace: Trace, code: Int32) -> tuple[Int32, int]:
     """Tenants that the trace names, where they belong to the class; else -1, and how many."""
     place = {name: position for position, name in enumerate(scenario.tenants)}
     known = [place[name] if name in demand.tenants else -1 for name in trace.tenants]

@@ -265,18 +265,16 @@ def diurnal(
         )
     # eight days more, so that every interval that begins in the run has its own end
     steps = (days + 8) * DAY_S // STEP_S + 1
-    time_s = np.arange(steps, dtype=np.int64) * STEP_S
-    start_of_week_s = (start_utc.astimezone(UTC).weekday() * 24 + start_utc.astimezone(UTC).hour) * 3600
-    local_s = start_of_week_s + time_s + utc_offsets_s(start_utc, STEP_S, steps, time_zone)
-    shape = diurnal_shape(
-        local_s,
+    noise = slow_noise(stream(seed, name, "noise"), steps)
+    shape = shape_of_steps(
+        steps,
+        start_utc,
+        time_zone,
         amplitude_fraction=amplitude_fraction,
         peak_hour_local=peak_hour_local,
         weekend_fraction=weekend_fraction,
     )
-    needed = np.maximum(mean_replicas * shape * (1 + _noise(stream(seed, name, "noise"), steps)), 0.0)
-    level, start_s, end_s = _intervals(needed)
-    start_s, work_s = _renewed(level, start_s, end_s)
+    start_s, work_s = replicas(mean_replicas * shape * (1 + noise))
     inside = start_s < days * DAY_S
     submit_s, work_s = start_s[inside], work_s[inside]
     notes: tuple[str, ...] = ()
@@ -285,7 +283,32 @@ def diurnal(
     return _sorted(submit_s, work_s, np.full(submit_s.shape[0], replica_gpus), seed, name, notes)
 
 
-def _noise(draws: np.random.Generator, steps: int) -> Float64:
+def shape_of_steps(
+    steps: int,
+    start_utc: datetime,
+    time_zone: str,
+    *,
+    amplitude_fraction: float,
+    peak_hour_local: float,
+    weekend_fraction: float,
+) -> Float64:
+    """Demand over its mean at every step after an instant, see :func:`diurnal_shape`."""
+    time_s = np.arange(steps, dtype=np.int64) * STEP_S
+    start_of_week_s = (start_utc.astimezone(UTC).weekday() * 24 + start_utc.astimezone(UTC).hour) * 3600
+    return diurnal_shape(
+        start_of_week_s + time_s + utc_offsets_s(start_utc, STEP_S, steps, time_zone),
+        amplitude_fraction=amplitude_fraction,
+        peak_hour_local=peak_hour_local,
+        weekend_fraction=weekend_fraction,
+    )
+
+
+def replicas(needed: Float64) -> tuple[Int64, Int64]:
+    """Start and length of the jobs that serve a curve of needed replicas, one value per step [s]."""
+    return _renewed(*_intervals(np.maximum(needed, 0.0)))
+
+
+def slow_noise(draws: np.random.Generator, steps: int) -> Float64:
     """First-order autoregressive noise of standard deviation `NOISE_FRACTION`."""
     shocks = draws.normal(0.0, NOISE_FRACTION, steps)
     shocks[1:] *= math.sqrt(1 - NOISE_MEMORY**2)

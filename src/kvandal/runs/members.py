@@ -24,7 +24,7 @@ PATIENCE_S = 2.0
 _ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 Progress = Callable[[int, int], None]
-Task = TypeVar("Task")
+Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
@@ -50,28 +50,31 @@ def simulate_member(scenario: Scenario) -> Outcome:
 def simulate_members(
     scenarios: Sequence[Scenario | None], workers: int, progress: Progress | None = None
 ) -> list[Outcome | None]:
-    """Simulate each scenario in one of `workers` processes; see :func:`in_workers`."""
+    """Simulate each scenario in one of `workers` processes, see :func:`in_workers`; None is passed over."""
     return in_workers(simulate_member, scenarios, workers, progress)
 
 
 def in_workers(
-    work: Callable[[Task], Result],
-    tasks: Sequence[Task | None],
+    task: Callable[[Argument], Result],
+    arguments: Sequence[Argument | None],
     workers: int,
     progress: Progress | None = None,
+    prepare: tuple[Callable[..., None], tuple[Any, ...]] | None = None,
 ) -> list[Result | None]:
-    """Do each task in one of `workers` processes.
+    """Call a function for each argument in one of `workers` processes.
 
     Parameters
     ----------
-    work
-        What is done with a task: a function of a module. It must not raise what cannot be pickled.
-    tasks
-        None is passed over.
+    task
+        A function of a module, that a new process can find by its name.
+    arguments
+        What it is called with; None is passed over.
     workers
-        Processes; each holds one whole run in memory.
+        Processes; each holds in memory what the task needs.
     progress
-        Called several times a second with the tasks done and those in all. What it raises ends the workers at once.
+        Called several times a second with the calls done and those in all. What it raises ends the workers at once.
+    prepare
+        Function and arguments that every process calls first.
 
     Raises
     ------
@@ -79,8 +82,8 @@ def in_workers(
         If a worker process died.
 
     """
-    total = sum(one is not None for one in tasks)
-    outcomes: list[Result | None] = [None] * len(tasks)
+    total = sum(one is not None for one in arguments)
+    outcomes: list[Result | None] = [None] * len(arguments)
     others = set(multiprocessing.active_children())
     pool: ProcessPoolExecutor | None = None
     done = 0
@@ -90,9 +93,12 @@ def in_workers(
                 min(workers, max(1, total)),
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_begin_worker,
+                initargs=(prepare,),
             )
             places: dict[Future[Result], int] = {
-                pool.submit(work, task): index for index, task in enumerate(tasks) if task is not None
+                pool.submit(task, argument): index
+                for index, argument in enumerate(arguments)
+                if argument is not None
             }
         waiting = set(places)
         while waiting:
@@ -134,8 +140,8 @@ def _end(pool: ProcessPoolExecutor, children: set[BaseProcess]) -> None:
     closing.join(PATIENCE_S)
 
 
-def _begin_worker() -> None:
-    """Leave signals to the parent, and do not outlive it."""
+def _begin_worker(prepare: tuple[Callable[..., None], tuple[Any, ...]] | None = None) -> None:
+    """Leave signals to the parent, and do not outlive it; then do what the task needs first."""
     for each in _ENDING:
         signal.signal(each, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
@@ -148,6 +154,9 @@ def _begin_worker() -> None:
             os._exit(1)
 
         threading.Thread(target=follow, daemon=True).start()
+    if prepare is not None:
+        function, arguments = prepare
+        function(*arguments)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from kvandal.runs.folder import (
     whole_folder,
     write_durably,
 )
+from kvandal.runs.restart import instant, saved_state, scenario_document, start_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -87,13 +88,13 @@ def simulate_window(folder: Path, asked: Asked) -> Transient:
     record = read_record(folder)
     begin_s = _begin_s(record, asked)
     scenario = scenario_of(record, folder, asked)
-    tick, content = _saved_state(folder, begin_s, int(record["tick_s"]))
-
     from kvandal.demand.build import build_demand
     from kvandal.twin.simulate import prepare
     from kvandal.twin.snapshot import jobs_mark, unpacked
-    from kvandal.twin.transient import open_window, stopped
+    from kvandal.twin.transient import LEAD_S, open_window, stopped
 
+    tick_s = int(record["tick_s"])
+    tick, content = saved_state(folder, math.floor(begin_s / tick_s), math.floor((begin_s - LEAD_S) / tick_s))
     jobs, _ = build_demand(scenario)
     start = prepare(scenario, jobs)
     try:
@@ -106,7 +107,7 @@ def simulate_window(folder: Path, asked: Asked) -> Transient:
         if at_s is not None:
             window, gpus = stopped(window, at_s=at_s, largest_only=largest_only)
             stop = {"what": "largest job" if largest_only else "all training", "at_s": at_s, "gpus": gpus}
-    saved_utc = _start(record) + timedelta(seconds=tick * int(record["tick_s"]))
+    saved_utc = start_of(record) + timedelta(seconds=tick * tick_s)
     return _measured(window, record, begin_s, stop, saved_utc)
 
 
@@ -123,10 +124,6 @@ def write_transient(result: Transient, folder: Path) -> None:
         write_durably(render_transient(draft).encode("utf-8"), draft / "transient.html")
 
 
-def _start(record: Mapping[str, Any]) -> datetime:
-    return datetime.fromisoformat(record["start_utc"])
-
-
 def _begin_s(record: Mapping[str, Any], asked: Asked) -> float:
     """Start of the window [s after the start of the run]; refuses what does not lie in the run."""
     if asked.step_ms not in STEPS_MS:
@@ -140,21 +137,8 @@ def _begin_s(record: Mapping[str, Any], asked: Asked) -> float:
     for option, stop_s in (("--stop-largest", asked.stop_largest_s), ("--stop-all", asked.stop_all_s)):
         if stop_s is not None and not 0 <= stop_s <= asked.seconds:
             raise InputError(f"must lie in the window, 0 to {asked.seconds} (s), got {stop_s:g}", key=option)
-    try:
-        at = datetime.fromisoformat(asked.at.strip())
-    except ValueError:
-        raise InputError(
-            f"must be an ISO time with its offset, e.g. 2027-01-12T06:00Z, got {asked.at!r}", key="--at"
-        ) from None
-    if at.tzinfo is None:
-        raise InputError(
-            f"must say its offset from UTC, e.g. {asked.at.strip()}Z, got {asked.at!r}", key="--at"
-        )
-    start, end = _start(record), datetime.fromisoformat(record["end_utc"])
-    try:
-        at = at.astimezone(UTC)
-    except OverflowError:
-        at = datetime.min.replace(tzinfo=UTC)
+    at = instant(asked.at, "--at")
+    start, end = start_of(record), datetime.fromisoformat(record["end_utc"])
     if at < start or at + timedelta(seconds=asked.seconds) > end:
         raise InputError(
             f"the window must lie in the run, {start.isoformat()} to {end.isoformat()}, got {asked.at!r} and "
@@ -176,16 +160,7 @@ def scenario_of(record: Mapping[str, Any], folder: Path, asked: Asked) -> Scenar
     from kvandal.scenario import changes
     from kvandal.scenario.loading import validate
 
-    document = json.loads(json.dumps(record["scenario"]))
-    file = folder / "run.json"
-    try:
-        document["run"]["start_utc"] = datetime.fromisoformat(document["run"]["start_utc"])
-        scenario = validate(document, file=str(file))
-    except (ScenarioError, KeyError, TypeError, ValueError) as error:
-        reason = f"{error.key}: {error.message}" if isinstance(error, ScenarioError) else str(error)
-        raise RunFolderError(
-            f"the scenario is not one of this version of kvandal: {reason}", file=file, key="scenario"
-        ) from None
+    document, scenario = scenario_document(record, folder)
     for key, new in asked.changes.items():
         label = asked.labels.get(key, key)
         steps = changes.split_key(key)
@@ -200,31 +175,6 @@ def scenario_of(record: Mapping[str, Any], folder: Path, asked: Asked) -> Scenar
         except ScenarioError as error:
             raise ScenarioError(error.message, key=label) from None
     return scenario
-
-
-def _saved_state(folder: Path, begin_s: float, tick_s: int) -> tuple[int, bytes]:
-    """Return the last saved state that lies before the window and the lead before it; the first one at worst."""
-    from kvandal.twin.transient import LEAD_S
-
-    states = folder / STATES
-    ticks = sorted(
-        int(path.stem.removeprefix("state-"))
-        for path in states.glob("state-*.npz")
-        if path.stem.removeprefix("state-").isdigit()
-    )
-    if not ticks or ticks[0] > math.floor(begin_s / tick_s):
-        raise RunFolderError(
-            "has no saved state from before that time (it was written by an older version of kvandal); run the "
-            "scenario again",
-            file=states,
-        )
-    before = [tick for tick in ticks if tick <= math.floor((begin_s - LEAD_S) / tick_s)]
-    tick = before[-1] if before else ticks[0]
-    path = states / state_name(tick)
-    try:
-        return tick, path.read_bytes()
-    except OSError as error:
-        raise RunFolderError(f"cannot be read: {error.strerror}", file=path) from None
 
 
 def _measured(
@@ -270,7 +220,7 @@ def _measured(
     running, resolves_hz = window.running, 0.5 / step_s
     there = (running.on_s <= begin_s) & (running.off_s > begin_s)
     training = there & (running.kind == 0)
-    at = _start(record) + timedelta(seconds=begin_s)
+    at = start_of(record) + timedelta(seconds=begin_s)
     document = {
         "scenario_name": record["scenario_name"],
         "title": record["title"],

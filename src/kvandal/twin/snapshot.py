@@ -157,6 +157,23 @@ def unpacked(content: bytes, state: State, plant: Plant, mark: dict[str, int]) -
     return _with_tables(state, tables, ""), _with_tables(plant, tables, "plant."), tick
 
 
+def with_jobs(state: State, fresh: State, kept: int) -> State:
+    """Return a state with other jobs to come: the first `kept` jobs as they are, then all of those of `fresh`."""
+    of_fresh = dict(_walk(fresh, ""))
+    tables = {
+        name: np.concatenate([table[:kept], of_fresh[name]])
+        for name, table in _walk(state, "")
+        if name in PER_JOB
+    }
+    return _with_tables(state, tables, "")
+
+
+def copied(record: Record) -> Record:
+    """Return a copy of a state or a plant; tables that nothing can change are shared."""
+    tables = {name: table.copy() for name, table in _walk(record, "") if table.flags.writeable}
+    return _with_tables(record, tables, "")
+
+
 def _tables(state: State, plant: Plant) -> Iterator[tuple[str, Array]]:
     yield from _walk(state, "")
     yield from _walk(plant, "plant.")
