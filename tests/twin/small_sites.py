@@ -11,9 +11,10 @@ from kvandal.scenario.plant import Reliability
 from kvandal.scenario.power import Power
 from kvandal.scenario.site import Delivery, Fleet, Layout, Site
 from kvandal.scenario.tenants import Policy, Tenant
+from kvandal.twin.failures import failure_table
 from kvandal.twin.heaps import PRIORITY_SHIFT
 from kvandal.twin.simulate import simulate_jobs
-from kvandal.twin.state import FAILURE, QUEUED, REST, RUNNING
+from kvandal.twin.state import QUEUED, REST, RUNNING
 
 TRAINING, BATCH, INFERENCE = range(3)
 """Classes of demand of every small site: training saves its state, the others do not."""
@@ -32,7 +33,9 @@ def tenant(tier, deserved=0.0, guarantee=0.0, ceiling=1.0, notice_s=120):
 
 def small_site(tenants, racks=1, days=1, tick_s=60, grid_mw=ENDLESS_MW, build_out=(), **options):
     """Scenario of a few racks; `options` are fields of policy and reliability, and `margin`."""
-    policy = {key: options.pop(key) for key in ("segment_trays", "recall") if key in options}
+    policy = {
+        key: options.pop(key) for key in ("segment_trays", "spare_trays_per_rack", "recall") if key in options
+    }
     margin = options.pop("margin", 0.0)
     cap_minimum = options.pop("cap_minimum", None)
     names = dict.fromkeys(tenants, 1.0)
@@ -81,8 +84,8 @@ def table(*rows):
 
 
 def failing(*rows):
-    """Failures from (time_s, gpu)."""
-    return np.array(list(rows), dtype=FAILURE)
+    """Failures from (time_s, gpu), (time_s, gpu, cause) or (time_s, gpu, cause, repair_s)."""
+    return failure_table(*rows)
 
 
 def play(scenario, *rows, **options):

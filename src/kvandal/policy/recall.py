@@ -11,6 +11,7 @@ from kvandal.policy.placement import (
     TRAYS_PER_RACK,
     segment_trays_for,
     segments_for,
+    spares_kept,
 )
 
 
@@ -33,7 +34,7 @@ def obtainable_trays(room, jobs, rack):
 
 
 @large_kernel
-def choose_racks(room, jobs, racks, gpus, segment_trays, chosen):
+def choose_racks(room, jobs, racks, gpus, segment_trays, chosen, spare_trays=0):
     """Choose the racks that a claim shall have, those with the fewest trays to recall first.
 
     Parameters
@@ -44,6 +45,7 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen):
     gpus : size of the claim
     segment_trays : trays per rack of a gang larger than a rack
     chosen : int32 (racks,), filled with the chosen racks
+    spare_trays : wholly free trays that stay free in each rack
 
     Returns
     -------
@@ -52,7 +54,7 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen):
     """
     count = room.racks.shape[0]
     segments = segments_for(gpus, segment_trays)
-    needed = segment_trays_for(gpus, segment_trays)
+    needed = segment_trays_for(gpus, segment_trays) + spares_kept(gpus, spare_trays)
     possible, deficits = 0, 0  # racks that might do; set of their deficits, as bits
     for rack in range(count):
         deficit = max(0, needed + room.racks[rack].promised - room.racks[rack].whole)

@@ -73,6 +73,8 @@ def idle_keys(scenario: Scenario) -> list[str]:
                     for key in keys
                     if key in demand.model_fields_set and getattr(demand, key) != _default(demand, key)
                 ]
+        if not demand.checkpoint and demand.checkpoint_s is not None:
+            found.append(f"demand.{name}.checkpoint_s has no effect with checkpoint = false")
     heat = scenario.heat
     found += [
         f"heat.{key} has no effect with {choice} = {getattr(heat, choice)!r}"

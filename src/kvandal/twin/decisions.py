@@ -14,6 +14,7 @@ from kvandal.policy.placement import (
     release,
     reserve,
     segment_trays_for,
+    spares_kept,
     vacate,
 )
 from kvandal.policy.recall import choose_racks, choose_victims
@@ -36,6 +37,7 @@ from kvandal.twin.life import (
     start_job,
 )
 from kvandal.twin.queues import dequeue_head
+from kvandal.twin.restarts import spare_trays_for
 from kvandal.twin.state import LOAN_TRANSFERRED
 
 
@@ -211,7 +213,8 @@ def _claim(state, job, queue, chosen, victims, time_s):
     rules = state.rules[0]
     jobs, room = state.jobs, state.room
     gpus = jobs[job].gpus
-    count = choose_racks(room, jobs, state.racks, gpus, rules.segment_trays, chosen)
+    spare = spare_trays_for(state, job)
+    count = choose_racks(room, jobs, state.racks, gpus, rules.segment_trays, chosen, spare)
     if count == 0:
         return False
     needed = segment_trays_for(gpus, rules.segment_trays)
@@ -219,7 +222,8 @@ def _claim(state, job, queue, chosen, victims, time_s):
     for index in range(count):
         rack = chosen[index]
         _estimate_recall(state, rack, time_s)
-        recalls = choose_victims(room, jobs, rack, needed + room.racks[rack].promised, victims, recalls)
+        wanted = needed + spares_kept(gpus, spare) + room.racks[rack].promised
+        recalls = choose_victims(room, jobs, rack, wanted, victims, recalls)
     for index in range(recalls):
         jobs[victims[index]].named = False
         notice(state, victims[index], job, RECALL, time_s)
@@ -286,7 +290,7 @@ def _start_entitled(state, queue, chosen, victims, time_s):
                 _drop_claims(state, queue)  # a reserved rack broke meanwhile: choose anew
                 continue
         else:
-            racks = place(state.room, job, gpus, segment_trays)
+            racks = place(state.room, job, gpus, segment_trays, spare_trays_for(state, job))
         if racks == 0:
             break
         if not _begin(state, job, tier, -1, racks, time_s):
@@ -323,7 +327,7 @@ def _start_borrowers(state, time_s):
         lender = lender_for(tenants, tenant, gpus)
         if lender < 0 or not _powered(state, job, LENT):
             continue
-        racks = place(state.room, job, gpus, rules.segment_trays)
+        racks = place(state.room, job, gpus, rules.segment_trays, spare_trays_for(state, job))
         if racks > 0 and _begin(state, job, LENT, lender, racks, time_s):
             queues[best].blocked = False
 

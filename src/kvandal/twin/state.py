@@ -13,6 +13,7 @@ from kvandal.policy.sharing import TENANT, largest_job, renew_shares
 from kvandal.scenario.demand import Demand
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS, Policy
+from kvandal.twin import reliability_state as repair
 from kvandal.twin.heaps import END, ENTRY
 from kvandal.twin.site import SiteArrays, gpu_load_mw
 
@@ -34,10 +35,12 @@ REPAIR, DELIVERY, DRAIN, REST, FAULT_OVER, FAULT_START, THROTTLE, TRIP, POWER_ON
 (
     EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE, EVENT_FAULT, EVENT_FAULT_OVER,
     EVENT_THROTTLE, EVENT_TRIP, EVENT_POWER_ON, EVENT_LIMIT, EVENT_LIMIT_OVER, EVENT_OVERLOAD, EVENT_OVERLOAD_OVER,
-) = range(15)  # fmt: skip
+    EVENT_HOST_FAULT, EVENT_NETWORK_FAULT, EVENT_RACK_FAILURE, EVENT_RACK_REPAIR, EVENT_REPAIR_BEGINS, EVENT_TRAY_REPLACED,
+) = range(21)  # fmt: skip
 EVENTS = (
     "delivery", "failure", "repair", "recall", "shed", "envelope", "fault", "fault_over", "throttle", "trip", "power_on",
-    "limit", "limit_over", "overload", "overload_over",
+    "limit", "limit_over", "overload", "overload_over", "host_fault", "network_fault", "rack_failure", "rack_repair",
+    "repair_begins", "tray_replaced",
 )  # fmt: skip
 
 LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED = range(5)
@@ -55,6 +58,7 @@ JOB = np.dtype(
         ("work_s", "i8"),  # run time at full speed
         ("remaining_s", "i8"),  # useful work still to do
         ("start_s", "i8"),  # of the run that goes on now
+        ("left_s", "i8"),  # end of its last run
         ("first_start_s", "i8"),  # -1: never
         ("end_s", "i8"),  # -1: not finished
         ("deadline_s", "i8"),  # end of the notice, or -1
@@ -62,10 +66,12 @@ JOB = np.dtype(
         ("slow", "f8"),  # its speed over that of its class: limits of the plant slow it down
         ("allocated_gpu_s", "i8"),
         ("useful_gpu_s", "f8"),
+        ("restored_gpu_s", "f8"),  # spent on restarts that followed a recall
         ("recall_cost", "f8"),  # what the recall that is being planned would lose [GPU-seconds]
         ("gpus", "i4"),
         ("queue", "i4"),
         ("interval_s", "i4"),  # work between two checkpoints; 0: none are written
+        ("restore_s", "i4"),  # of the run that goes on now, before its work goes on
         ("loan", "i4"),  # index of its loan, or -1
         ("lent_position", "i4"),  # where it stands among the jobs on loan
         ("heap_position", "i4"),
@@ -78,6 +84,7 @@ JOB = np.dtype(
         ("tenant", "i2"),
         ("demand", "i2"),
         ("state", "i1"),
+        ("last_loss", "i1"),  # why its last run ended (a LOST_ constant)
         ("use_tier", "i1"),  # tier of use: a borrower's is lent
         ("resumes", "?"),  # the next start restores a checkpoint first
         ("recallable", "?"),  # on loan
@@ -119,6 +126,7 @@ RACK = np.dtype(
     [
         ("gpu_s", "i8"),  # GPU-seconds allocated; while jobs run, less their GPUs times their start
         ("broken_gpu_s", "i8"),
+        ("waited_gpu_s", "i8"),  # of these, before a repair crew came
         ("energy_kwh", "f8"),
         ("peak_kw", "f8"),  # of the tick means
         ("part", "f8"),  # of its power above idle that the plant leaves it
@@ -128,6 +136,7 @@ RACK = np.dtype(
         ("model", "i4"), ("cdu", "i4"), ("pod", "i4"), ("group", "i4"), ("hall", "i4"),
         ("lent_gpus", "i4"),
         ("failures", "i4"),
+        ("replaced", "i4"),  # trays that failed too often
         ("delivered", "?"),
         ("is_off", "?"),
         ("returns", "?"),  # it is off, and will be powered again
@@ -158,9 +167,8 @@ TIER_NOW = np.dtype([("gpus", "i8"), ("gpu_s", "i8"), ("cap", "f8")], align=True
 """GPUs in use by tier of use, GPU-seconds of this tick, GPU power cap."""
 SPEED = np.dtype([("rate", "f8"), ("clock_s", "f8"), ("at_s", "f8"), ("running", "i8")], align=True)
 """A speed class: its speed, the reading of its clock and when it was taken, its running jobs."""
-DEMAND = np.dtype([("kind", "i8"), ("speed", "f8")], align=True)
-"""A class of demand: kind of work, and speed of its jobs under their own power cap."""
-FAILURE = np.dtype([("time_s", "i8"), ("gpu", "i8")], align=True)
+DEMAND = np.dtype([("kind", "i8"), ("checkpoint_s", "i8"), ("restart_s", "i8"), ("speed", "f8")], align=True)
+"""A class of demand: kind of work, time of a checkpoint and of a restart, and speed under its jobs' own power cap."""
 
 FAULT = np.dtype(
     [
@@ -196,7 +204,7 @@ TALLY = np.dtype(
         ("at_envelope", "i8"), ("limited", "i8"), ("slowed_racks", "i8"), ("active_faults", "i8"),
         ("curtailed_kw", "f8"), ("meter_limit_kw", "f8"), ("battery_room_kw", "f8"), ("meter_constraint", "i8"), ("site_fault", "i8"),
         ("curtailment", "i8"), ("transformer", "i8"),  # fault behind either limit of the site, or -1
-        ("dark_racks", "i8"), ("over_limit", "i8"),
+        ("dark_racks", "i8"), ("over_limit", "i8"), ("crews_busy", "i8"), ("repairs_waiting", "i8"),
         ("it_now_kw", "f8"), ("it_envelope_kw", "f8"), ("last_it_kw", "f8"), ("last_site_kw", "f8"), ("base_kw", "f8"),
     ],
     align=True,
@@ -205,8 +213,7 @@ TALLY = np.dtype(
 
 RULES = np.dtype(
     [
-        ("tick_s", "i8"), ("horizon_s", "i8"), ("segment_trays", "i8"), ("checkpoint_s", "i8"), ("restart_s", "i8"),
-        ("repair_s", "i8"), ("rest_s", "i8"), ("rack_restart_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"),
+        ("tick_s", "i8"), ("segment_trays", "i8"), *repair.REPAIR_RULES, ("rest_s", "i8"), ("rack_restart_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"),
         ("cap_minimum", "f8"), ("perf_offset", "f8"), ("ups_autonomy_s", "f8"),
         ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"),
         ("job_kw_maximum", "f8"),  # most power above idle that one job can ever get
@@ -220,11 +227,13 @@ RULES = np.dtype(
 class State(NamedTuple):
     """A run at one instant: tables whose rows the record types above describe.
 
-    `lost_gpu_s` is float64 (jobs, 5), `fault_cost` float64 (faults, tenants + 1, 3).
+    `lost_gpu_s` is float64 (jobs, 5), `interruptions` int32 (jobs, 5) by cause, `fault_cost` float64 (faults, tenants + 1, 3),
+    `recent_s` int64 (trays, n): times of the last failures of each tray.
     """
 
     jobs: Array
     lost_gpu_s: Array
+    interruptions: Array
     queues: Array
     room: Room
     tenants: Array
@@ -243,6 +252,9 @@ class State(NamedTuple):
     tiers: Array
     speeds: Array
     failures: Array
+    works: Array
+    repair_queues: Array
+    recent_s: Array
     faults: Array
     fault_cost: Array
     tally: Array
@@ -308,7 +320,7 @@ def own_speed(demand: Demand, policy: Policy) -> float:
 def _jobs(table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -> Array:
     jobs = _table(
         JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1,
-        lent_position=-1, heap_position=-1, next_job=-1, use_tier=-1, slow=1.0,
+        lent_position=-1, heap_position=-1, next_job=-1, last_loss=-1, use_tier=-1, slow=1.0,
     )  # fmt: skip
     if len(table):
         for name in ("submit_s", "gpus", "work_s", "tenant", "demand"):
@@ -369,6 +381,7 @@ def new_state(
     return State(
         jobs=jobs,
         lost_gpu_s=np.zeros((len(table), len(LOSSES))),
+        interruptions=np.zeros((len(table), len(repair.CAUSES)), np.int32),
         queues=queues,
         room=empty_room(racks, len(table)),
         tenants=tenants,
@@ -394,6 +407,10 @@ def new_state(
             DEMAND,
             len(scenario.demand),
             kind=[KINDS.index(demand.kind) for demand in scenario.demand.values()],
+            checkpoint_s=[
+                round(repair.checkpoint_s(demand, reliability)) for demand in scenario.demand.values()
+            ],
+            restart_s=[round(repair.restart_s(demand, reliability)) for demand in scenario.demand.values()],
             speed=[own_speed(demand, policy) for demand in scenario.demand.values()],
         ),
         load_mw=gpu_load_mw(scenario, site),
@@ -401,6 +418,9 @@ def new_state(
         tiers=_table(TIER_NOW, 3, cap=1.0),
         speeds=_table(SPEED, SPEED_CLASSES, rate=1.0),
         failures=failures,
+        works=np.zeros(19 * racks, repair.WORK),
+        repair_queues=repair.new_repair_queues(),
+        recent_s=np.zeros((18 * racks, max(1, reliability.lemon_failures)), np.int64),
         faults=faults,
         fault_cost=np.zeros((len(faults), len(tenants), 3)),
         tally=_table(TALLY, 1, curtailed_kw=np.inf, site_fault=-1, curtailment=-1, transformer=-1),
@@ -408,11 +428,8 @@ def new_state(
             RULES,
             1,
             tick_s=scenario.run.tick_s,
-            horizon_s=scenario.run.days * 86_400,
             segment_trays=policy.segment_trays,
-            checkpoint_s=round(reliability.checkpoint_s),
-            restart_s=round(reliability.restart_s),
-            repair_s=max(1, round(reliability.tray_repair_h * 3600)),
+            **repair.repair_rules(scenario),
             rest_s=round(policy.rest_after_recall_s),
             rack_restart_s=round(reliability.rack_restart_min * 60),
             ups_autonomy_s=scenario.power.ups_autonomy_min * 60,

@@ -13,6 +13,7 @@
     if (spec.kind === "columns") return columns(spec, width);
     if (spec.kind === "waterfall") return waterfall(spec, width);
     if (spec.kind === "bars") return bars(spec, width);
+    if (spec.kind === "stacks") return stacks(spec, width);
     if (spec.kind === "ranks") return rankChart(spec, width);
     if (spec.kind === "seconds") return overSeconds(spec, width);
     if (spec.kind === "spectrum") return spectrum(spec);
@@ -24,6 +25,7 @@
     if (spec.kind === "boxes") return 50 + 34 * Math.max(1, spec.boxes.length);
     if (spec.kind === "waterfall") return 56 + 32 * spec.steps.length;
     if (spec.kind === "bars") return barsHeight(spec);
+    if (spec.kind === "stacks") return 50 + 32 * spec.names.length;
     if (spec.kind === "map") return printing ? 175 : narrow(width) ? 210 : 235;
     return printing ? 235 : narrow(width) ? 270 : 340;
   };
