@@ -15,7 +15,7 @@ from kvandal.scenario.parameters import curve, parameters, value
 
 UNITS = (
     "mw", "hz", "min", "kw", "w", "kwh", "mwh", "gwh", "s", "h", "days", "utc", "c", "k", "pct", "m", "deg", "gpus", "gpu",
-    "trays", "row", "hall", "cdu", "rack", "month", "fraction", "share", "efficiency", "effectiveness", "maximum",
+    "trays", "row", "hall", "cdu", "rack", "crews", "failures", "month", "fraction", "share", "efficiency", "effectiveness", "maximum",
     "eur", "usd", "hour", "year", "interruption", "multiplier", "exponent", "weight", "duration", "seed", "local", "mw",
     "km", "months", "priority", "factor", "group", "transformers", "needed", "minimum", "pod", "place", "count", "pu",
 )  # fmt: skip

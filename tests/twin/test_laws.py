@@ -63,7 +63,7 @@ def sites(draw, **fixed):
         "tray_repair_h": draw(st.sampled_from([0.01, 1, 12])),
         "gpu_h_per_interruption": draw(st.sampled_from([20, 200, 5000])),
         "rack_fault_share": draw(st.sampled_from([0.01, 0.3])),
-        "follow_probability": draw(st.sampled_from([0.05, 0.8])),
+        "follow_share": draw(st.sampled_from([0.05, 0.8])),
         "lemon_failures": draw(st.sampled_from([0, 1, 3])),
         "tray_replacement_days": draw(st.sampled_from([0.01, 0.5, 14])),
         "repair_crews": draw(st.sampled_from([0, 0, 1, 3])),

@@ -76,12 +76,12 @@ OFF: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("reliability.*_per_year", "reliability.plant_faults", (False,)),
     *(
         (f"reliability.{key}", "reliability.failures", (False,))
-        for key in ("tray_repair_h", "rack_repair_h", "repair_sigma", "*_fault_share", "follow_*", "lemon_*")
+        for key in ("tray_repair_h", "rack_repair_h", "sigma_log_repair_duration", "*_fault_share", "follow_*", "lemon_*")
     ),
     ("reliability.tray_replacement_days", "reliability.failures", (False,)),
     ("reliability.tray_replacement_days", "reliability.lemon_failures", (0,)),
     ("reliability.lemon_factor", "reliability.lemon_share", (0,)),
-    ("reliability.follow_h", "reliability.follow_probability", (0,)),
+    ("reliability.follow_h", "reliability.follow_share", (0,)),
     ("reliability.rack_repair_h", "reliability.rack_fault_share", (0,)),
     ("reliability.spare_restart_s", "policy.spare_trays_per_rack", (0,)),
 )

@@ -43,7 +43,7 @@ class Reliability(Part):
     network_fault_share: float = parameter("reliab.network_fault_share", ge=0, le=1)
     host_fault_share: float = parameter("reliab.host_fault_share", ge=0, le=1)
     rack_fault_share: float = parameter("reliab.rack_fault_share", ge=0, le=1)
-    follow_probability: float = parameter("reliab.follow_probability", ge=0, le=0.9)
+    follow_share: float = parameter("reliab.follow_share", ge=0, le=0.9)
     follow_h: float = parameter("reliab.follow_h", gt=0, le=168)
     lemon_share: float = parameter("reliab.lemon_share", ge=0, le=1)
     lemon_factor: float = parameter("reliab.lemon_factor", ge=1, le=1_000_000)
@@ -54,7 +54,7 @@ class Reliability(Part):
     """Crews for trays and racks, first come first served, racks first; 0: every repair begins at once."""
     tray_repair_h: float = parameter("reliab.tray_repair_h", gt=0, le=100_000)
     rack_repair_h: float = parameter("reliab.rack_repair_h", gt=0, le=100_000)
-    repair_sigma: float = parameter("reliab.repair_sigma", ge=0, le=3)
+    sigma_log_repair_duration: float = parameter("reliab.sigma_log_repair_duration", ge=0, le=3)
     leak_repair_h: float = parameter("reliab.leak_repair_h", gt=0, le=100_000)
     rack_restart_min: float = parameter("reliab.rack_restart_min", ge=0, le=10_000)
     plant_faults: bool = True

@@ -96,7 +96,7 @@ def _of_a_day(random: np.random.Generator, day: int, count: int) -> Array:
 
 def _repair_s(random: np.random.Generator, count: int, mean_h: float, reliability: Reliability) -> Array:
     """Log-normal times about their mean, one second at least [s]."""
-    sigma = reliability.repair_sigma
+    sigma = reliability.sigma_log_repair_duration
     times_s = 3600 * mean_h * np.exp(sigma * random.standard_normal(count) - sigma**2 / 2)
     return np.maximum(1, np.rint(times_s)).astype(np.int64)
 
@@ -105,7 +105,7 @@ def _tray_failures(
     seed: int, days: int, gpus: int, rate_per_day: float, reliability: Reliability
 ) -> list[Array]:
     """Failures of trays, those that follow others included."""
-    follow = reliability.follow_probability
+    follow = reliability.follow_share
     trays = -(-gpus // GPUS_PER_TRAY)
     lemon = lemon_trays(seed, trays, reliability.lemon_share)
     weight = np.cumsum(np.where(lemon, reliability.lemon_factor, 1.0))
