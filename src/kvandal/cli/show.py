@@ -19,6 +19,7 @@ from kvandal.cli.options import (
     scenario_of,
 )
 from kvandal.errors import InputError
+from kvandal.scenario.tree import Limit, limits_of, path_text
 
 if TYPE_CHECKING:
     from kvandal.scenario.model import Scenario
@@ -202,7 +203,19 @@ def _print_redundancy(document: dict[str, Any]) -> None:
         emit(f"  {row['load']}: {row['carried_by']}{lasts}")
 
 
+def _limit_text(limit: Limit) -> str:
+    return " + ".join(
+        text
+        for text, holds in (
+            (f"{limit.share:.1%}", limit.share or not limit.gpus),
+            (f"{limit.gpus:,}", limit.gpus),
+        )
+        if holds
+    )
+
+
 def _print_tenants(scenario: Scenario) -> None:
+    limits = limits_of(scenario.tenants, {})
     print_table(
         "Tenants (shares of the installed GPUs)",
         [
@@ -217,12 +230,13 @@ def _print_tenants(scenario: Scenario) -> None:
         ],
         [
             (
-                name,
+                path_text(scenario.tenants, name),
                 tenant.tier,
                 tenant.region,
-                f"{tenant.guarantee_share:.1%}",
-                f"{tenant.deserved_share:.1%}",
-                f"{tenant.ceiling_share:.1%}",
+                *(
+                    _limit_text(limit)
+                    for limit in (limits[name].guarantee, limits[name].deserved, limits[name].ceiling)
+                ),
                 f"{tenant.notice_s:,}",
                 f"{tenant.price_usd_per_gpu_hour:.2f}",
             )

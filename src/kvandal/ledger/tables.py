@@ -11,6 +11,7 @@ import polars as pl
 from kvandal.ledger.columns import POOL, counted, every, known, named, stands, times_utc
 from kvandal.policy.rules import RULES
 from kvandal.scenario.tenants import TIERS
+from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
 from kvandal.twin.reliability_state import CAUSES
@@ -150,8 +151,7 @@ def tenants_table(run: Trajectory) -> pl.DataFrame:
     count = len(tenants)
     data = run.outputs.tenant_hour[:, :count, :]
     installed = run.outputs.tick_count[:, account.TICK_INSTALLED].reshape(hours, -1).sum(axis=1) / 3600
-    deserved = np.array([tenant.deserved_share for tenant in tenants])
-    ceiling = np.array([tenant.ceiling_share for tenant in tenants])
+    deserved, ceiling = _limits_by_hour(run, installed)
     which = np.tile(np.arange(count), hours)
     return pl.DataFrame(
         {
@@ -161,12 +161,28 @@ def tenants_table(run: Trajectory) -> pl.DataFrame:
             "gpus_held": data[:, :, 0].ravel() / 3600,
             "gpus_on_loan": data[:, :, 1].ravel() / 3600,
             "gpus_lent_out": data[:, :, 2].ravel() / 3600,
-            "deserved_gpus": np.floor(np.outer(installed, deserved) + 1e-9).ravel(),
-            "ceiling_gpus": np.floor(np.outer(installed, ceiling) + 1e-9).ravel(),
+            "deserved_gpus": deserved.ravel(),
+            "ceiling_gpus": ceiling.ravel(),
             "queued_jobs": data[:, :, 3].ravel(),
             "queued_gpus": data[:, :, 4].ravel(),
         }
     )
+
+
+def _limits_by_hour(run: Trajectory, installed: Array) -> tuple[Array, Array]:
+    """Deserved GPUs and ceiling of every tenant, by the hour, of the GPUs installed in it."""
+    scenario = run.scenario
+    steps = limit_steps(scenario.tenants, scenario.run.start_utc, scenario.run.days, scenario.site.time_zone)
+    of_hour = (
+        np.searchsorted([start_s for start_s, _ in steps], np.arange(len(installed)) * 3600, "right") - 1
+    )
+    found = []
+    for name in ("deserved", "ceiling"):
+        limits = [[getattr(limit, name) for limit in step.values()] for _, step in steps]
+        share = np.array([[limit.share for limit in row] for row in limits])
+        gpus = np.array([[limit.gpus for limit in row] for row in limits])
+        found.append(np.floor(share[of_hour] * installed[:, None] + gpus[of_hour] + ROUNDING))
+    return found[0], found[1]
 
 
 def jobs_table(run: Trajectory) -> pl.DataFrame:

@@ -76,7 +76,14 @@ OFF: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("reliability.*_per_year", "reliability.plant_faults", (False,)),
     *(
         (f"reliability.{key}", "reliability.failures", (False,))
-        for key in ("tray_repair_h", "rack_repair_h", "sigma_log_repair_duration", "*_fault_share", "follow_*", "lemon_*")
+        for key in (
+            "tray_repair_h",
+            "rack_repair_h",
+            "sigma_log_repair_duration",
+            "*_fault_share",
+            "follow_*",
+            "lemon_*",
+        )
     ),
     ("reliability.tray_replacement_days", "reliability.failures", (False,)),
     ("reliability.tray_replacement_days", "reliability.lemon_failures", (0,)),

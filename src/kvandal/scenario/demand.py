@@ -57,6 +57,13 @@ class Demand(Part):
     """Power cap of every GPU that these jobs use, over its TDP; they draw less and work slower."""
     perf_exponent: Annotated[float, Field(gt=0, le=2)] | None = None
     """Exponent of their speed over that cap: 0.13 (tuned) to 0.65 (dense compute); default by kind."""
+    limit_factor: float = parameter("workload.limit_factor", ge=1, le=1000)
+    time_limit_h: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Most run time of one start [h]; who needs more is ended there. Left out, the limit is `limit_factor` times the need."""
+    deadline_h: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Time after submission by which the jobs should have finished [h]; the closer it comes, the earlier they start."""
+    elastic_minimum_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Smallest part of its GPUs with which a job can run, slower; 1: all or nothing (a gang)."""
     checkpoint: bool = True
     """Whether jobs save their state and resume from it."""
     checkpoint_interval_s: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None

@@ -19,6 +19,13 @@ from kvandal.scenario.power import Power
 from kvandal.scenario.reach import refuse_unreachable
 from kvandal.scenario.site import RackModel, RackModelName, Site, default_rack_models
 from kvandal.scenario.tenants import Policy, Tenant
+from kvandal.scenario.tree import (
+    groups_of,
+    inherited,
+    limit_steps,
+    refuse_loops,
+    refuse_unkeepable,
+)
 
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UTC)
 """A run lies between these; tables hold instants of these years only."""
@@ -111,9 +118,16 @@ class Scenario(Part):
         }
         return known | laid
 
+    @field_validator("tenants", mode="before")
+    @classmethod
+    def _under_their_groups(cls, given: Any) -> Any:
+        """Lay what a group says under what its children leave out."""
+        return inherited(given)
+
     @model_validator(mode="after")
     def _holds_together(self) -> Scenario:
         refuse_unreachable(self.heat, self.cooling)
+        refuse_loops(self.tenants)
         offset = self.policy.perf_offset_fraction
         for name, block in self.site.fleet.items():
             if block.model not in self.rack_models:
@@ -135,10 +149,16 @@ class Scenario(Part):
                 if tenant not in self.tenants:
                     known = ", ".join(self.tenants) or "none"
                     raise ValueError(f"demand.{name}.tenants: no tenant {tenant!r}; tenants are: {known}")
-        deserved = sum(tenant.deserved_share for tenant in self.tenants.values())
-        if deserved > 1 + 1e-9:
-            parts = " + ".join(
-                f"{name} {t.deserved_share:g}" for name, t in self.tenants.items() if t.deserved_share
-            )
-            raise ValueError(f"tenants' deserved_share sum to {deserved:g} ({parts}); they must not exceed 1")
+        tree = groups_of(self.tenants)
+        for name, demand in self.demand.items():
+            for tenant in demand.tenants:
+                if tenant in tree:
+                    leaves = ", ".join(other for other in self.tenants if other not in tree)
+                    raise ValueError(
+                        f"demand.{name}.tenants: {tenant!r} is a group and submits no jobs; tenants are: {leaves}"
+                    )
+        steps = limit_steps(self.tenants, self.run.start_utc, self.run.days, self.site.time_zone)
+        for start_s, limits in steps:
+            when = f" from {(self.run.start_utc + timedelta(seconds=start_s)).isoformat()}" if start_s else ""
+            refuse_unkeepable(self.tenants, limits, self.site.racks, when)
         return self

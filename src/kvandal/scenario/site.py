@@ -126,6 +126,8 @@ class Site(Part):
     elevation_m: float = parameter("site.site_elevation_m", ge=-430, le=6000)
     time_zone: str = "Europe/Oslo"
     """Local time of the report's edges (IANA name); inside, all is UTC."""
+    regions: Annotated[tuple[str, ...], Field(strict=False)] = ("NO", "Nordics", "EEA", "Europe")
+    """Regions that the site lies in; a tenant whose data must stay elsewhere is not served (`residency`)."""
     owners: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=_announced_owners)
     """Owners and their shares; the shares sum to 1."""
     offtaker: str = "OpenAI"

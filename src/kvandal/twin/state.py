@@ -13,6 +13,7 @@ from kvandal.policy.sharing import TENANT, largest_job, renew_shares
 from kvandal.scenario.demand import Demand
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS, Policy
+from kvandal.scenario.tree import limits_of
 from kvandal.twin import reliability_state as repair
 from kvandal.twin.heaps import END, ENTRY
 from kvandal.twin.site import SiteArrays, gpu_load_mw
@@ -292,17 +293,17 @@ def model_table(site: SiteArrays) -> Array:
 
 
 def _tenants(scenario: Scenario, gpus: int) -> Array:
-    tenants = list(scenario.tenants.values())
-    table = np.zeros(len(tenants) + 1, TENANT)
-    for row, tenant in zip(table, tenants, strict=False):
-        row["share_deserved"] = tenant.deserved_share
-        row["share_guarantee"] = tenant.guarantee_share
-        row["share_ceiling"] = tenant.ceiling_share
+    limits = limits_of(scenario.tenants, {})
+    table = np.zeros(len(limits) + 1, TENANT)
+    for row, (name, tenant) in zip(table, scenario.tenants.items(), strict=False):
+        row["share_deserved"] = limits[name].deserved.share
+        row["share_guarantee"] = limits[name].guarantee.share
+        row["share_ceiling"] = limits[name].ceiling.share
         row["weight"] = tenant.weight
         row["notice_s"] = tenant.notice_s
         row["tier"] = TIERS.index(tenant.tier)
     renew_shares(table, gpus)
-    for index in range(len(tenants)):
+    for index in range(len(limits)):
         table[index]["largest_job"] = largest_job(table, index)
     return table
 
