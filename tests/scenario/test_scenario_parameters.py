@@ -104,6 +104,18 @@ def test_other_racks_are_not_measured_by_the_ranges_of_the_gb300() -> None:
             {"market.prices": "p.csv", "market.spot_mean_eur_per_mwh": 30.0},
             "market.spot_mean_eur_per_mwh has no effect: prices come from a file",
         ),
+        (
+            {"demand.inference.checkpoint_s": 5.0, "demand.inference.checkpoint": False},
+            "demand.inference.checkpoint_s has no effect with checkpoint = false",
+        ),
+        (
+            {"reliability.spare_restart_s": 60.0},
+            "reliability.spare_restart_s has no effect with policy.spare_trays_per_rack = 0",
+        ),
+        (
+            {"reliability.tray_replacement_days": 7.0, "reliability.lemon_failures": 0},
+            "reliability.tray_replacement_days has no effect with lemon_failures = 0",
+        ),
         ({"rack_models.gb200_nvl72.rack_tdp_kw": 125.0}, "rack_models.gb200_nvl72 has no effect"),
     ],
 )

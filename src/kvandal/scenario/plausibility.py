@@ -85,6 +85,18 @@ def idle_keys(scenario: Scenario) -> list[str]:
         and key in heat.model_fields_set
         and getattr(heat, key) != _default(heat, key)
     ]
+    reliability = scenario.reliability
+    found += [
+        f"reliability.{key} has no effect with {other}"
+        for key, other, idle in (
+            ("spare_restart_s", "policy.spare_trays_per_rack = 0", scenario.policy.spare_trays_per_rack == 0),
+            ("lemon_window_days", "lemon_failures = 0", reliability.lemon_failures == 0),
+            ("tray_replacement_days", "lemon_failures = 0", reliability.lemon_failures == 0),
+        )
+        if idle
+        and key in reliability.model_fields_set
+        and getattr(reliability, key) != _default(reliability, key)
+    ]
     market = scenario.market
     generated = market.prices == "synthetic-no4"
     if generated and "at_end" in market.model_fields_set and market.at_end != _default(market, "at_end"):
