@@ -76,7 +76,7 @@ def print_goodput(title: str, document: dict[str, Any]) -> None:
     )
     emit("")
     print_table(
-        "Interruptions of jobs by cause",
+        "Interruptions",
         [("cause", LEFT), ("interruptions", RIGHT)],
         [(cause, number(count)) for cause, count in document["interruptions"].items()],
     )
