@@ -26,7 +26,7 @@ from kvandal.twin.simulate import simulate_jobs
 
 TABLE = {1024: 0.98, 4096: 0.96, 16_384: 0.90, 32_768: 0.84, 100_000: 0.65}
 """GPUs of the job and its ETTR in the design basis: dumps of 30 s, restarts of 5 minutes."""
-DAYS = {1024: 730, 4096: 365, 16_384: 180, 32_768: 90, 100_000: 30}
+DAYS = {1024: 365, 4096: 180, 16_384: 120, 32_768: 60, 100_000: 20}
 """Simulated days of each seed."""
 SEEDS = 4
 IMPROVED = {"checkpoint_s": 5.0, "spare_restart_s": 120.0}

@@ -5,8 +5,6 @@ A *unit* of work is a tray, or a rack whose NVLink switches are out: units of ra
 
 from __future__ import annotations
 
-import numpy as np
-
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.placement import (
     TRAY_BROKEN,
@@ -165,9 +163,23 @@ def _begin(state, unit, time_s):
         work.has_crew = True
         state.tally[0].crews_busy += 1
         rack = unit // TRAYS_PER_RACK if unit < trays else unit - trays
-        gpus = 4 if unit < trays else 72
-        state.racks[rack].waited_gpu_s += gpus * (time_s - work.ordered_s)
-        note_event(state, time_s, EVENT_REPAIR_BEGINS, rack, unit if unit < trays else -1, -1, gpus, 0)
+        _count_wait(state, unit, time_s)
+        tray, gpus = (unit, 4) if unit < trays else (-1, 72)
+        note_event(state, time_s, EVENT_REPAIR_BEGINS, rack, tray, -1, gpus, 0)
+
+
+@kernel
+def _count_wait(state, unit, time_s):
+    """Count how long the GPUs of a unit were out of service for want of a crew; a rack's broken trays count as trays."""
+    trays, ordered_s = state.room.trays.shape[0], state.works[unit].ordered_s
+    if unit < trays:
+        state.racks[unit // TRAYS_PER_RACK].waited_gpu_s += 4 * (time_s - ordered_s)
+        return
+    rack = unit - trays
+    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+        if state.room.trays[tray].state == TRAY_STRANDED:
+            since_s = max(ordered_s, state.works[tray].out_since_s)
+            state.racks[rack].waited_gpu_s += 4 * (time_s - since_s)
 
 
 @kernel
@@ -243,15 +255,11 @@ def _return_rack(state, rack, time_s):
 @large_kernel
 def close_repairs(state, time_s):
     """Count what is still out of service at the end."""
-    trays = state.room.trays.shape[0]
-    for tray in range(trays):
-        status = state.room.trays[tray].state
-        if status in (TRAY_BROKEN, TRAY_STRANDED):
-            _count_outage(state, tray, time_s)
     for index in range(2):
         unit = state.repair_queues[index].head
         while unit >= 0:
-            rack = unit // TRAYS_PER_RACK if unit < trays else unit - trays
-            waited_s = time_s - state.works[unit].ordered_s
-            state.racks[rack].waited_gpu_s += np.int64(4 if unit < trays else 72) * waited_s
+            _count_wait(state, unit, time_s)
             unit = state.works[unit].next_unit
+    for tray in range(state.room.trays.shape[0]):
+        if state.room.trays[tray].state in (TRAY_BROKEN, TRAY_STRANDED):
+            _count_outage(state, tray, time_s)
