@@ -117,7 +117,7 @@ def test_show_tells_what_became_of_the_gpu_hours(inside: Callable[..., Any], sma
     for heading in (
         "GPU-hours by tenant and cause of loss",
         "(ETTR), by size of job",
-        "Interruptions of jobs",
+        "Interruptions",
     ):
         assert heading in outcome.out
     found = one_document(inside("show", str(small_run), "--goodput", "--json").out)["goodput"]

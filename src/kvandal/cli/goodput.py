@@ -12,7 +12,7 @@ LEFT, RIGHT = "left", "right"
 
 def goodput_document(folder: Path) -> dict[str, Any]:
     """Read the jobs of a run: `tenants`, `sizes` (lists of rows) and `interruptions` (by cause)."""
-    from kvandal.ledger import goodput
+    from kvandal.report import goodput
     from kvandal.report.folder import RunFolder
 
     jobs = RunFolder(folder).table("jobs", goodput.COLUMNS)
@@ -25,7 +25,7 @@ def goodput_document(folder: Path) -> dict[str, Any]:
 
 def print_goodput(title: str, document: dict[str, Any]) -> None:
     """Print the document as tables."""
-    from kvandal.ledger.goodput import LOSSES
+    from kvandal.report.goodput import LOSSES
 
     print_table(
         f"{title}: GPU-hours by tenant and cause of loss",

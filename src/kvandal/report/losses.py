@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from kvandal.ledger import goodput
+from kvandal.report import goodput
 from kvandal.report.chart import Figure
 from kvandal.report.folder import RunFolder
 from kvandal.report.text import DASH, NOT_KNOWN, escape, number, percent, table, words

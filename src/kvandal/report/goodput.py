@@ -79,12 +79,3 @@ def interruptions(jobs: pl.DataFrame) -> dict[str, int]:
     """Count interruptions of jobs: failures by what failed, recalls and sheds."""
     counted = {cause: int(jobs[f"failures_{cause}"].sum()) for cause in CAUSES}
     return counted | {"recall": int(jobs["recalls"].sum()), "shed": int(jobs["sheds"].sum())}
-
-
-def lost_by_tenant(jobs: pl.DataFrame, tenants: list[str]) -> dict[str, dict[str, float]]:
-    """GPU-hours lost, by tenant and cause; zero for a tenant without jobs."""
-    rows = {row["tenant"]: row for row in by_tenant(jobs).to_dicts()}
-    return {
-        name: {cause: float(rows.get(name, {}).get(f"gpu_hours_lost_{cause}", 0.0)) for cause in LOSSES}
-        for name in tenants
-    }

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from kvandal.ledger import goodput
+from kvandal.report import goodput
 from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.state import LOSSES
 
@@ -41,10 +41,6 @@ def test_losses_and_goodput_of_tenants():
     assert rows["a"]["gpu_hours_restart_recall"] == 0.25
     assert rows["a"]["goodput"] == pytest.approx(4.5 / 6)
     assert rows["b"]["goodput"] == pytest.approx(0.9)
-    lost = goodput.lost_by_tenant(TABLE, ["b", "nobody", "a"])
-    assert list(lost) == ["b", "nobody", "a"]
-    assert lost["nobody"] == dict.fromkeys(LOSSES, 0.0)
-    assert lost["b"]["restart"] == 100.0
     assert goodput.interruptions(TABLE) == {**dict.fromkeys(CAUSES, 0), "host": 3, "recall": 0, "shed": 0}
 
 
