@@ -92,6 +92,14 @@ def test_every_command_of_the_page_on_forecasts_runs(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_every_command_of_the_page_on_failures_runs(tmp_path: Path):
+    """In order, in one empty folder."""
+    for block in BLOCK.finditer((ROOT / "docs/failures.md").read_text(encoding="utf-8")):
+        run_block(block["kind"], block["name"], block["body"], tmp_path)
+    assert (tmp_path / "runs/crews/run.json").exists()
+
+
+@pytest.mark.slow
 def test_every_command_of_the_readme_runs(tmp_path: Path):
     """The README's commands (from its own virtual environment there, from this one here) and its Python."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

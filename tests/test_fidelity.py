@@ -58,6 +58,12 @@ BOUNDS = {
     "kw_per_gpu_weeks": (1e-9, 1e-9),
     "heat_energy": (3, 3),
     "heat_peak": (20, 20),
+    "ettr_formula": (1, 0.5),
+    "ettr_twin": (1e-9, 1e-9),
+    "ettr_first_order": (9, 4.5),
+    "ettr_clustered": (1e-9, 1e-9),
+    "ettr_llama": (1e-9, 1e-9),
+    "ettr_spares": (1e-9, 1e-9),
 }
 """Row: largest error and RMS of the error, relative [%]."""
 KELVINS = {

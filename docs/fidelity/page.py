@@ -24,6 +24,7 @@ GROUPS = {
     "junction": "Junction and loss of flow",
     "site_power": "Site power per GPU",
     "heat_demand": "District heating",
+    "training_time": "Training time under failures",
 }
 """Parts of the page: module and heading."""
 HEAD = """\

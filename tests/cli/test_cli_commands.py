@@ -110,6 +110,30 @@ def test_show_refuses_changes_to_a_run(inside: Callable[..., Any], small_run: Pa
     assert "--set: belongs to a scenario, but this is a run folder" in outcome.err
 
 
+def test_show_tells_what_became_of_the_gpu_hours(inside: Callable[..., Any], small_run: Path) -> None:
+    """Tables by tenant, size of job and cause, and the same as JSON; the sums are those of the summary."""
+    outcome = inside("show", str(small_run), "--goodput")
+    assert outcome.code == 0
+    for heading in (
+        "GPU-hours by tenant and cause of loss",
+        "(ETTR), by size of job",
+        "Interruptions",
+    ):
+        assert heading in outcome.out
+    found = one_document(inside("show", str(small_run), "--goodput", "--json").out)["goodput"]
+    summary = json.loads((small_run / "run.json").read_text(encoding="utf-8"))["summary"]
+    for cause, hours in summary["gpu_hours_lost"].items():
+        assert sum(row[f"gpu_hours_lost_{cause}"] for row in found["tenants"]) == pytest.approx(hours)
+    assert sum(row["gpu_hours_useful"] for row in found["sizes"]) == pytest.approx(
+        summary["gpu_hours_useful"]
+    )
+    assert found["interruptions"] == summary["interruptions"]
+    assert all(0 <= row["ettr"] <= 1 for row in found["sizes"])
+    outcome = inside("show", "stargate-norway", "--goodput")
+    assert outcome.code == 2
+    assert "--goodput: belongs to a run folder" in outcome.err
+
+
 def test_show_tells_what_bound_and_what_is_next(inside: Callable[..., Any], small_run: Path) -> None:
     """Nothing binds the small site; every limit is listed with its room, the nearest first."""
     outcome = inside("show", str(small_run), "--binding")

@@ -98,6 +98,18 @@ def test_gpu_hours_agree_between_site_jobs_racks_and_tenants(books):
     lost = [column for column in jobs.columns if column.startswith("gpu_s_lost_")]
     split = jobs.select(pl.sum_horizontal("gpu_s_useful", *lost)).to_series()
     assert split.to_numpy() == pytest.approx(jobs["gpu_s_allocated"].to_numpy(), rel=1e-9, abs=1e-6)
+    by_tenant = summary["gpu_hours_lost_by_tenant"]
+    for cause, hours in causes.items():
+        assert sum(found[cause] for found in by_tenant.values()) == pytest.approx(hours)
+        for tenant, found in by_tenant.items():
+            mine = jobs.filter(pl.col("tenant").cast(pl.String) == tenant)
+            assert found[cause] == pytest.approx(mine[f"gpu_s_lost_{cause}"].sum() / HOUR_S)
+    assert summary["goodput"] == pytest.approx(summary["gpu_hours_useful"] / summary["gpu_hours_allocated"])
+    assert 0 <= summary["gpu_hours_restart_recall"] <= causes["restart"]
+    by_cause = dict(summary["interruptions"])
+    assert by_cause.pop("recall") == jobs["recalls"].sum()
+    assert by_cause.pop("shed") == jobs["sheds"].sum()
+    assert sum(by_cause.values()) == jobs["failures"].sum()
     assert summary["allocation_share"] == pytest.approx(allocated / site["gpu_s_installed"].sum())
 
 

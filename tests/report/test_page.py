@@ -13,6 +13,8 @@ import pytest
 
 from kvandal.errors import RunFolderError
 from kvandal.report import render
+from kvandal.report.folder import RunFolder
+from kvandal.report.losses import loss_parts
 from kvandal.report.page import asset
 
 TIERS = {"Firm": 150, "Assured": 40, "Lent": 30, "Idle": 60, "Broken": 8, "Installed": 288}
@@ -363,3 +365,17 @@ def test_the_charting_library_is_the_one_that_is_credited():
     checksum = hashlib.sha256(package.joinpath("report", "assets", "echarts.min.js").read_bytes()).hexdigest()
 
     assert checksum in package.joinpath("DATA.md").read_text(encoding="utf-8")
+
+
+def test_losses_are_told_by_tenant_size_and_cause(made_run):
+    """Sums by hand of the jobs of the made run: GPU-hours, ETTR of the only class of sizes, interruptions."""
+    figure, sizes, causes = loss_parts(RunFolder(made_run))
+    assert figure.spec["names"] == ["offtaker", "norway research"]
+    lost = {series["name"]: series["values"] for series in figure.spec["series"]}
+    assert lost["failures"] == [0.0, round(600 / 3600, 1)]
+    assert lost["restarts"] == [0.0, round(900 / 3600, 1)]
+    assert lost["load shedding and power caps"] == [round(150 / 3600, 1), 0.0]
+    assert "97.22" in figure.fallback
+    assert "1-8" in sizes
+    assert "88.89" in sizes
+    assert ">2<" in causes

@@ -15,7 +15,7 @@ from kvandal.scenario.parameters import curve, parameters, value
 
 UNITS = (
     "mw", "hz", "min", "kw", "w", "kwh", "mwh", "gwh", "s", "h", "days", "utc", "c", "k", "pct", "m", "deg", "gpus", "gpu",
-    "trays", "row", "hall", "cdu", "rack", "month", "fraction", "share", "efficiency", "effectiveness", "maximum",
+    "trays", "row", "hall", "cdu", "rack", "crews", "failures", "month", "fraction", "share", "efficiency", "effectiveness", "maximum",
     "eur", "usd", "hour", "year", "interruption", "multiplier", "exponent", "weight", "duration", "seed", "local", "mw",
     "km", "months", "priority", "factor", "group", "transformers", "needed", "minimum", "pod", "place", "count", "pu",
 )  # fmt: skip
@@ -103,6 +103,18 @@ def test_other_racks_are_not_measured_by_the_ranges_of_the_gb300() -> None:
         (
             {"market.prices": "p.csv", "market.spot_mean_eur_per_mwh": 30.0},
             "market.spot_mean_eur_per_mwh has no effect: prices come from a file",
+        ),
+        (
+            {"demand.inference.checkpoint_s": 5.0, "demand.inference.checkpoint": False},
+            "demand.inference.checkpoint_s has no effect with checkpoint = false",
+        ),
+        (
+            {"reliability.spare_restart_s": 60.0},
+            "reliability.spare_restart_s has no effect with policy.spare_trays_per_rack = 0",
+        ),
+        (
+            {"reliability.tray_replacement_days": 7.0, "reliability.lemon_failures": 0},
+            "reliability.tray_replacement_days has no effect with lemon_failures = 0",
         ),
         ({"rack_models.gb200_nvl72.rack_tdp_kw": 125.0}, "rack_models.gb200_nvl72 has no effect"),
     ],

@@ -11,9 +11,10 @@ from kvandal.scenario.plant import Reliability
 from kvandal.scenario.power import Power
 from kvandal.scenario.site import Delivery, Fleet, Layout, Site
 from kvandal.scenario.tenants import Policy, Tenant
+from kvandal.twin.failures import failure_table
 from kvandal.twin.heaps import PRIORITY_SHIFT
 from kvandal.twin.simulate import simulate_jobs
-from kvandal.twin.state import FAILURE, QUEUED, REST, RUNNING
+from kvandal.twin.state import QUEUED, REST, RUNNING
 
 TRAINING, BATCH, INFERENCE = range(3)
 """Classes of demand of every small site: training saves its state, the others do not."""
@@ -91,8 +92,8 @@ def table(*rows):
 
 
 def failing(*rows):
-    """Failures from (time_s, gpu)."""
-    return np.array(list(rows), dtype=FAILURE)
+    """Failures from (time_s, gpu), (time_s, gpu, cause) or (time_s, gpu, cause, repair_s)."""
+    return failure_table(*rows)
 
 
 def play(scenario, *rows, **options):

@@ -9,7 +9,7 @@ from small_sites import check_books, check_lending, check_room, group, small_sit
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
 from kvandal.twin.simulate import simulate_jobs
-from kvandal.twin.state import FINISHED, REFUSED, RUNNING
+from kvandal.twin.state import FINISHED, LOST_RESTART, REFUSED, RUNNING
 
 DAY_S = 86_400
 ALLOCATED = slice(account.TICK_FIRM, account.TICK_LENT + 1)
@@ -67,14 +67,21 @@ def sites(draw, **fixed):
     who = some_tenants(random, racks)
     idle_mw, full_mw = racks * 0.0455, racks * 0.162
     tight = draw(st.sampled_from([None, 0.05, 0.3, 0.6, 0.8, 0.9]))
+    segment_trays = draw(st.integers(1, 18))
     options = {
         "tick_s": draw(st.sampled_from([60, 300, 3600])),
-        "segment_trays": draw(st.integers(1, 18)),
+        "segment_trays": segment_trays,
+        "spare_trays_per_rack": min(18 - segment_trays, draw(st.sampled_from([0, 0, 1, 4]))),
         "recall": draw(st.sampled_from([True, True, True, False])),
         "checkpoint_s": draw(st.sampled_from([0, 0.4, 30, 300])),
         "restart_s": draw(st.sampled_from([0, 60, 300])),
         "tray_repair_h": draw(st.sampled_from([0.01, 1, 12])),
         "gpu_h_per_interruption": draw(st.sampled_from([20, 200, 5000])),
+        "rack_fault_share": draw(st.sampled_from([0.01, 0.3])),
+        "follow_share": draw(st.sampled_from([0.05, 0.8])),
+        "lemon_failures": draw(st.sampled_from([0, 1, 3])),
+        "tray_replacement_days": draw(st.sampled_from([0.01, 0.5, 14])),
+        "repair_crews": draw(st.sampled_from([0, 0, 1, 3])),
         "failures": draw(st.booleans()),
         "grid_mw": 1000 if tight is None else idle_mw + tight * (full_mw - idle_mw),
         "margin": 0.02,
@@ -123,6 +130,11 @@ def test_everything_is_accounted_for(asked):
     split = state.jobs["useful_gpu_s"] + state.lost_gpu_s.sum(axis=1)
     assert np.allclose(split, state.jobs["allocated_gpu_s"], rtol=1e-9, atol=1e-3)
     assert (state.lost_gpu_s >= -1e-3).all()
+    assert (state.interruptions.sum(axis=1) == state.jobs["failures"]).all()
+    restarts = state.lost_gpu_s[:, LOST_RESTART]
+    assert (state.jobs["restored_gpu_s"] <= restarts + 1e-6).all()
+    assert (state.racks["waited_gpu_s"] >= 0).all()
+    assert (state.racks["waited_gpu_s"] <= state.racks["broken_gpu_s"]).all()
     finished = state.jobs["state"] == FINISHED
     gpus, work_s, useful = columns(run, "gpus", "work_s", "useful_gpu_s")
     assert (useful[finished] == (gpus * work_s)[finished]).all()

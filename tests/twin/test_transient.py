@@ -33,6 +33,7 @@ def window(gpus=(1024,), kinds=None, seconds=60, changes=None, **fields):
         peak_kw=2.0 * sizes,
         start_s=np.zeros(count),
         work_s=np.zeros(count),
+        dump_s=np.full(count, 30.0),
         loan=np.full(count, -1),
         on_s=np.zeros(count),
         off_s=np.full(count, NEVER_S),

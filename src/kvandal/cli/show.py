@@ -39,6 +39,10 @@ def show(
     faults: Annotated[
         bool, typer.Option("--faults", help="Of a run: faults of the plant and what each did to whom.")
     ] = False,
+    goodput: Annotated[
+        bool,
+        typer.Option("--goodput", help="Of a run: GPU-hours lost by tenant and cause, ETTR by size of job."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a site and whether its GPUs fit its grid connection; or what a run came to."""
@@ -50,13 +54,13 @@ def show(
     elif folder is not None:
         if changes:
             raise InputError("belongs to a scenario, but this is a run folder", file=source, key="--set")
-        _show_run(folder, binding=binding, faults=faults, as_json=as_json)
+        _show_run(folder, binding=binding, faults=faults, goodput=goodput, as_json=as_json)
         return
-    if binding or faults:
+    if binding or faults or goodput:
         raise InputError(
             "belongs to a run folder; give the folder that `kvandal run` wrote",
             file=source,
-            key="--binding" if binding else "--faults",
+            key="--binding" if binding else "--faults" if faults else "--goodput",
         )
     from kvandal.runs.site import site_document
 
@@ -75,19 +79,26 @@ def _folder(source: str) -> Path | None:
         return None
 
 
-def _show_run(folder: Path, *, binding: bool, faults: bool, as_json: bool) -> None:
+def _show_run(folder: Path, *, binding: bool, faults: bool, goodput: bool, as_json: bool) -> None:
+    from kvandal.cli.goodput import goodput_document, print_goodput
     from kvandal.cli.plant import plant_document, print_plant
     from kvandal.runs.compare import flatten
     from kvandal.runs.folder import read_record
 
     record = read_record(folder)
     title = f"{record['title']}: {days_of(record['days'])} from {record['start_utc']}, seed {record['seed']}"
-    asked = binding or faults
+    asked = binding or faults or goodput
     shown = plant_document(folder, record, binding=binding, faults=faults) if asked else record["summary"]
+    if goodput:
+        shown["goodput"] = goodput_document(folder)
     if as_json:
         print_json(shown)
     elif asked:
         print_plant(title, shown)
+        if goodput:
+            if binding or faults:
+                emit("")
+            print_goodput(title, shown["goodput"])
     else:
         print_table(
             title, [("", ""), ("", "right")], [(key, number(value)) for key, value in flatten(shown).items()]

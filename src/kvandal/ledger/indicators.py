@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.state import LOSSES
 
 LOCATION_BASIS = "location-based, direct emissions, NVE physically delivered mix"
@@ -89,6 +90,9 @@ def summarise(
         "gpu_hours_broken": gpu_hours("gpu_s_broken"),
         "gpu_hours_useful": float(jobs["gpu_s_useful"].sum()) / 3600,
         "gpu_hours_lost": {cause: float(jobs[f"gpu_s_lost_{cause}"].sum()) / 3600 for cause in LOSSES},
+        "gpu_hours_lost_by_tenant": _lost_by_tenant(jobs, names),
+        "gpu_hours_restart_recall": float(jobs["gpu_s_restart_recall"].sum()) / 3600,
+        "goodput": _ratio(float(jobs["gpu_s_useful"].sum()), float(jobs["gpu_s_allocated"].sum())),
         "allocation_share": _ratio(gpu_hours("gpu_s_allocated"), gpu_hours("gpu_s_installed")),
         "jobs_submitted": jobs.height,
         "jobs_started": started.height,
@@ -101,6 +105,9 @@ def summarise(
         "recall_latency_p50_s": _number(latency.quantile(0.50, "nearest")),
         "recall_latency_p99_s": _number(latency.quantile(0.99, "nearest")),
         "failures": tables["events"].filter(pl.col("kind") == "failure").height,
+        "interruptions": _interruptions(jobs),
+        "trays_replaced": int(tables["racks"]["trays_replaced"].sum()),
+        "gpu_hours_waiting_repair": float(tables["racks"]["gpu_h_waiting_repair"].sum()),
         "heat_exported_mwh": export,
         "heat_delivered_mwh": float(heat["delivered_mwh"].sum()),
         "heat_unmet_mwh": float(heat["unmet_mwh"].sum()),
@@ -122,6 +129,22 @@ def summarise(
         "battery_losses_mwh": mwh("battery_loss_mw"),
         **_faults(tables["faults"]),
     }
+
+
+def _lost_by_tenant(jobs: pl.DataFrame, tenants: list[str]) -> dict[str, dict[str, float]]:
+    """GPU-hours lost, by tenant and cause; zero for a tenant without jobs."""
+    summed = jobs.group_by("tenant").agg(pl.col(f"gpu_s_lost_{cause}").sum() / 3600 for cause in LOSSES)
+    rows = {row["tenant"]: row for row in summed.to_dicts()}
+    return {
+        name: {cause: float(rows.get(name, {}).get(f"gpu_s_lost_{cause}", 0.0)) for cause in LOSSES}
+        for name in tenants
+    }
+
+
+def _interruptions(jobs: pl.DataFrame) -> dict[str, int]:
+    """Count interruptions of jobs: failures by what failed, recalls and sheds."""
+    counted = {cause: int(jobs[f"failures_{cause}"].sum()) for cause in CAUSES}
+    return counted | {"recall": int(jobs["recalls"].sum()), "shed": int(jobs["sheds"].sum())}
 
 
 def _hours_bound(nodes: pl.DataFrame) -> dict[str, float]:

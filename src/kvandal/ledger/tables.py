@@ -14,6 +14,7 @@ from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
+from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.simulate import Trajectory
 from kvandal.twin.state import EVENTS, LOAN_REASONS, LOSSES, STATES
 
@@ -136,6 +137,8 @@ def racks_table(run: Trajectory) -> pl.DataFrame:
             "gpu_h_allocated": racks["gpu_s"] / 3600,
             "gpu_h_broken": racks["broken_gpu_s"] / 3600,
             "failures": racks["failures"].astype(np.int32),
+            "trays_replaced": racks["replaced"].astype(np.int32),
+            "gpu_h_waiting_repair": racks["waited_gpu_s"] / 3600,
         }
     )
 
@@ -201,6 +204,10 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
         "state": named(jobs["state"], STATES),
         "starts": jobs["starts"],
         "failures": jobs["failures"],
+        **{
+            f"failures_{cause}": run.state.interruptions[: len(jobs), index]
+            for index, cause in enumerate(CAUSES)
+        },
         "recalls": jobs["recalls"],
         "sheds": jobs["sheds"],
         "racks": jobs["racks"],
@@ -209,6 +216,7 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
         "gpu_s_useful": jobs["useful_gpu_s"],
     }
     columns |= {f"gpu_s_lost_{cause}": run.state.lost_gpu_s[:, index] for index, cause in enumerate(LOSSES)}
+    columns["gpu_s_restart_recall"] = jobs["restored_gpu_s"]
     return pl.DataFrame(
         {name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
     )
@@ -265,7 +273,7 @@ def heat_table(run: Trajectory) -> pl.DataFrame:
 EVENT_TEXTS = {
     "delivery": "rack delivered",
     "failure": "GPU failed, tray out of service",
-    "repair": "tray back in service",
+    "repair": "tray repaired",
     "recall": "loan under notice",
     "shed": "job shed",
     "envelope": "power capped",
@@ -278,6 +286,12 @@ EVENT_TEXTS = {
     "limit_over": "the limit holds nothing back any more",
     "overload": "the meter shows more than it may, though everything that can be shed is",
     "overload_over": "the meter shows no more than it may",
+    "host_fault": "software or host failed, job stopped",
+    "network_fault": "network failed, job stopped",
+    "rack_failure": "NVLink switches failed, rack out of service",
+    "rack_repair": "NVLink switches repaired",
+    "repair_begins": "repair crew begins",
+    "tray_replaced": "tray fails too often and is replaced",
 }
 
 

@@ -174,7 +174,7 @@ def expected_run_s(state, job):
     """Longest time that a job will run if it starts now, by the limit that its owner asked for [s]."""
     record = state.jobs[job]
     whole_s = float(record.limit_s) * record.remaining_s / record.work_s * record.asked_gpus / record.gpus
-    return np.int64(np.ceil(whole_s)) + (state.rules[0].restart_s if record.resumes else 0)
+    return np.int64(np.ceil(whole_s)) + (state.demands[record.demand].restart_s if record.resumes else 0)
 
 
 @kernel

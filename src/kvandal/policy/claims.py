@@ -13,8 +13,10 @@ from kvandal.policy.placement import (
     reserve,
     segment_trays_for,
     segments_for,
+    spares_kept,
 )
 from kvandal.policy.recall import choose_racks, choose_victims, recall_cost_gpu_s
+from kvandal.policy.restarts import spare_trays_for
 from kvandal.policy.rules import RECALL
 from kvandal.policy.tree import book_claim
 
@@ -39,7 +41,8 @@ def claim(state, job, queue, chosen, victims, time_s):
     """Keep racks for an entitled job and recall who stands in the way (R1); false if that cannot help (R2)."""
     rules, jobs, room = state.rules[0], state.jobs, state.room
     gpus = jobs[job].gpus
-    count = choose_racks(room, jobs, state.racks, gpus, rules.segment_trays, chosen)
+    spare = spare_trays_for(state, job)
+    count = choose_racks(room, jobs, state.racks, gpus, rules.segment_trays, chosen, spare)
     if count == 0:
         return False
     needed = segment_trays_for(gpus, rules.segment_trays)
@@ -47,7 +50,8 @@ def claim(state, job, queue, chosen, victims, time_s):
     for index in range(count):
         rack = chosen[index]
         _estimate_recall(state, rack, time_s)
-        recalls = choose_victims(room, jobs, rack, needed + room.racks[rack].promised, victims, recalls)
+        wanted = needed + spares_kept(gpus, spare) + room.racks[rack].promised
+        recalls = choose_victims(room, jobs, rack, wanted, victims, recalls)
     for index in range(recalls):
         jobs[victims[index]].named = False
         give_notice(state, victims[index], job, RECALL, time_s)
@@ -114,10 +118,12 @@ def reserve_soonest(state, job, queue, free_s, tray_s, time_s):
     segment_trays = state.rules[0].segment_trays
     gpus = jobs[job].gpus
     segments, needed = segments_for(gpus, segment_trays), segment_trays_for(gpus, segment_trays)
+    spare = spares_kept(gpus, spare_trays_for(state, job))
     for rack in range(room.racks.shape[0]):
         free_s[rack] = FAR
-        if state.racks[rack].delivered and room.racks[rack].promised + needed <= TRAYS_PER_RACK:
-            free_s[rack] = _free_s(state, rack, needed + room.racks[rack].promised, tray_s, time_s)
+        wanted = room.racks[rack].promised + needed + spare
+        if state.racks[rack].delivered and wanted <= TRAYS_PER_RACK:
+            free_s[rack] = _free_s(state, rack, wanted, tray_s, time_s)
     possible = 0
     for rack in range(room.racks.shape[0]):
         if free_s[rack] < FAR:

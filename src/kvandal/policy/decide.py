@@ -13,8 +13,17 @@ from kvandal.policy.acting import begin, expected_run_s, hold, powered
 from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, reserve_soonest
 from kvandal.policy.lending import borrow, give_back
 from kvandal.policy.loans import promote_loans, restore_ceiling, restore_lender
-from kvandal.policy.placement import GPUS_PER_RACK, GPUS_PER_TRAY, place, place_in, place_reserved
+from kvandal.policy.placement import (
+    GPUS_PER_RACK,
+    GPUS_PER_TRAY,
+    place,
+    place_in,
+    place_reserved,
+    spares_kept,
+    trays_for,
+)
 from kvandal.policy.queues import QUEUED
+from kvandal.policy.restarts import spare_trays_for
 from kvandal.policy.rules import (
     AGED,
     BACKFILL,
@@ -54,6 +63,7 @@ def _least_gpus(state, job):
 def _in_reserved_rack(state, job, gpus, leaves_s):
     """Place a job of at most one rack where somebody else has a reservation, if it will have left by then (B2)."""
     room, jobs = state.room, state.jobs
+    whole = trays_for(gpus) + spares_kept(gpus, spare_trays_for(state, job))
     for queue in range(state.queues.shape[0]):
         last = state.queues[queue].last_claim
         waiting = state.queues[queue].head
@@ -63,7 +73,8 @@ def _in_reserved_rack(state, job, gpus, leaves_s):
                 while piece >= 0:
                     rack = room.pieces[piece].rack
                     alone = room.racks[rack].promised * GPUS_PER_TRAY == room.pieces[piece].gpus
-                    if alone and not room.racks[rack].barred and place_in(room, rack, job, gpus) > 0:
+                    fits = not room.racks[rack].barred and room.racks[rack].whole >= whole
+                    if alone and fits and place_in(room, rack, job, gpus) > 0:
                         return 1
                     piece = room.pieces[piece].next
             if waiting == last:
@@ -75,7 +86,7 @@ def _in_reserved_rack(state, job, gpus, leaves_s):
 @large_kernel
 def _find_place(state, job, gpus, on_loan, time_s):
     """Place a job where nobody else is hindered; return its racks, or 0."""
-    racks = place(state.room, job, gpus, state.rules[0].segment_trays)
+    racks = place(state.room, job, gpus, state.rules[0].segment_trays, spare_trays_for(state, job))
     if racks == 0 and state.tally[0].reservations > 0 and gpus <= GPUS_PER_RACK:
         leaves_s = time_s + _run_s(state, job, gpus)
         if on_loan:

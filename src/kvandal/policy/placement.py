@@ -310,8 +310,18 @@ def segment_trays_for(gpus, segment_trays):
 
 
 @kernel
-def place(room, job, gpus, segment_trays):
-    """Place a job on unreserved racks. Return the number of racks, or 0 when it does not fit."""
+def spares_kept(gpus, spare_trays):
+    """Wholly free trays that a job of `gpus` GPUs leaves in each of its racks: a job that needs nearly a rack leaves fewer."""
+    return min(spare_trays, TRAYS_PER_RACK - trays_for(gpus)) if gpus <= GPUS_PER_RACK else spare_trays
+
+
+@kernel
+def place(room, job, gpus, segment_trays, spare_trays=0):
+    """Place a job on unreserved racks so that `spare_trays` wholly free trays stay free in each.
+
+    Return the number of racks, or 0 when it does not fit.
+    """
+    spare = spares_kept(gpus, spare_trays)
     if gpus <= GPUS_PER_RACK:
         if gpus < GPUS_PER_TRAY:
             for level in range(gpus, GPUS_PER_TRAY):
@@ -319,20 +329,20 @@ def place(room, job, gpus, segment_trays):
                 if tray >= 0:
                     _take(room, tray // TRAYS_PER_RACK, job, gpus)
                     return 1
-        rack = _best_rack(room, trays_for(gpus))
+        rack = _best_rack(room, trays_for(gpus) + spare)
         if rack < 0:
             return 0
         _take(room, rack, job, gpus)
         return 1
     segments = segments_for(gpus, segment_trays)
     available = 0
-    for bucket in range(segment_trays, TRAYS_PER_RACK + 1):
+    for bucket in range(segment_trays + spare, TRAYS_PER_RACK + 1):
         available += room.buckets[bucket].count
     if available < segments:
         return 0
     segment = segment_trays * GPUS_PER_TRAY
     left = gpus
-    for bucket in range(segment_trays, TRAYS_PER_RACK + 1):
+    for bucket in range(segment_trays + spare, TRAYS_PER_RACK + 1):
         # a rack that is taken moves to a lower list, so that none is taken twice
         while left > 0 and room.buckets[bucket].head >= 0:
             _take(room, room.buckets[bucket].head, job, min(left, segment))

@@ -11,6 +11,7 @@ from kvandal.policy.placement import (
     TRAYS_PER_RACK,
     segment_trays_for,
     segments_for,
+    spares_kept,
 )
 
 INFERENCE = 2
@@ -36,7 +37,7 @@ def obtainable_trays(room, jobs, rack):
 
 
 @large_kernel
-def choose_racks(room, jobs, racks, gpus, segment_trays, chosen):
+def choose_racks(room, jobs, racks, gpus, segment_trays, chosen, spare_trays=0):
     """Choose the racks that a claim shall have, those with the fewest trays to recall first.
 
     Parameters
@@ -47,6 +48,7 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen):
     gpus : size of the claim
     segment_trays : trays per rack of a gang larger than a rack
     chosen : int32 (racks,), filled with the chosen racks
+    spare_trays : wholly free trays that stay free in each rack
 
     Returns
     -------
@@ -55,7 +57,7 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen):
     """
     count = room.racks.shape[0]
     segments = segments_for(gpus, segment_trays)
-    needed = segment_trays_for(gpus, segment_trays)
+    needed = segment_trays_for(gpus, segment_trays) + spares_kept(gpus, spare_trays)
     possible, deficits = 0, 0  # racks that might do; set of their deficits, as bits
     for rack in range(count):
         deficit = max(0, needed + room.racks[rack].promised - room.racks[rack].whole)
@@ -164,15 +166,15 @@ def choose_victims(room, jobs, rack, needed, victims, count):
 @kernel
 def recall_cost_gpu_s(state, job, time_s):
     """GPU-seconds that a recall now would lose of a job on loan: its last checkpoint or unsaved work, and the restart."""
-    rules, jobs = state.rules[0], state.jobs
+    jobs, demand = state.jobs, state.demands[state.jobs[job].demand]
     notice_s = state.tenants[jobs[job].tenant].notice_s
     ran_s = time_s + notice_s - jobs[job].start_s
     interval_s = jobs[job].interval_s
-    lost_s = rules.restart_s
+    lost_s = demand.restart_s
     if interval_s == 0:
-        lost_s += 0 if state.demands[jobs[job].demand].kind == INFERENCE else ran_s
-    elif notice_s >= rules.checkpoint_s:
-        lost_s += rules.checkpoint_s
+        lost_s += 0 if demand.kind == INFERENCE else ran_s
+    elif notice_s >= demand.checkpoint_s:
+        lost_s += demand.checkpoint_s
     else:
-        lost_s += ran_s % (interval_s + rules.checkpoint_s)
+        lost_s += ran_s % (interval_s + demand.checkpoint_s)
     return float(jobs[job].gpus * lost_s)

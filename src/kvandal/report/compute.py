@@ -9,6 +9,7 @@ import polars as pl
 
 from kvandal.report.chart import Figure, Line, Section, over_time, period_table
 from kvandal.report.folder import RunFolder
+from kvandal.report.losses import loss_parts
 from kvandal.report.text import DASH, NOT_KNOWN, duration, escape, number, percent, table, words
 from kvandal.report.ticks import Site
 
@@ -176,7 +177,7 @@ def goodput_section(folder: RunFolder) -> Section:
     caption = (
         f"Of the GPU-hours installed, {percent(allocated / installed if allocated is not None and installed else None)} were allocated; of those, "
         f"{percent(useful / allocated if useful is not None and allocated else None, 2)} went into work that counts. "
-        "Bars that hang are what is taken away from the bar above. Restarts follow failures and recalls alike."
+        "Bars that hang are what is taken away from the bar above."
     )
     spec = {
         "kind": "waterfall",
@@ -193,7 +194,7 @@ def goodput_section(folder: RunFolder) -> Section:
         spec,
         table(["", "GPU-hours", "of installed"], rows, right=(1, 2)),
     )
-    return Section("goodput", "Goodput", parts=[figure])
+    return Section("goodput", "Goodput", parts=[figure, *loss_parts(folder)])
 
 
 def loan_section(folder: RunFolder) -> Section:

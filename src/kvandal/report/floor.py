@@ -17,8 +17,14 @@ RACK_COLUMNS = [
     "gpu_h_allocated", "gpu_h_broken", "failures",
 ]  # fmt: skip
 KINDS = (
-    ("failure", "Failures", "broken"),
-    ("repair", "Repairs", "useful"),
+    ("failure", "Trays failed", "broken"),
+    ("host_fault", "Jobs stopped by hosts or software", "customer-3"),
+    ("network_fault", "Jobs stopped by the network", "customer-4"),
+    ("rack_failure", "Jobs stopped by a rack's switches", "customer-6"),
+    ("repair", "Trays repaired", "useful"),
+    ("rack_repair", "Racks repaired", "customer-7"),
+    ("repair_begins", "Repairs begun", "sold"),
+    ("tray_replaced", "Trays replaced", "misc"),
     ("recall", "Recalls", "lent"),
     ("shed", "Load sheds", "price"),
     ("envelope", "Power limit binding", "losses"),

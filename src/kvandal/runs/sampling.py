@@ -47,6 +47,9 @@ DECISIONS = {
     "power.bess_soc_maximum": _HOUSE_RULE,
     "power.block_margin_fraction": _SIZE,
     "power.ups_autonomy_min": _SIZE,
+    "reliability.lemon_failures": _HOUSE_RULE,
+    "reliability.lemon_window_days": _HOUSE_RULE,
+    "reliability.repair_crews": _SIZE,
     "cooling.cdu_capacity_mw": _SIZE,
     "cooling.dew_point_margin_k": _HOUSE_RULE,
 }
@@ -71,7 +74,23 @@ OFF: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("heat.*", "heat.customers", ({},)),
     ("reliability.gpu_h_per_interruption", "reliability.failures", (False,)),
     ("reliability.*_per_year", "reliability.plant_faults", (False,)),
-    ("reliability.tray_repair_h", "reliability.failures", (False,)),
+    *(
+        (f"reliability.{key}", "reliability.failures", (False,))
+        for key in (
+            "tray_repair_h",
+            "rack_repair_h",
+            "sigma_log_repair_duration",
+            "*_fault_share",
+            "follow_*",
+            "lemon_*",
+        )
+    ),
+    ("reliability.tray_replacement_days", "reliability.failures", (False,)),
+    ("reliability.tray_replacement_days", "reliability.lemon_failures", (0,)),
+    ("reliability.lemon_factor", "reliability.lemon_share", (0,)),
+    ("reliability.follow_h", "reliability.follow_share", (0,)),
+    ("reliability.rack_repair_h", "reliability.rack_fault_share", (0,)),
+    ("reliability.spare_restart_s", "policy.spare_trays_per_rack", (0,)),
 )
 """Parameters (a pattern of keys) that nothing reads when another key has one of these values."""
 TRANSIENT = ("grid.", "swing.")

@@ -65,7 +65,13 @@ class Demand(Part):
     elastic_minimum_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Smallest part of its GPUs with which a job can run, slower; 1: all or nothing (a gang)."""
     checkpoint: bool = True
-    """Whether jobs save their state (at Daly's interval) and resume from it."""
+    """Whether jobs save their state and resume from it."""
+    checkpoint_interval_s: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """Work between two checkpoints [s]; default by Daly's rule from each job's own size."""
+    checkpoint_s: Annotated[float, Field(ge=0, le=86_400)] | None = None
+    """Blocking time of a checkpoint [s]; default `reliability.checkpoint_s`."""
+    restart_s: Annotated[float, Field(ge=0, le=864_000)] | None = None
+    """Time from an interruption until work goes on [s]; default `reliability.restart_s`."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Demand:
@@ -77,6 +83,8 @@ class Demand(Part):
             raise ValueError(f'source = "{self.source}" needs mean_gpus')
         if self.source == "frontier" and not self.sizes_gpus:
             raise ValueError("sizes_gpus must not be empty")
+        if not self.checkpoint and self.checkpoint_interval_s is not None:
+            raise ValueError("checkpoint = false writes no checkpoints: leave checkpoint_interval_s out")
         return self
 
     @property

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from kvandal.scenario.base import Part
 from kvandal.scenario.parameters import parameter
 
@@ -36,7 +38,23 @@ class Reliability(Part):
     gpu_h_per_interruption: float = parameter("reliab.gpu_h_per_interruption", gt=0)
     checkpoint_s: float = parameter("reliab.checkpoint_s", ge=0, le=86_400)
     restart_s: float = parameter("reliab.restart_s", ge=0, le=864_000)
+    spare_restart_s: float = parameter("reliab.spare_restart_s", ge=0, le=864_000)
+    """Instead of `restart_s` where `policy.spare_trays_per_rack` are kept and the job can go on at once."""
+    network_fault_share: float = parameter("reliab.network_fault_share", ge=0, le=1)
+    host_fault_share: float = parameter("reliab.host_fault_share", ge=0, le=1)
+    rack_fault_share: float = parameter("reliab.rack_fault_share", ge=0, le=1)
+    follow_share: float = parameter("reliab.follow_share", ge=0, le=0.9)
+    follow_h: float = parameter("reliab.follow_h", gt=0, le=168)
+    lemon_share: float = parameter("reliab.lemon_share", ge=0, le=1)
+    lemon_factor: float = parameter("reliab.lemon_factor", ge=1, le=1_000_000)
+    lemon_failures: int = parameter("reliab.lemon_failures", ge=0, le=100)
+    lemon_window_days: float = parameter("reliab.lemon_window_days", gt=0, le=100_000)
+    tray_replacement_days: float = parameter("reliab.tray_replacement_days", gt=0, le=100_000)
+    repair_crews: int = parameter("reliab.repair_crews", ge=0, le=100_000)
+    """Crews for trays and racks, first come first served, racks first; 0: every repair begins at once."""
     tray_repair_h: float = parameter("reliab.tray_repair_h", gt=0, le=100_000)
+    rack_repair_h: float = parameter("reliab.rack_repair_h", gt=0, le=100_000)
+    sigma_log_repair_duration: float = parameter("reliab.sigma_log_repair_duration", ge=0, le=3)
     leak_repair_h: float = parameter("reliab.leak_repair_h", gt=0, le=100_000)
     rack_restart_min: float = parameter("reliab.rack_restart_min", ge=0, le=10_000)
     plant_faults: bool = True
@@ -52,3 +70,13 @@ class Reliability(Part):
     bank_repair_h: float = parameter("reliab.bank_repair_h", gt=0, le=100_000)
     transformer_repair_h: float = parameter("reliab.transformer_repair_h", gt=0, le=100_000)
     ups_block_repair_h: float = parameter("reliab.ups_block_repair_h", gt=0, le=100_000)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Reliability:
+        shares = self.network_fault_share + self.host_fault_share + self.rack_fault_share
+        if shares > 1 + 1e-9:
+            raise ValueError(
+                "network_fault_share + host_fault_share + rack_fault_share must not exceed 1 (the rest are faults of "
+                f"trays), got {shares:g}"
+            )
+        return self

@@ -73,6 +73,8 @@ def idle_keys(scenario: Scenario) -> list[str]:
                     for key in keys
                     if key in demand.model_fields_set and getattr(demand, key) != _default(demand, key)
                 ]
+        if not demand.checkpoint and demand.checkpoint_s is not None:
+            found.append(f"demand.{name}.checkpoint_s has no effect with checkpoint = false")
     heat = scenario.heat
     found += [
         f"heat.{key} has no effect with {choice} = {getattr(heat, choice)!r}"
@@ -82,6 +84,18 @@ def idle_keys(scenario: Scenario) -> list[str]:
         if model != getattr(heat, choice)
         and key in heat.model_fields_set
         and getattr(heat, key) != _default(heat, key)
+    ]
+    reliability = scenario.reliability
+    found += [
+        f"reliability.{key} has no effect with {other}"
+        for key, other, idle in (
+            ("spare_restart_s", "policy.spare_trays_per_rack = 0", scenario.policy.spare_trays_per_rack == 0),
+            ("lemon_window_days", "lemon_failures = 0", reliability.lemon_failures == 0),
+            ("tray_replacement_days", "lemon_failures = 0", reliability.lemon_failures == 0),
+        )
+        if idle
+        and key in reliability.model_fields_set
+        and getattr(reliability, key) != _default(reliability, key)
     ]
     market = scenario.market
     generated = market.prices == "synthetic-no4"

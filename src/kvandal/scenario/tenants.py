@@ -141,6 +141,8 @@ class Policy(Part):
 
     segment_trays: Annotated[int, Field(ge=1, le=18)] = 16
     """Trays per rack that a gang larger than a rack takes: 16 of 18 leaves two hot spares."""
+    spare_trays_per_rack: Annotated[int, Field(ge=0, le=17)] = 0
+    """Healthy trays of every rack that new work leaves free, for jobs that restart after a failure (hot spares)."""
     rest_after_recall_s: float = parameter("access.rest_after_recall_s", ge=0, le=604_800)
     recall: bool = True
     """Recall loans when their lender needs the room."""
@@ -157,3 +159,12 @@ class Policy(Part):
     inference_perf_exponent: float = parameter("gpu.perf_beta_infer", gt=0, le=2)
     training_perf_exponent: float = parameter("gpu.perf_beta_train", gt=0, le=2)
     perf_offset_fraction: float = parameter("gpu.perf_p0", ge=0, lt=0.43)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Policy:
+        if self.segment_trays + self.spare_trays_per_rack > 18:
+            raise ValueError(
+                "segment_trays + spare_trays_per_rack must not exceed the 18 trays of a rack, got "
+                f"{self.segment_trays} + {self.spare_trays_per_rack}"
+            )
+        return self

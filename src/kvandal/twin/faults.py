@@ -10,7 +10,6 @@ from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.electrical import ride_through_s
 from kvandal.physics.junction import flow_loss_times_s
 from kvandal.policy.placement import (
-    TRAY_BROKEN,
     TRAY_HEALTHY,
     TRAY_OFF,
     TRAYS_PER_RACK,
@@ -22,6 +21,7 @@ from kvandal.twin.heaps import enter
 from kvandal.twin.life import leave, note_plant_event, rack_above_idle_kw, touch
 from kvandal.twin.limits import limiting_fault
 from kvandal.twin.plant_state import pod_flow_limit, switch_rack
+from kvandal.twin.reliability_state import CAUSE_PLANT
 from kvandal.twin.state import (
     COST_JOBS,
     COST_LOST_GPU_S,
@@ -122,6 +122,7 @@ def trip_rack(state, plant, index, fault, time_s):
             before = state.lost_gpu_s[job, LOST_FAILURE]
             note_plant_event(state, time_s, EVENT_TRIP, index, job, jobs[job].gpus, fault, -1, -1)
             told = True
+            state.interruptions[job, CAUSE_PLANT] += 1
             leave(state, job, time_s, LOST_FAILURE)
             if fault >= 0:
                 cost[fault, jobs[job].tenant, COST_JOBS] += 1.0
@@ -240,17 +241,6 @@ def trip_hot_racks(state, plant, time_s):
             rack = state.racks[index]
             if rack.pod == number and state.models[rack.model].liquid_fraction > 0.0:
                 trip_rack(state, plant, index, limiting_fault(plant, state.faults, rack), time_s)
-
-
-@large_kernel
-def repair_in_dark_rack(state, tray, time_s):
-    """Repair a tray of a rack that is off: it comes back with the rack. Return whether that is the case."""
-    rack = state.racks[tray // TRAYS_PER_RACK]
-    if not rack.is_off or state.room.trays[tray].state != TRAY_BROKEN:
-        return False
-    state.room.trays[tray].state = TRAY_OFF
-    rack.broken_gpu_s -= 4 * (time_s - rack.off_since_s)  # counted from here on when the rack comes back
-    return True
 
 
 @large_kernel

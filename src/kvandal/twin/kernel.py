@@ -10,7 +10,7 @@ from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import hold, protected_until_s
 from kvandal.policy.decide import decide
 from kvandal.policy.drawdown import demote_excess, draw_down, take_limits
-from kvandal.policy.placement import TRAY_HEALTHY, TRAYS_PER_RACK, break_tray, deliver_rack, repair_tray
+from kvandal.policy.placement import deliver_rack
 from kvandal.policy.queues import link
 from kvandal.policy.rules import IN_ORDER
 from kvandal.policy.tree import ASSURED, FIRM, LENT, renew_shares
@@ -22,7 +22,6 @@ from kvandal.twin.faults import (
     end_fault,
     note_throttle,
     power_on,
-    repair_in_dark_rack,
     return_racks,
     schedule_faults,
     start_fault,
@@ -43,20 +42,18 @@ from kvandal.twin.plant_state import (
     deliver_to_plant,
     switch_rack,
 )
+from kvandal.twin.repairs import close_repairs, end_repair, fail
 from kvandal.twin.rooms import open_rooms
 from kvandal.twin.slowdown import count_slowed, follow_limits
 from kvandal.twin.state import (
     DELIVERY,
     DRAW_DOWN,
     EVENT_DELIVERY,
-    EVENT_FAILURE,
     EVENT_OVERLOAD,
     EVENT_OVERLOAD_OVER,
-    EVENT_REPAIR,
     FAULT_OVER,
     FAULT_START,
     LIMITS,
-    LOST_FAILURE,
     LOST_RECALL,
     POWER_ON,
     RECALLABLE,
@@ -128,41 +125,13 @@ def _deliver(state, plant, rack, time_s):
 
 
 @large_kernel
-def _fail(state, gpu, time_s):
-    """Break the tray of a failing GPU until it is repaired; its jobs go back to their queues."""
-    rules = state.rules[0]
-    room = state.room
-    tray = gpu // 4
-    rack = tray // TRAYS_PER_RACK
-    if room.trays[tray].state != TRAY_HEALTHY:
-        return
-    hit = -1
-    for slot in range(4):
-        job = room.slots[tray, slot]
-        if job >= 0:
-            hit = job
-            leave(state, job, time_s, LOST_FAILURE)
-    break_tray(room, tray)
-    state.tally[0].broken_gpus += 4
-    state.racks[rack].failures += 1
-    state.racks[rack].broken_gpu_s += 4 * min(rules.repair_s, rules.horizon_s - time_s)
-    enter(state.agenda, state.tally[0], time_s + rules.repair_s, REPAIR, tray)
-    note_event(state, time_s, EVENT_FAILURE, rack, tray, hit, 4, 0)
-
-
-@large_kernel
 def _take_agenda(state, plant, now_s):
     """Repairs, deliveries and ends of notice that are due now."""
     tally = state.tally[0]
     while tally.agenda_size > 0 and state.agenda[0].time_s == now_s:
         priority, subject = pop_first(state.agenda, tally)
         if priority == REPAIR:
-            if repair_in_dark_rack(state, subject, now_s):
-                continue
-            repair_tray(state.room, subject)
-            tally.freed += 1
-            tally.broken_gpus -= 4
-            note_event(state, now_s, EVENT_REPAIR, subject // TRAYS_PER_RACK, subject, -1, 4, 0)
+            end_repair(state, subject, now_s)
         elif priority == DELIVERY:
             _deliver(state, plant, subject, now_s)
             refresh_it_now(state)
@@ -258,7 +227,7 @@ def _take_events(state, plant, scratch, until_s):
         if tally.agenda_size > 0 and state.agenda[0].time_s == now_s:
             _take_agenda(state, plant, now_s)
         while tally.next_failure < failures.shape[0] and failures[tally.next_failure].time_s == now_s:
-            _fail(state, failures[tally.next_failure].gpu, now_s)
+            fail(state, tally.next_failure, now_s)
             tally.next_failure += 1
         while tally.next_arrival < jobs.shape[0] and jobs[tally.next_arrival].submit_s == now_s:
             submit(state, tally.next_arrival, now_s)
@@ -360,6 +329,7 @@ def end_run(state, time_s):
     _take_ends(state, time_s)
     close_books(state, time_s)
     close_racks(state, time_s)
+    close_repairs(state, time_s)
 
 
 @kernel

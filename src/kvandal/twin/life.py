@@ -11,6 +11,7 @@ from kvandal.physics.rack import cap_factor
 from kvandal.policy.acting import MILLIWATT, give_notice, protected_until_s, stop
 from kvandal.policy.queues import count_queued, enqueue
 from kvandal.policy.recall import INFERENCE
+from kvandal.policy.restarts import restore_time_s
 from kvandal.policy.rules import FAILED, NEVER, RESIDENCY, REST_RULE, SHED
 from kvandal.policy.tree import LENT
 from kvandal.twin.heaps import enter, push_end, remove_end
@@ -170,7 +171,6 @@ def _add_power(state, job, sign, time_s):
 def start_job(state, job, time_s):
     """Carry out a start that has been decided: power, clocks, the end that is to come, the record of a loan."""
     tally = state.tally[0]
-    rules = state.rules[0]
     jobs = state.jobs
     jobs[job].state = RUNNING
     jobs[job].starts += 1
@@ -183,7 +183,7 @@ def start_job(state, job, time_s):
     tally.running_jobs += 1
     _add_power(state, job, 1, time_s)
 
-    restore_s = rules.restart_s if jobs[job].resumes else 0
+    jobs[job].restore_s = restore_time_s(state, job, time_s)
     work_s = work_here_s(state, job)
     interval_s = jobs[job].interval_s
     checkpoints = (work_s - 1) // interval_s if interval_s > 0 else 0
@@ -193,7 +193,8 @@ def start_job(state, job, time_s):
     jobs[job].slow = state.demands[jobs[job].demand].speed
     if tally.slowed_racks > 0:
         jobs[job].slow = slowest_part(state, job)
-    length_s = restore_s + work_s + checkpoints * rules.checkpoint_s
+    dumps_s = checkpoints * state.demands[jobs[job].demand].checkpoint_s
+    length_s = jobs[job].restore_s + work_s + dumps_s
     push_end(jobs, state.ends, state.speeds, speed_class, now_s + length_s / jobs[job].slow, job)
     if state.demands[jobs[job].demand].timed:
         enter(state.agenda, tally, time_s + jobs[job].limit_s, TIMEOUT, job)
@@ -289,7 +290,6 @@ def _settle(state, job, time_s, cause):
     `cause` is a LOST_ constant, DONE, OPEN or LIMIT_REACHED. What is saved is whole seconds; a fraction of a second that a power cap
     leaves over is lost to the cap.
     """
-    rules = state.rules[0]
     jobs = state.jobs
     gpus = jobs[job].gpus
     wall_s = float(time_s - jobs[job].start_s)
@@ -297,22 +297,25 @@ def _settle(state, job, time_s, cause):
     worked_s = min(wall_s, (clock_s - jobs[job].virtual_start_s) * jobs[job].slow)
     jobs[job].allocated_gpu_s += gpus * (time_s - jobs[job].start_s)
     state.lost_gpu_s[job, LOST_SHED] += gpus * (wall_s - worked_s)
-    restored_s = min(worked_s, float(rules.restart_s)) if jobs[job].resumes else 0.0
+    restored_s = min(worked_s, float(jobs[job].restore_s))
     state.lost_gpu_s[job, LOST_RESTART] += gpus * restored_s
+    if jobs[job].last_loss == LOST_RECALL:
+        jobs[job].restored_gpu_s += gpus * restored_s
     left_s = worked_s - restored_s
     interval_s = float(jobs[job].interval_s)
+    checkpoint_s = float(state.demands[jobs[job].demand].checkpoint_s)
     dumps_s = 0.0
     kept_s = left_s
     if interval_s > 0.0:
-        cycle_s = interval_s + rules.checkpoint_s
+        cycle_s = interval_s + checkpoint_s
         cycles = math.floor(left_s / cycle_s)
         partial_s = left_s - cycles * cycle_s
-        dumps_s = cycles * rules.checkpoint_s + max(0.0, partial_s - interval_s)
+        dumps_s = cycles * checkpoint_s + max(0.0, partial_s - interval_s)
         kept_s = cycles * interval_s + min(partial_s, interval_s)
-        warned = jobs[job].deadline_s >= 0 and state.tenants[jobs[job].tenant].notice_s >= rules.checkpoint_s
+        warned = jobs[job].deadline_s >= 0 and state.tenants[jobs[job].tenant].notice_s >= checkpoint_s
         if cause == LOST_RECALL and warned:
             # one more checkpoint fits between notice and deadline, unless one is just being written
-            final_s = min(float(rules.checkpoint_s), partial_s) if partial_s < interval_s else 0.0
+            final_s = min(checkpoint_s, partial_s) if partial_s < interval_s else 0.0
             kept_s -= final_s
             state.lost_gpu_s[job, LOST_RECALL] += gpus * final_s
         elif cause >= 0:
@@ -357,6 +360,8 @@ def leave(state, job, time_s, cause):
         return
     jobs[job].remaining_s -= np.int64(kept_s)
     jobs[job].resumes = True
+    jobs[job].last_loss = cause
+    jobs[job].left_s = time_s
     if cause == LOST_FAILURE:
         jobs[job].failures += 1
     elif cause == LOST_RECALL:

@@ -30,6 +30,7 @@ class Running:
     idle_kw, peak_kw : float64, their GPUs' share of their racks' power idle, and of the racks' 1-s peak [kW]
     start_s : float64, start of the run of theirs that goes on [s]
     work_s : float64, time between two checkpoints under the caps [s]; 0: none are written
+    dump_s : float64, time in which they write a checkpoint [s]
     loan : int64, the loan that they run on, or -1
     on_s, off_s : float64, when they draw power [s]
 
@@ -43,6 +44,7 @@ class Running:
     peak_kw: Array
     start_s: Array
     work_s: Array
+    dump_s: Array
     loan: Array
     on_s: Array
     off_s: Array
@@ -96,6 +98,7 @@ def _running(state: State, job: Array, above_kw: Array, idle_kw: Array, peak_kw:
         peak_kw=peak_kw,
         start_s=start_s,
         work_s=table["interval_s"] / np.maximum(rate, 1e-6),
+        dump_s=state.demands["checkpoint_s"][table["demand"]].astype(np.float64),
         loan=table["loan"].astype(np.int64),
         on_s=start_s,
         off_s=np.full(len(job), NEVER_S),

@@ -23,9 +23,10 @@ from kvandal.twin.failures import draw_failures
 from kvandal.twin.fault_list import list_faults
 from kvandal.twin.inputs import gather_inputs, with_hot_weeks
 from kvandal.twin.plant_state import CONSTRAINTS, DEMAND_KW, Plant, build_plant
+from kvandal.twin.reliability_state import FAILURE, checkpoint_s
 from kvandal.twin.site import SiteArrays, build_site
 from kvandal.twin.snapshot import Recorder
-from kvandal.twin.state import FAILURE, FAULT, State, new_events, new_loans, new_state, new_stints
+from kvandal.twin.state import FAULT, State, new_events, new_loans, new_state, new_stints
 
 Array = Any
 Progress = Callable[[int, int], None]
@@ -75,20 +76,27 @@ class Start:
 
 
 def checkpoint_intervals_s(scenario: Scenario, jobs: JobTable) -> Array:
-    """Work between two checkpoints of every job, by Daly's rule from the job's own size [s]; 0 where none are written."""
+    """Work between two checkpoints of every job [s]; 0 where none are written.
+
+    It is what the job's class asks for, else Daly's rule from the job's own size and its class's time of a checkpoint.
+    """
     reliability = scenario.reliability
-    writes = np.array([demand.checkpoint for demand in scenario.demand.values()] or [False])
-    sizes, which = np.unique(jobs.gpus, return_inverse=True)
-    checkpoint_s = float(reliability.checkpoint_s)
-    by_size = [
-        max(1, round(daly_interval_s(checkpoint_s, reliability.gpu_h_per_interruption / int(size) * 3600)))
-        for size in sizes
-    ]
-    intervals = np.array(by_size, np.int64)[which] if len(jobs) else np.zeros(0, np.int64)
-    if checkpoint_s == 0:
-        intervals[:] = 1
-    intervals = np.minimum(intervals, 2**31 - 1)
-    return np.where(writes[jobs.demand], intervals, 0) if len(jobs) else intervals
+    intervals = np.zeros(len(jobs), np.int64)
+    for index, demand in enumerate(scenario.demand.values()):
+        mine = jobs.demand == index
+        if not demand.checkpoint or not mine.any():
+            continue
+        if demand.checkpoint_interval_s is not None:
+            intervals[mine] = demand.checkpoint_interval_s
+            continue
+        dump_s = checkpoint_s(demand, reliability)
+        sizes, which = np.unique(jobs.gpus[mine], return_inverse=True)
+        mean_times_s = [reliability.gpu_h_per_interruption / int(size) * 3600 for size in sizes]
+        by_size = [
+            max(1, round(daly_interval_s(dump_s, mean_s))) if dump_s > 0 else 1 for mean_s in mean_times_s
+        ]
+        intervals[mine] = np.minimum(by_size, 2**31 - 1)[which]
+    return intervals
 
 
 def simulate(scenario: Scenario, progress: Progress | None = None) -> Trajectory:
@@ -182,9 +190,7 @@ def prepare(scenario: Scenario, jobs: JobTable, failures: Array | None = None) -
     if failures is None:
         failures = np.zeros(0, FAILURE)
         if scenario.reliability.failures:
-            failures = draw_failures(
-                run.seed, run.days, site.gpus, scenario.reliability.gpu_h_per_interruption
-            )
+            failures = draw_failures(run.seed, run.days, site.gpus, scenario.reliability)
     inputs = gather_inputs(scenario, weather)
     job_kw_maximum = _room_above_idle_kw(scenario, site, inputs) / SLOPE
     intervals_s = checkpoint_intervals_s(scenario, jobs)

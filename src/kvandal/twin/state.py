@@ -18,6 +18,7 @@ from kvandal.scenario.demand import Demand
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS, Policy
 from kvandal.scenario.tree import groups_of, limit_steps, path_text
+from kvandal.twin import reliability_state as repair
 from kvandal.twin.heaps import END, ENTRY
 from kvandal.twin.site import SiteArrays, gpu_load_mw
 
@@ -52,10 +53,12 @@ LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
 (
     EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE, EVENT_FAULT, EVENT_FAULT_OVER,
     EVENT_THROTTLE, EVENT_TRIP, EVENT_POWER_ON, EVENT_LIMIT, EVENT_LIMIT_OVER, EVENT_OVERLOAD, EVENT_OVERLOAD_OVER,
-) = range(15)  # fmt: skip
+    EVENT_HOST_FAULT, EVENT_NETWORK_FAULT, EVENT_RACK_FAILURE, EVENT_RACK_REPAIR, EVENT_REPAIR_BEGINS, EVENT_TRAY_REPLACED,
+) = range(21)  # fmt: skip
 EVENTS = (
     "delivery", "failure", "repair", "recall", "shed", "envelope", "fault", "fault_over", "throttle", "trip", "power_on",
-    "limit", "limit_over", "overload", "overload_over",
+    "limit", "limit_over", "overload", "overload_over", "host_fault", "network_fault", "rack_failure", "rack_repair",
+    "repair_begins", "tray_replaced",
 )  # fmt: skip
 
 LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED, LOAN_PROMOTED = range(6)
@@ -73,6 +76,7 @@ JOB = np.dtype(
         ("work_s", "i8"),  # run time at full speed
         ("remaining_s", "i8"),  # useful work still to do
         ("start_s", "i8"),  # of the run that goes on now
+        ("left_s", "i8"),  # end of its last run
         ("first_start_s", "i8"),  # -1: never
         ("end_s", "i8"),  # -1: not finished
         (
@@ -85,12 +89,14 @@ JOB = np.dtype(
         ("slow", "f8"),  # its speed over that of its class: limits of the plant slow it down
         ("allocated_gpu_s", "i8"),
         ("useful_gpu_s", "f8"),
+        ("restored_gpu_s", "f8"),  # spent on restarts that followed a recall
         ("recall_cost", "f8"),  # what the recall that is being planned would lose [GPU-seconds]
         ("gpus", "i4"),  # now; an elastic job may run on fewer than it asked for
         ("asked_gpus", "i4"),  # `work_s` and `remaining_s` are seconds on so many
         ("limit_s", "i4"),  # run time that its owner asked for
         ("queue", "i4"),
         ("interval_s", "i4"),  # work between two checkpoints; 0: none are written
+        ("restore_s", "i4"),  # of the run that goes on now, before its work goes on
         ("first_part", "i4"),  # of the loan that it runs on, or -1
         ("loan", "i4"),  # record of that part, or -1
         ("lent_position", "i4"),  # where it stands among the jobs on loan
@@ -108,6 +114,7 @@ JOB = np.dtype(
         ("start_rule", "i1"),  # rule by which it started last
         ("end_rule", "i1"),  # of the notice that it is under, or of the last one
         ("refused_rule", "i1"),
+        ("last_loss", "i1"),  # why its last run ended (a LOST_ constant)
         ("use_tier", "i1"),  # tier of use: a borrower's is lent
         ("resumes", "?"),  # the next start restores a checkpoint first
         ("on_loan", "?"),
@@ -162,6 +169,7 @@ RACK = np.dtype(
     [
         ("gpu_s", "i8"),  # GPU-seconds allocated; while jobs run, less their GPUs times their start
         ("broken_gpu_s", "i8"),
+        ("waited_gpu_s", "i8"),  # of these, before a repair crew came
         ("energy_kwh", "f8"),
         ("peak_kw", "f8"),  # of the tick means
         ("part", "f8"),  # of its power above idle that the plant leaves it
@@ -171,6 +179,7 @@ RACK = np.dtype(
         ("model", "i4"), ("cdu", "i4"), ("pod", "i4"), ("group", "i4"), ("hall", "i4"),
         ("lent_gpus", "i4"),
         ("failures", "i4"),
+        ("replaced", "i4"),  # trays that failed too often
         ("delivered", "?"),
         ("is_off", "?"),
         ("returns", "?"),  # it is off, and will be powered again
@@ -202,12 +211,15 @@ TIER_NOW = np.dtype([("gpus", "i8"), ("gpu_s", "i8"), ("cap", "f8")], align=True
 SPEED = np.dtype([("rate", "f8"), ("clock_s", "f8"), ("at_s", "f8"), ("running", "i8")], align=True)
 """A speed class: its speed, the reading of its clock and when it was taken, its running jobs."""
 DEMAND = np.dtype(
-    [("kind", "i8"), ("speed", "f8"), ("elastic_minimum", "f8"), ("deadline_s", "i8"), ("timed", "?")],
+    [
+        ("kind", "i8"), ("checkpoint_s", "i8"), ("restart_s", "i8"), ("speed", "f8"), ("elastic_minimum", "f8"),
+        ("deadline_s", "i8"), ("timed", "?"),
+    ],
     align=True,
-)
-"""A class of demand: kind of work, speed of its jobs under their own power cap, smallest part of its GPUs on which a job
-runs, time after submission by which it should have finished (0: none), whether its jobs are ended at their limit."""
-FAILURE = np.dtype([("time_s", "i8"), ("gpu", "i8")], align=True)
+)  # fmt: skip
+"""A class of demand: kind of work, time of a checkpoint and of a restart, speed of its jobs under their own power cap,
+smallest part of its GPUs on which a job runs, time after submission by which it should have finished (0: none), whether
+its jobs are ended at their limit."""
 
 FAULT = np.dtype(
     [
@@ -243,7 +255,7 @@ TALLY = np.dtype(
         ("at_envelope", "i8"), ("limited", "i8"), ("slowed_racks", "i8"), ("active_faults", "i8"),
         ("curtailed_kw", "f8"), ("meter_limit_kw", "f8"), ("battery_room_kw", "f8"), ("meter_constraint", "i8"), ("site_fault", "i8"),
         ("curtailment", "i8"), ("transformer", "i8"),  # fault behind either limit of the site, or -1
-        ("dark_racks", "i8"), ("over_limit", "i8"),
+        ("dark_racks", "i8"), ("over_limit", "i8"), ("crews_busy", "i8"), ("repairs_waiting", "i8"),
         ("actions", "i8"),  # decided at this instant
         ("reservations", "i8"),  # jobs that racks are reserved for
         ("freed", "i8"),  # times that GPUs, share or power have come free
@@ -256,8 +268,7 @@ TALLY = np.dtype(
 
 RULES = np.dtype(
     [
-        ("tick_s", "i8"), ("horizon_s", "i8"), ("segment_trays", "i8"), ("checkpoint_s", "i8"), ("restart_s", "i8"),
-        ("repair_s", "i8"), ("rest_s", "i8"), ("rack_restart_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"),
+        ("tick_s", "i8"), ("segment_trays", "i8"), *repair.REPAIR_RULES, ("rest_s", "i8"), ("rack_restart_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"),
         ("cap_minimum", "f8"), ("perf_offset", "f8"), ("ups_autonomy_s", "f8"),
         ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"),
         ("job_kw_maximum", "f8"),  # most power above idle that one job can ever get
@@ -273,13 +284,15 @@ RULES = np.dtype(
 class State(NamedTuple):
     """A run at one instant: tables whose rows the record types above describe.
 
-    `lost_gpu_s` is float64 (jobs, 5), `waits` int32 (jobs, rules in HOLDS), `fault_cost` float64 (faults, tenants + 1,
-    3), `node_room_kw` float64 (nodes), power that each node of the plant has to spare; `limit_steps` float64 (steps,
-    tenants, 6), limits that hold from `limit_steps_s` on.
+    `lost_gpu_s` is float64 (jobs, 5), `interruptions` int32 (jobs, 5) by cause, `waits` int32 (jobs, rules in HOLDS),
+    `fault_cost` float64 (faults, tenants + 1, 3), `node_room_kw` float64 (nodes), power that each node of the plant has
+    to spare; `limit_steps` float64 (steps, tenants, 6), limits that hold from `limit_steps_s` on; `recent_s` int64
+    (trays, n), times of the last failures of each tray.
     """
 
     jobs: Array
     lost_gpu_s: Array
+    interruptions: Array
     waits: Array
     actions: Array
     parts: Array
@@ -305,6 +318,9 @@ class State(NamedTuple):
     tiers: Array
     speeds: Array
     failures: Array
+    works: Array
+    repair_queues: Array
+    recent_s: Array
     faults: Array
     fault_cost: Array
     tally: Array
@@ -413,14 +429,16 @@ def own_speed(demand: Demand, policy: Policy) -> float:
 
 def time_limits_s(scenario: Scenario, table: JobTable, interval_s: Array) -> Array:
     """Run time that the owner of each job asks for [s]: what it needs, checkpoints included, times the class's factor."""
-    checkpoint_s = round(scenario.reliability.checkpoint_s)
+    demands = scenario.demand.values()
+    checkpoint_s = np.array(
+        [round(repair.checkpoint_s(demand, scenario.reliability)) for demand in demands] or [0]
+    )[table.demand]
     needed_s = table.work_s + checkpoint_s * np.where(
         interval_s > 0, (table.work_s - 1) // np.maximum(interval_s, 1), 0
     )
-    factor = np.array([demand.limit_factor for demand in scenario.demand.values()] or [1.0])
+    factor = np.array([demand.limit_factor for demand in demands] or [1.0])
     most_s = np.array(
-        [demand.time_limit_h * 3600 if demand.time_limit_h else np.inf for demand in scenario.demand.values()]
-        or [np.inf]
+        [demand.time_limit_h * 3600 if demand.time_limit_h else np.inf for demand in demands] or [np.inf]
     )
     limit_s = np.minimum(np.ceil(needed_s * factor[table.demand]), most_s[table.demand])
     return np.clip(limit_s, 1, 2**31 - 1).astype(np.int32)
@@ -429,7 +447,7 @@ def time_limits_s(scenario: Scenario, table: JobTable, interval_s: Array) -> Arr
 def _jobs(scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -> Array:
     jobs = _table(
         JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1, first_part=-1,
-        lent_position=-1, heap_position=-1, next_job=-1, use_tier=-1, slow=1.0,
+        lent_position=-1, heap_position=-1, next_job=-1, last_loss=-1, use_tier=-1, slow=1.0,
     )  # fmt: skip
     if len(table):
         for name in ("submit_s", "gpus", "work_s", "tenant", "demand"):
@@ -493,6 +511,7 @@ def new_state(
     return State(
         jobs=jobs,
         lost_gpu_s=np.zeros((len(table), len(LOSSES))),
+        interruptions=np.zeros((len(table), len(repair.CAUSES)), np.int32),
         waits=np.zeros((len(table), len(HOLDS)), np.int32),
         actions=np.zeros(4 * site.gpus + 1024, ACTION),
         parts=empty_parts(site.gpus + len(tenants)),
@@ -525,6 +544,10 @@ def new_state(
             DEMAND,
             len(scenario.demand),
             kind=[KINDS.index(demand.kind) for demand in scenario.demand.values()],
+            checkpoint_s=[
+                round(repair.checkpoint_s(demand, reliability)) for demand in scenario.demand.values()
+            ],
+            restart_s=[round(repair.restart_s(demand, reliability)) for demand in scenario.demand.values()],
             speed=[own_speed(demand, policy) for demand in scenario.demand.values()],
             elastic_minimum=[demand.elastic_minimum_fraction for demand in scenario.demand.values()],
             deadline_s=[round((demand.deadline_h or 0.0) * 3600) for demand in scenario.demand.values()],
@@ -535,6 +558,9 @@ def new_state(
         tiers=_table(TIER_NOW, 3, cap=1.0),
         speeds=_table(SPEED, SPEED_CLASSES, rate=1.0),
         failures=failures,
+        works=np.zeros(19 * racks, repair.WORK),
+        repair_queues=repair.new_repair_queues(),
+        recent_s=np.zeros((18 * racks, max(1, reliability.lemon_failures)), np.int64),
         faults=faults,
         fault_cost=np.zeros((len(faults), len(tenants), 3)),
         tally=_table(TALLY, 1, curtailed_kw=np.inf, site_fault=-1, curtailment=-1, transformer=-1),
@@ -542,11 +568,8 @@ def new_state(
             RULES,
             1,
             tick_s=scenario.run.tick_s,
-            horizon_s=scenario.run.days * 86_400,
             segment_trays=policy.segment_trays,
-            checkpoint_s=round(reliability.checkpoint_s),
-            restart_s=round(reliability.restart_s),
-            repair_s=max(1, round(reliability.tray_repair_h * 3600)),
+            **repair.repair_rules(scenario),
             rest_s=round(policy.rest_after_recall_s),
             rack_restart_s=round(reliability.rack_restart_min * 60),
             ups_autonomy_s=scenario.power.ups_autonomy_min * 60,

@@ -176,7 +176,7 @@ def waves(window: Window) -> Array:
     found["compute_share"], found["edge_s"] = share, asked.edge_s
     found["begin_s"] = running.start_s
     found["work_s"] = np.where(trains, running.work_s, 0.0)
-    found["dump_s"] = scenario.reliability.checkpoint_s
+    found["dump_s"] = running.dump_s
     found["on_s"], found["off_s"] = running.on_s, running.off_s
     ramp_kw_per_s = scenario.grid.ramp_limit_mw_per_min * RAMP_USE * 1000 / 60 / (1 + window.loss_fraction)
     found["rise_kw_per_s"] = _shares(running.on_s, running.above_kw) * ramp_kw_per_s

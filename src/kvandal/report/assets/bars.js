@@ -18,3 +18,12 @@ const bars = (spec, width) => {
     }],
   };
 };
+// Bars that lie, cut into parts: one row per name, one colour per series.
+const stacks = (spec, width) => ({
+  ...base(),
+  grid: { left: 4, right: 16, top: 4, bottom: 26, containLabel: true },
+  yAxis: { type: "category", inverse: true, data: spec.names, ...axisStyle(), axisTick: { show: false }, splitLine: { show: false }, axisLabel: { ...axisStyle().axisLabel, color: colours().text, fontSize: narrow(width) ? 10.5 : 12, interval: 0, hideOverlap: false } },
+  xAxis: { type: "value", min: 0, name: spec.unit, nameLocation: "middle", nameGap: 24, ...axisStyle(), splitNumber: narrow(width) ? 3 : 6, axisLabel: { ...axisStyle().axisLabel, formatter: tick } },
+  tooltip: { ...base().tooltip, trigger: "axis", axisPointer: { type: "shadow" }, formatter: (items) => tipRows(items[0].name, items.map((item) => [role(spec.series.find((s) => s.name === item.seriesName).role), item.seriesName, grouped(item.value, 0) + "\u00a0" + spec.unit])) },
+  series: spec.series.map((s) => ({ name: s.name, type: "bar", stack: "all", barWidth: "58%", emphasis: { disabled: true }, data: s.values, itemStyle: { color: role(s.role) } })),
+});

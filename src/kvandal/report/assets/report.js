@@ -13,6 +13,7 @@
     if (spec.kind === "columns") return columns(spec, width);
     if (spec.kind === "waterfall") return waterfall(spec, width);
     if (spec.kind === "bars") return bars(spec, width);
+    if (spec.kind === "stacks") return stacks(spec, width);
     if (spec.kind === "ranks") return rankChart(spec, width);
     if (spec.kind === "seconds") return overSeconds(spec, width);
     if (spec.kind === "spectrum") return spectrum(spec);
