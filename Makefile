@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: run test check format lock picture fidelity clean
+.PHONY: run test check format lock picture fidelity oversubscription clean
 
 run: $(VENV)/installed
 	$(BIN)/kvandal run stargate-norway
@@ -52,6 +52,10 @@ picture: $(VENV)/installed-test chromium
 # Every model against an independent reference: docs/fidelity.md and its figures.
 fidelity: $(VENV)/installed-test
 	cd docs && ../$(BIN)/python -m fidelity
+
+# More and more GPUs behind one connection: the table of docs/oversubscription.md (four weeks of the site, some minutes).
+oversubscription: $(VENV)/installed
+	$(BIN)/python docs/oversubscription.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

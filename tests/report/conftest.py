@@ -89,6 +89,7 @@ def _jobs():
             "start_utc": _instants([1, 2, 3, None, 5]), "end_utc": _instants([9, 9, 9, None, None]),
             "wait_s": pl.Series(waits, dtype=pl.Int64), "state": ["finished"] * 3 + ["queued", "running"],
             "gpu_s_allocated": [3600] * 3 + [0, 7200], "gpu_s_useful": [3000] * 3 + [0, 7000],
+            "gpu_s_capped": [360.0] * 3 + [0.0, 720.0], "gpu_s_stopped": [0.0] * 4 + [1800.0],
         }
     )  # fmt: skip
 

@@ -166,7 +166,7 @@ def check_books(state):
         assert row["own"] == jobs["gpus"][mine & ~on_loan].sum()
         assert row["on_loan"] == jobs["gpus"][mine & on_loan].sum()
         assert row["lent_out"] == jobs["gpus"][on_loan & (lender == index)].sum()
-    for tier in range(3):
+    for tier in range(4):
         assert state.tiers["gpus"][tier] == jobs["gpus"][running & (jobs["use_tier"] == tier)].sum()
     claimed = Counter()
     agenda = state.agenda[: tally["agenda_size"]]

@@ -39,6 +39,10 @@ def show(
     faults: Annotated[
         bool, typer.Option("--faults", help="Of a run: faults of the plant and what each did to whom.")
     ] = False,
+    power: Annotated[
+        bool,
+        typer.Option("--power", help="Of a run: how often power held work back, and what that cost whom."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a site and whether its GPUs fit its grid connection; or what a run came to."""
@@ -50,13 +54,13 @@ def show(
     elif folder is not None:
         if changes:
             raise InputError("belongs to a scenario, but this is a run folder", file=source, key="--set")
-        _show_run(folder, binding=binding, faults=faults, as_json=as_json)
+        _show_run(folder, binding=binding, faults=faults, power=power, as_json=as_json)
         return
-    if binding or faults:
+    if binding or faults or power:
         raise InputError(
             "belongs to a run folder; give the folder that `kvandal run` wrote",
             file=source,
-            key="--binding" if binding else "--faults",
+            key="--binding" if binding else "--faults" if faults else "--power",
         )
     from kvandal.runs.site import site_document
 
@@ -75,15 +79,17 @@ def _folder(source: str) -> Path | None:
         return None
 
 
-def _show_run(folder: Path, *, binding: bool, faults: bool, as_json: bool) -> None:
+def _show_run(folder: Path, *, binding: bool, faults: bool, power: bool, as_json: bool) -> None:
     from kvandal.cli.plant import plant_document, print_plant
     from kvandal.runs.compare import flatten
     from kvandal.runs.folder import read_record
 
     record = read_record(folder)
     title = f"{record['title']}: {days_of(record['days'])} from {record['start_utc']}, seed {record['seed']}"
-    asked = binding or faults
-    shown = plant_document(folder, record, binding=binding, faults=faults) if asked else record["summary"]
+    asked = binding or faults or power
+    shown = record["summary"]
+    if asked:
+        shown = plant_document(folder, record, binding=binding, faults=faults, power=power)
     if as_json:
         print_json(shown)
     elif asked:

@@ -209,6 +209,7 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
         "gpu_s_useful": jobs["useful_gpu_s"],
     }
     columns |= {f"gpu_s_lost_{cause}": run.state.lost_gpu_s[:, index] for index, cause in enumerate(LOSSES)}
+    columns |= {"gpu_s_capped": jobs["capped_gpu_s"], "gpu_s_stopped": jobs["cut_gpu_s"]}
     return pl.DataFrame(
         {name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
     )
@@ -278,6 +279,8 @@ EVENT_TEXTS = {
     "limit_over": "the limit holds nothing back any more",
     "overload": "the meter shows more than it may, though everything that can be shed is",
     "overload_over": "the meter shows no more than it may",
+    "recovery": "racks return after a trip, and power rises no faster than the ramp",
+    "recovery_over": "the site is back from its trip",
 }
 
 

@@ -22,13 +22,21 @@ RULES: dict[int, tuple[str, str]] = {
         "A lender above its share with no other lender at hand recalls the loans that fit the excess best.",
     ),
     9: ("E1", "No job starts that would lift the site above its envelope; GPUs are capped, lent work first."),
-    10: ("E2", "When caps do not suffice, the newest lent, then assured, then firm jobs are shed."),
+    10: (
+        "E2",
+        "What caps cannot hold is shed at once: lent work, cheapest first; assured work pro rata; firm work last.",
+    ),
     11: (
         "L3",
         "A lent-tier job whose loan was recalled rests before it borrows again, longer after each recall.",
     ),
+    40: (
+        "E3",
+        "Caps first, recalls later: loans are recalled for power, cheapest first, once lent and assured caps do not do.",
+    ),
+    41: ("E4", "After a trip racks return, and power rises, no faster than the ramp that the grid allows."),
 }
 """Number (as stored in arrays) to id and sentence."""
 
-RECALL, RESTORE, ENVELOPE, SHED = 6, 8, 9, 10
+RECALL, RESTORE, ENVELOPE, SHED, POWER_RECALL, START_RAMP = 6, 8, 9, 10, 40, 41
 """The rules that events name."""

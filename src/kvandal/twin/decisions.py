@@ -35,6 +35,7 @@ from kvandal.twin.life import (
     recall_cost_gpu_s,
     start_job,
 )
+from kvandal.twin.pace import power_tier
 from kvandal.twin.queues import dequeue_head
 from kvandal.twin.state import LOAN_TRANSFERRED
 
@@ -43,6 +44,7 @@ from kvandal.twin.state import LOAN_TRANSFERRED
 def _least_power_kw(state, job, tier):
     """Power above idle that a job will draw on the thriftiest racks, under the caps of now [kW]."""
     least = -1.0
+    tier = power_tier(state, job, tier)
     for model in range(state.models.shape[0]):
         kw = state.load_mw[state.jobs[job].demand, model] * MILLIWATT * state.tier_models[tier, model].factor
         if least < 0.0 or kw < least:
@@ -236,7 +238,7 @@ def _begin(state, job, tier, lender, racks, time_s):
     """Start a placed job if the envelope holds on the racks that it got; else give them back."""
     tally = state.tally[0]
     jobs = state.jobs
-    need_kw = job_power_kw(state, job, state.tiers[tier].cap)
+    need_kw = job_power_kw(state, job, state.tiers[power_tier(state, job, tier)].cap)
     if tally.it_now_kw + need_kw > tally.it_envelope_kw:
         vacate(state.room, job)
         _want_power(state, tier, need_kw)

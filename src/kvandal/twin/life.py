@@ -9,9 +9,10 @@ import numpy as np
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import cap_factor
 from kvandal.policy.placement import vacate
+from kvandal.policy.rules import POWER_RECALL
 from kvandal.policy.sharing import LENT
 from kvandal.twin.heaps import enter, push_end, remove_end
-from kvandal.twin.pace import clock_reading_s, slowest_part, speed_class_of
+from kvandal.twin.pace import clock_reading_s, power_tier, slowest_part, speed_class_of
 from kvandal.twin.queues import count_queued, enqueue
 from kvandal.twin.state import (
     DRAIN,
@@ -27,6 +28,7 @@ from kvandal.twin.state import (
     LOST_RECALL,
     LOST_RESTART,
     LOST_SHED,
+    POWER_TIERS,
     REFUSED,
     REST,
     RUNNING,
@@ -119,7 +121,7 @@ def rack_above_idle_kw(state, index):
     """Power above idle of a rack under the caps of its tiers, at this instant [kW]."""
     model = state.racks[index].model
     total = 0.0
-    for tier in range(3):
+    for tier in range(POWER_TIERS):
         total += state.rack_tiers[index, tier].mw * MILLIWATT * state.tier_models[tier, model].factor
     return total
 
@@ -127,8 +129,13 @@ def rack_above_idle_kw(state, index):
 @kernel
 def recall_cost_gpu_s(state, job, time_s):
     """GPU-seconds that a recall now would lose of a job on loan: its last checkpoint or unsaved work, and the restart."""
+    return leaving_cost_gpu_s(state, job, state.tenants[state.jobs[job].tenant].notice_s, time_s)
+
+
+@kernel
+def leaving_cost_gpu_s(state, job, notice_s, time_s):
+    """GPU-seconds that a running job would lose if it got notice now: its last checkpoint or unsaved work, the restart."""
     rules, jobs = state.rules[0], state.jobs
-    notice_s = state.tenants[jobs[job].tenant].notice_s
     ran_s = time_s + notice_s - jobs[job].start_s
     interval_s = jobs[job].interval_s
     lost_s = rules.restart_s
@@ -179,6 +186,7 @@ def _add_power(state, job, sign, time_s):
 @large_kernel
 def start_job(state, job, use_tier, lender, racks, time_s):
     """Start a placed job: `lender` is -1 for use within its own share."""
+    use_tier = power_tier(state, job, use_tier)
     tally = state.tally[0]
     rules = state.rules[0]
     jobs = state.jobs
@@ -211,6 +219,8 @@ def start_job(state, job, use_tier, lender, racks, time_s):
     speed_class = speed_class_of(state, job)
     now_s = clock_reading_s(state, speed_class, time_s)
     jobs[job].virtual_start_s = now_s
+    jobs[job].clock_start_s = now_s
+    jobs[job].for_power = False
     jobs[job].slow = state.demands[jobs[job].demand].speed
     if tally.slowed_racks > 0:
         jobs[job].slow = slowest_part(state, job)
@@ -243,6 +253,7 @@ def notice(state, job, claimant, rule, time_s):
     deadline_s = time_s + state.tenants[jobs[job].tenant].notice_s
     jobs[job].draining = True
     jobs[job].deadline_s = deadline_s
+    jobs[job].for_power = rule == POWER_RECALL
     loans[jobs[job].loan].noticed_s = time_s
     loans[jobs[job].loan].deadline_s = deadline_s
     loans[jobs[job].loan].claimant = claimant
@@ -275,12 +286,15 @@ def _settle(state, job, time_s, cause):
     worked_s = min(wall_s, (clock_s - jobs[job].virtual_start_s) * jobs[job].slow)
     jobs[job].allocated_gpu_s += gpus * (time_s - jobs[job].start_s)
     state.lost_gpu_s[job, LOST_SHED] += gpus * (wall_s - worked_s)
+    capped_s = state.demands[jobs[job].demand].speed * (wall_s - (clock_s - jobs[job].clock_start_s))
+    jobs[job].capped_gpu_s += gpus * min(wall_s - worked_s, max(0.0, capped_s))
     restored_s = min(worked_s, float(rules.restart_s)) if jobs[job].resumes else 0.0
     state.lost_gpu_s[job, LOST_RESTART] += gpus * restored_s
     left_s = worked_s - restored_s
     interval_s = float(jobs[job].interval_s)
     dumps_s = 0.0
     kept_s = left_s
+    gone_s = 0.0
     if interval_s > 0.0:
         cycle_s = interval_s + rules.checkpoint_s
         cycles = math.floor(left_s / cycle_s)
@@ -291,16 +305,17 @@ def _settle(state, job, time_s, cause):
         if cause == LOST_RECALL and warned:
             # one more checkpoint fits between notice and deadline, unless one is just being written
             final_s = min(float(rules.checkpoint_s), partial_s) if partial_s < interval_s else 0.0
-            kept_s -= final_s
-            state.lost_gpu_s[job, LOST_RECALL] += gpus * final_s
+            gone_s = final_s
         elif cause >= 0:
-            unsaved_s = min(partial_s, interval_s)
-            kept_s -= unsaved_s
-            state.lost_gpu_s[job, cause] += gpus * unsaved_s
+            gone_s = min(partial_s, interval_s)
     elif cause >= 0 and state.demands[jobs[job].demand].kind != INFERENCE:
         # no checkpoints and no service rendered: all work of this run is lost
-        state.lost_gpu_s[job, cause] += gpus * kept_s
-        kept_s = 0.0
+        gone_s = kept_s
+    if cause >= 0:
+        kept_s -= gone_s
+        state.lost_gpu_s[job, cause] += gpus * gone_s
+        if cause == LOST_SHED or (cause == LOST_RECALL and jobs[job].for_power):
+            jobs[job].cut_gpu_s += gpus * gone_s
     whole_s = float(jobs[job].remaining_s)
     if cause != DONE:
         whole_s = min(float(math.floor(kept_s + 1e-6)), whole_s - 1.0)

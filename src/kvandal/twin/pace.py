@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import limited_speed
+from kvandal.policy.sharing import FIRM
 from kvandal.twin.heaps import push_end, remove_end
+from kvandal.twin.state import PROTECTED
 
 
 @kernel
@@ -12,6 +14,12 @@ def clock_reading_s(state, speed_class, time_s):
     """Read a speed clock [s of full-speed work]."""
     speed = state.speeds[speed_class]
     return speed.clock_s + speed.rate * (time_s - speed.at_s)
+
+
+@kernel
+def power_tier(state, job, tier):
+    """Tier whose cap a job of a tier falls under: firm work that its contract protects has one of its own."""
+    return PROTECTED if tier == FIRM and state.jobs[job].protected else tier
 
 
 @kernel

@@ -23,7 +23,11 @@ FUTURE, QUEUED, RUNNING, FINISHED, REFUSED = range(5)
 STATES = ("future", "queued", "running", "finished", "refused")
 KINDS = ("training", "batch", "inference")
 INFERENCE = 2
-SPEED_CLASSES = 9
+POWER_TIERS = 4
+"""Tiers that are capped apart: firm, assured, lent, and firm work whose contract does not let it be curtailed."""
+PROTECTED = 3
+"""The last of them."""
+SPEED_CLASSES = 3 * POWER_TIERS
 """Tier of use times kind of work: jobs of one class slow down alike under a cap."""
 
 LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART = range(5)
@@ -34,11 +38,12 @@ REPAIR, DELIVERY, DRAIN, REST, FAULT_OVER, FAULT_START, THROTTLE, TRIP, POWER_ON
 
 (
     EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE, EVENT_FAULT, EVENT_FAULT_OVER,
-    EVENT_THROTTLE, EVENT_TRIP, EVENT_POWER_ON, EVENT_LIMIT, EVENT_LIMIT_OVER, EVENT_OVERLOAD, EVENT_OVERLOAD_OVER,
-) = range(15)  # fmt: skip
+    EVENT_THROTTLE, EVENT_TRIP, EVENT_POWER_ON, EVENT_LIMIT, EVENT_LIMIT_OVER, EVENT_OVERLOAD, EVENT_OVERLOAD_OVER, EVENT_RECOVERY,
+    EVENT_RECOVERY_OVER,
+) = range(17)  # fmt: skip
 EVENTS = (
     "delivery", "failure", "repair", "recall", "shed", "envelope", "fault", "fault_over", "throttle", "trip", "power_on",
-    "limit", "limit_over", "overload", "overload_over",
+    "limit", "limit_over", "overload", "overload_over", "recovery", "recovery_over",
 )  # fmt: skip
 
 LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED = range(5)
@@ -63,7 +68,13 @@ JOB = np.dtype(
         ("slow", "f8"),  # its speed over that of its class: limits of the plant slow it down
         ("allocated_gpu_s", "i8"),
         ("useful_gpu_s", "f8"),
-        ("recall_cost", "f8"),  # what the recall that is being planned would lose [GPU-seconds]
+        (
+            "recall_cost",
+            "f8",
+        ),  # what the recall that is being planned would lose [GPU-seconds; for power, per kW]
+        ("clock_start_s", "f8"),  # reading of the speed clock at the start of the run that goes on now
+        ("capped_gpu_s", "f8"),  # lost to caps on its tier; part of what shedding lost
+        ("cut_gpu_s", "f8"),  # work lost when it was shed, or recalled, for power
         ("gpus", "i4"),
         ("queue", "i4"),
         ("interval_s", "i4"),  # work between two checkpoints; 0: none are written
@@ -79,11 +90,13 @@ JOB = np.dtype(
         ("tenant", "i2"),
         ("demand", "i2"),
         ("state", "i1"),
-        ("use_tier", "i1"),  # tier of use: a borrower's is lent
+        ("use_tier", "i1"),  # tier of use: a borrower's is lent; PROTECTED is firm
         ("resumes", "?"),  # the next start restores a checkpoint first
         ("recallable", "?"),  # on loan
         ("draining", "?"),  # under notice
         ("named", "?"),  # chosen for the recall that is being planned
+        ("for_power", "?"),  # under notice for power
+        ("protected", "?"),  # its contract does not let it be curtailed
     ],
     align=True,
 )
@@ -198,6 +211,10 @@ TALLY = np.dtype(
         ("curtailed_kw", "f8"), ("meter_limit_kw", "f8"), ("battery_room_kw", "f8"), ("meter_constraint", "i8"), ("site_fault", "i8"),
         ("curtailment", "i8"), ("transformer", "i8"),  # fault behind either limit of the site, or -1
         ("dark_racks", "i8"), ("over_limit", "i8"),
+        ("recovering", "i8"),  # after a trip: 1 racks are dark, 2 they return
+        ("dark_kw", "f8"), ("before_trip_kw", "f8"),  # TDP of the dark racks; the meter before they tripped
+        ("schedule_kw", "f8"), ("ramp_limit_kw", "f8"),  # what may be started, and shown by the meter, while it recovers
+        ("next_return_s", "f8"), ("last_meter_kw", "f8"), ("earlier_meter_kw", "f8"),
         ("it_now_kw", "f8"), ("it_envelope_kw", "f8"), ("last_it_kw", "f8"), ("last_site_kw", "f8"), ("base_kw", "f8"),
     ],
     align=True,
@@ -209,7 +226,7 @@ RULES = np.dtype(
         ("tick_s", "i8"), ("horizon_s", "i8"), ("segment_trays", "i8"), ("checkpoint_s", "i8"), ("restart_s", "i8"),
         ("repair_s", "i8"), ("rest_s", "i8"), ("rack_restart_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"),
         ("cap_minimum", "f8"), ("perf_offset", "f8"), ("ups_autonomy_s", "f8"),
-        ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"),
+        ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"), ("ramp_kw_per_min", "f8"),
         ("job_kw_maximum", "f8"),  # most power above idle that one job can ever get
         ("spare_records", "i8"),
     ],
@@ -306,7 +323,7 @@ def own_speed(demand: Demand, policy: Policy) -> float:
     return capped_speed(demand.gpu_cap_fraction, exponent, policy.perf_offset_fraction)
 
 
-def _jobs(table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -> Array:
+def _jobs(table: JobTable, queue_of: Array, tenants: Array, interval_s: Array, protected: Array) -> Array:
     jobs = _table(
         JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1,
         lent_position=-1, heap_position=-1, next_job=-1, use_tier=-1, slow=1.0,
@@ -316,6 +333,7 @@ def _jobs(table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -
             jobs[name] = getattr(table, name)
         jobs["remaining_s"] = table.work_s
         jobs["interval_s"] = interval_s
+        jobs["protected"] = protected[table.tenant]
         needs_loan = table.gpus > tenants["deserved"][table.tenant]
         jobs["queue"] = queue_of[table.tenant, table.demand, needs_loan.astype(np.int8)]
     return jobs[: len(table)]
@@ -363,7 +381,8 @@ def new_state(
     racks, models = site.racks, len(site.model_names)
     tenants = _tenants(scenario, site.gpus)
     queues, queue_of = _queues(scenario, tenants)
-    jobs = _jobs(table, queue_of, tenants, interval_s)
+    protected = np.array([not tenant.may_be_curtailed for tenant in scenario.tenants.values()] or [False])
+    jobs = _jobs(table, queue_of, tenants, interval_s, protected)
     renew_shares(tenants, 0)
     spare = spare_records(racks)
     policy, reliability = scenario.policy, scenario.reliability
@@ -387,7 +406,7 @@ def new_state(
             hall=site.hall,
             part=1.0,
         ),
-        rack_tiers=np.zeros((racks, 3), RACK_TIER),
+        rack_tiers=np.zeros((racks, POWER_TIERS), RACK_TIER),
         touched=np.zeros(racks, np.int32),
         lent_jobs=np.zeros(site.gpus + 1, np.int32),
         models=model_table(site),
@@ -398,13 +417,22 @@ def new_state(
             speed=[own_speed(demand, policy) for demand in scenario.demand.values()],
         ),
         load_mw=gpu_load_mw(scenario, site),
-        tier_models=_table(TIER_MODEL, 3 * models, factor=1.0).reshape(3, models),
-        tiers=_table(TIER_NOW, 3, cap=1.0),
+        tier_models=_table(TIER_MODEL, POWER_TIERS * models, factor=1.0).reshape(POWER_TIERS, models),
+        tiers=_table(TIER_NOW, POWER_TIERS, cap=1.0),
         speeds=_table(SPEED, SPEED_CLASSES, rate=1.0),
         failures=failures,
         faults=faults,
         fault_cost=np.zeros((len(faults), len(tenants), 3)),
-        tally=_table(TALLY, 1, curtailed_kw=np.inf, site_fault=-1, curtailment=-1, transformer=-1),
+        tally=_table(
+            TALLY,
+            1,
+            curtailed_kw=np.inf,
+            site_fault=-1,
+            curtailment=-1,
+            transformer=-1,
+            schedule_kw=np.inf,
+            ramp_limit_kw=np.inf,
+        ),
         rules=_table(
             RULES,
             1,
@@ -424,6 +452,7 @@ def new_state(
             training_exponent=policy.training_perf_exponent,
             inference_exponent=policy.inference_perf_exponent,
             net_kw=site.net_kw,
+            ramp_kw_per_min=scenario.grid.start_ramp_mw_per_min * 1000,
             job_kw_maximum=job_kw_maximum,
             spare_records=spare,
         ),
