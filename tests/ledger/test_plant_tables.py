@@ -85,7 +85,11 @@ def test_what_power_cost_is_what_the_caps_took(books):
         summary["gpu_hours_lost"][cause] for cause in ("shed", "recall")
     )
     order = site.filter(pl.col("constraint").cast(pl.String) == "curtailment").height
-    assert summary["power_bound_time_fraction"] == site["at_envelope"].sum() / site.height <= 2 * order / site.height
+    assert (
+        summary["power_bound_time_fraction"]
+        == site["at_envelope"].sum() / site.height
+        <= 2 * order / site.height
+    )
 
 
 def test_the_battery_keeps_its_energy(books):

@@ -60,7 +60,7 @@ ROWS = [
     (3600, 36, 90_000, 2, BATCH),
     (5400, 36, 90_000, 2, BATCH),
 ]
-"""Four full racks draw 492 kW of IT, 506 kW at the meter; 399 kW of IT with lent work at its lowest cap, 352 kW with
+"""Four full racks draw 492 kW of IT, 520 kW at the meter; 399 kW of IT with lent work at its lowest cap, 352 kW with
 assured work too, 305 kW with all."""
 
 
@@ -86,7 +86,8 @@ def test_then_assured_work_is_capped_and_still_nobody_is_recalled():
 
 
 def test_a_cap_on_firm_work_lasts_as_long_as_the_notice_of_one_loan():
-    """349 kW of IT are 3 kW less than caps on lent and assured work leave; half a rack of lent work at 19 kW is enough.
+    """160 kW less at the meter are 152 kW of IT; caps on lent and assured work give 140. Half a rack of lent work is enough:
+    it frees 19 kW.
 
     The newest loan loses least: it has no checkpoints and has run for half an hour. Firm work is capped within the tick,
     and for ten minutes only.
@@ -103,43 +104,37 @@ def test_a_cap_on_firm_work_lasts_as_long_as_the_notice_of_one_loan():
 
 
 def test_what_no_cap_can_hold_is_shed_at_once_and_the_rest_recalled():
-    """296 kW of IT are 9 kW less than all caps leave: half a rack goes at once, the other three get notice.
+    """The 200 kW that the meter must fall are more than the 187 kW that all caps give: half a rack goes at once.
 
-    From 352 kW less the 19 kW that went, 37 to 42 kW more must go before firm work runs freely: not two half racks.
+    Lent and assured caps give 117 kW of the 147 kW of IT that then remain to be freed: two half racks get notice, not three.
     """
-    run = ordered(0.31, WHO, *ROWS)
+    run = ordered(0.32, WHO, *ROWS)
 
     assert happened(run, "recall", "shed") == [
         (ORDER_S, "shed", 5, "E2"),
-        (ORDER_S, "recall", 2, "E3"),
         (ORDER_S, "recall", 3, "E3"),
         (ORDER_S, "recall", 4, "E3"),
     ]
-    assert meter_kw(run, ORDER_S, LIFTED_S).max() <= 310 * (1 + 1e-9)
+    assert meter_kw(run, ORDER_S, LIFTED_S).max() <= 320 * (1 + 1e-9)
     assert caps(run, FIRM, ORDER_S, ORDER_S + NOTICE_S).max() < 0.7
     assert caps(run, FIRM, ORDER_S + NOTICE_S + 60, 86_400).min() == 1
     cut_h = run.state.jobs["cut_gpu_s"] / 3600
-    assert cut_h[5] == pytest.approx(36 * 0.5 * caps_speed(1.0), rel=1e-3)  # shed half an hour after it started
-    assert cut_h[2:5] == pytest.approx(run.state.lost_gpu_s[2:5, 1] / 3600)
-
-
-def caps_speed(cap):
-    return ((cap - 0.15) / 0.85) ** 0.25
+    assert cut_h[[2, 5]].tolist() == [0.0, 36 * 0.5]  # the shed job had run for half an hour
+    assert cut_h[3:5] == pytest.approx(run.state.lost_gpu_s[3:5, 1] / 3600)
 
 
 def test_services_go_before_work_that_would_be_lost():
     """Services lose a restart only, training that saves its state little more, work without checkpoints all of it."""
     rows = [*ROWS[:2], *((0, 36, 90_000, 2, kind) for kind in (BATCH, TRAINING, BATCH, INFERENCE))]
-    run = ordered(0.31, WHO, *rows)
+    services = ordered(0.32, WHO, *rows)
+    training = ordered(0.35, WHO, *rows[:-1])
 
-    assert happened(run, "shed") == [(ORDER_S, "shed", 5, "E2")]
-    assert [job for _, _, job, _ in happened(run, "recall")][0] == 3 or {
-        job for _, _, job, _ in happened(run, "recall")
-    } >= {3}
+    assert happened(services, "shed") == [(ORDER_S, "shed", 5, "E2")]
+    assert happened(training, "recall") == [(ORDER_S, "recall", 3, "E3")]
 
 
 def test_assured_tenants_give_in_proportion():
-    """Two half racks must go: one of each lab, first of the one that holds all that it deserves, its newer job first."""
+    """From 429 kW to 260: caps give 140 of 169, two half racks must go: one of each lab, first of the one that holds all that it deserves, its newer job first."""
     who = {
         "owner": tenant("firm", 0.25),
         "full": tenant("assured", 0.25),
@@ -152,10 +147,10 @@ def test_assured_tenants_give_in_proportion():
         (120, 36, 90_000, 2, BATCH),
         (180, 36, 90_000, 2, BATCH),
     ]
-    run = ordered(0.25, who, *rows)
+    run = ordered(0.26, who, *rows)
 
     assert happened(run, "recall", "shed") == [(ORDER_S, "shed", 2, "E2"), (ORDER_S, "shed", 4, "E2")]
-    assert meter_kw(run, ORDER_S, LIFTED_S).max() <= 250 * (1 + 1e-9)
+    assert meter_kw(run, ORDER_S, LIFTED_S).max() <= 260 * (1 + 1e-9)
 
 
 def test_a_contract_without_the_clause_gives_last():
@@ -176,10 +171,10 @@ def test_a_contract_without_the_clause_gives_last():
 
 
 def test_power_is_lost_by_the_hour_and_the_cap():
-    """A service of two racks under a steady cap p works at ((p - 0.15) / 0.85)^0.25 of its speed."""
-    run = ordered(0.40, {"uk": tenant("lent")}, (0, 288, 90_000, 0, INFERENCE))
+    """A service of four racks under a steady cap p works at ((p - 0.15) / 0.85)^0.25 of its speed."""
+    run = ordered(0.32, {"uk": tenant("lent")}, (0, 256, 90_000, 0, INFERENCE))
     p = caps(run, LENT, ORDER_S, LIFTED_S)
-    lost_s = 288 * 60 * (1 - ((p - 0.15) / 0.85) ** 0.25).sum()
+    lost_s = 256 * 60 * (1 - ((p - 0.15) / 0.85) ** 0.25).sum()
 
     assert lost_s > 0
     assert run.state.jobs["capped_gpu_s"].tolist() == [pytest.approx(lost_s, rel=5e-3)]
@@ -187,7 +182,7 @@ def test_power_is_lost_by_the_hour_and_the_cap():
 
 
 @settings(max_examples=40)
-@given(sites(failures=False), st.floats(0.05, 0.9), st.floats(0.5, 8.0))
+@given(sites(failures=False), st.floats(0.05, 0.9), st.floats(1.0, 8.0))
 @pytest.mark.slow
 def test_any_order_is_kept_and_in_the_order_of_the_rules(asked, part, length_h):
     """The meter holds while anything can give; nobody is shed while a loan still runs; books and room are right."""
@@ -267,16 +262,23 @@ def test_without_a_ramp_everything_returns_at_once():
 
 
 def test_a_job_larger_than_the_ramp_waits_its_turn_and_is_not_forgotten():
-    """Half the site each: capped to the floor they still step by more than 50 kW, one after the other."""
+    """Half the site each: at the lowest cap, with 45 % of their power, they still step by more than 50 kW a minute.
+
+    Between such steps caps lift along the ramp.
+    """
     run = dipped(0.05, *[(0, 256, 100_000, 0, BATCH)] * 2)
     kw = meter_kw(run)
-    starts = np.array(times(run, "start_s"))
+    idle_kw = kw[157]
+    rises = np.sort(np.diff(kw[121:]))
 
-    assert (np.array(times(run, "starts")) == 2).all()
-    assert (starts > 9300).all()
-    assert len(set(starts.tolist())) == 2
-    assert np.diff(kw[121:]).max() < 0.6 * (kw[119] - kw[121])
-    assert [kind for _, kind, *_ in happened(run, "recovery", "recovery_over")] == ["recovery", "recovery_over"]
+    assert idle_kw == pytest.approx(8 * 37.8 * 1.06, rel=0.01)
+    assert times(run, "starts") == [2, 2]
+    assert 50 < rises[-1] < 0.46 * (kw[119] - idle_kw)
+    assert rises[-3] <= 50 * (1 + 1e-3)
+    assert [kind for _, kind, *_ in happened(run, "recovery", "recovery_over")] == [
+        "recovery",
+        "recovery_over",
+    ]
 
 
 def test_a_few_racks_do_not_make_a_trip_of_the_site():

@@ -290,7 +290,8 @@ def events_table(run: Trajectory) -> pl.DataFrame:
     events = events[
         np.argsort(events["time_s"], kind="stable")
     ]  # throttling is foreseen when the coolant stops
-    ids = [RULES[number][0] for number in sorted(RULES)]
+    numbers = sorted(RULES)
+    rules = named(np.searchsorted(numbers, events["rule"]), [RULES[number][0] for number in numbers])
     kinds = named(events["kind"], EVENTS)
     return pl.DataFrame(
         {
@@ -303,7 +304,7 @@ def events_table(run: Trajectory) -> pl.DataFrame:
             "fault": counted(events["fault"]),
             "node": named(events["node"], plant.node_names(run.site)),
             "constraint": named(events["constraint"], plant.CONSTRAINTS),
-            "rule": named(events["rule"], ids),
+            "rule": rules,
             "text": kinds.cast(pl.String).replace_strict(
                 EVENT_TEXTS, return_dtype=pl.Enum(list(EVENT_TEXTS.values()))
             ),

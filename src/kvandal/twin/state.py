@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,10 +24,8 @@ FUTURE, QUEUED, RUNNING, FINISHED, REFUSED = range(5)
 STATES = ("future", "queued", "running", "finished", "refused")
 KINDS = ("training", "batch", "inference")
 INFERENCE = 2
-POWER_TIERS = 4
+POWER_TIERS, PROTECTED = 4, 3
 """Tiers that are capped apart: firm, assured, lent, and firm work whose contract does not let it be curtailed."""
-PROTECTED = 3
-"""The last of them."""
 SPEED_CLASSES = 3 * POWER_TIERS
 """Tier of use times kind of work: jobs of one class slow down alike under a cap."""
 
@@ -68,10 +67,7 @@ JOB = np.dtype(
         ("slow", "f8"),  # its speed over that of its class: limits of the plant slow it down
         ("allocated_gpu_s", "i8"),
         ("useful_gpu_s", "f8"),
-        (
-            "recall_cost",
-            "f8",
-        ),  # what the recall that is being planned would lose [GPU-seconds; for power, per kW]
+        ("recall_cost", "f8"),  # what a planned recall would lose [GPU-seconds; for power, per kW]
         ("clock_start_s", "f8"),  # reading of the speed clock at the start of the run that goes on now
         ("capped_gpu_s", "f8"),  # lost to caps on its tier; part of what shedding lost
         ("cut_gpu_s", "f8"),  # work lost when it was shed, or recalled, for power
@@ -220,6 +216,8 @@ TALLY = np.dtype(
     align=True,
 )  # fmt: skip
 """Counters of this instant (one row)."""
+NOTHING_YET: dict[str, float] = dict.fromkeys(("curtailed_kw", "schedule_kw", "ramp_limit_kw"), math.inf)
+NOTHING_YET |= dict.fromkeys(("site_fault", "curtailment", "transformer"), -1)
 
 RULES = np.dtype(
     [
@@ -423,16 +421,7 @@ def new_state(
         failures=failures,
         faults=faults,
         fault_cost=np.zeros((len(faults), len(tenants), 3)),
-        tally=_table(
-            TALLY,
-            1,
-            curtailed_kw=np.inf,
-            site_fault=-1,
-            curtailment=-1,
-            transformer=-1,
-            schedule_kw=np.inf,
-            ramp_limit_kw=np.inf,
-        ),
+        tally=_table(TALLY, 1, **NOTHING_YET),
         rules=_table(
             RULES,
             1,
