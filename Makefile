@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: run test check format lock picture fidelity forecast clean
+.PHONY: run test check format lock picture fidelity forecast oversubscription clean
 
 run: $(VENV)/installed
 	$(BIN)/kvandal run stargate-norway
@@ -72,6 +72,10 @@ forecast: $(VENV)/installed-test
 	$(BIN)/kvandal run docs/forecast_busy.toml --quiet --out runs/forecast-busy
 	$(BIN)/python docs/forecast_calibration.py runs/forecast-busy --what "Ten racks with queues" --days 28 52 --jobs 180
 	$(BIN)/python docs/forecast_calibration.py runs/forecast-default --what "stargate-norway" --days 28 40 --jobs 90
+
+# More and more GPUs behind one connection: the table of docs/oversubscription.md (four weeks of the site, some minutes).
+oversubscription: $(VENV)/installed
+	$(BIN)/python docs/oversubscription.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

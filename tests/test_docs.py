@@ -100,6 +100,19 @@ def test_every_command_of_the_page_on_failures_runs(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_every_command_of_the_page_on_oversubscription_runs(tmp_path: Path):
+    """140,000 GPUs for two days; its table has the lines that the script prints."""
+    text = (ROOT / "docs/oversubscription.md").read_text(encoding="utf-8")
+    for block in BLOCK.finditer(text):
+        if block["kind"] == "console":
+            run_block(block["kind"], block["name"], block["body"], tmp_path)
+    script = (ROOT / "docs/oversubscription.py").read_text(encoding="utf-8")
+    printed = re.findall(r'line\("([^"]+)"', script)
+    assert len(printed) > 10
+    assert all(text.count(f"| {name} |") == 2 for name in printed)
+
+
+@pytest.mark.slow
 def test_every_command_of_the_readme_runs(tmp_path: Path):
     """The README's commands (from its own virtual environment there, from this one here) and its Python."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -142,7 +142,7 @@ def test_show_tells_what_bound_and_what_is_next(inside: Callable[..., Any], smal
     rows = one_document(inside("show", str(small_run), "--binding", "--json").out)["constraints"]
     assert {row["constraint"] for row in rows} == {
         "grid_connection", "curtailment", "hv_transformer", "heat_rejection", "hall_air", "power_block", "cdu",
-        "coolant_supply", "junction",
+        "coolant_supply", "junction", "start_ramp",
     }  # fmt: skip
     known = [row["least_headroom_mw"] for row in rows if row["least_headroom_mw"] is not None]
     assert known == sorted(known)
@@ -169,6 +169,20 @@ def test_show_tells_faults_and_hours_bound(inside: Callable[..., Any], small: st
     assert fault["slowed_gpu_h"] == pytest.approx(sum(cost["slowed_gpu_h"] for cost in fault["tenants"]))
     quiet = inside("show", "order", "--faults").out
     assert "most to" in quiet
+
+
+def test_show_tells_what_power_held_back_and_what_it_cost(inside: Callable[..., Any], small: str) -> None:
+    """The tenants' costs sum to the run's; bands of the duration curve sum to a year."""
+    order = 'faults=[{kind="curtailment", after_h=6, duration_h=4, limit_mw=0.7}]'
+    assert inside("run", small, "--days", "1", "--set", order, "--out", "bound", "-q").code == 0
+    told = inside("show", "bound", "--power").out
+    for words in ("nameplate MW", "loans recalled for power", "What it cost whom", "Hours a year"):
+        assert words in told
+    document = one_document(inside("show", "bound", "--power", "--json").out)["power"]
+    assert document["nameplate_mw"] > 1.4  # ten racks of 132 kW and their network
+    assert 0.1 < document["power_bound_time_fraction"] < 0.3
+    assert document["shed_cost_usd"] == pytest.approx(sum(row["cost_usd"] for row in document["tenants"]))
+    assert sum(band["hours_per_year"] for band in document["bands"]) == pytest.approx(8760)
 
 
 def test_show_wants_a_run_for_its_limits(inside: Callable[..., Any]) -> None:

@@ -14,6 +14,7 @@ HOUR_S = 3600
 LEVEL_OF = {
     "grid_connection": "site", "curtailment": "site", "hv_transformer": "site", "heat_rejection": "hall", "hall_air": "hall",
     "power_block": "group", "cdu": "pod", "coolant_supply": "pod", "junction": "pod",
+    "start_ramp": "site",
 }  # fmt: skip
 
 
@@ -51,6 +52,44 @@ def test_losses_and_cooling_are_the_sums_of_their_parts(books):
     assert (site["site_demand_mw"] - site["battery_mw"]).to_numpy() == near(site["site_power_mw"])
     assert (site["shelf_loss_mw"] > 0).all()
     assert (site["shelf_loss_mw"] < 0.1 * site["it_power_mw"]).all()
+
+
+def test_what_power_cost_is_what_the_caps_took(books):
+    """The order to draw less: time under caps, GPU-seconds of each tier and the speed under its cap give the GPU-hours.
+
+    Speed under a cap p is ((p - 0.15) / 0.85) ^ 0.25 for services and batch work and ^ 0.5 for training (judgements of the
+    registry), so what was lost lies between the two.
+    """
+    record, summary, tables = books
+    site = tables["site"]
+    least = most = 0.0
+    for tier in ("firm", "assured", "lent"):
+        cap = (site[f"cap_{tier}_fraction"] - 0.15) / 0.85
+        least += (site[f"gpu_s_{tier}"] * (1 - cap**0.25)).sum() / HOUR_S
+        most += (site[f"gpu_s_{tier}"] * (1 - cap**0.5)).sum() / HOUR_S
+    lost = summary["gpu_hours_lost_to_power"]
+    assert least > 0
+    assert 0.98 * least <= lost["capped"] <= 1.02 * most
+    prices = {
+        name: float(tenant.get("price_usd_per_gpu_hour", 0))
+        for name, tenant in record["scenario"]["tenants"].items()
+    }
+    cost = 0.0
+    for job in tables["jobs"].iter_rows(named=True):
+        cost += (job["gpu_s_capped"] + job["gpu_s_stopped"]) / HOUR_S * prices[str(job["tenant"])]
+        stopped = job["gpu_s_lost_shed"] + job["gpu_s_lost_recall"]
+        assert job["gpu_s_capped"] <= job["gpu_s_lost_shed"] + 1e-3
+        assert job["gpu_s_capped"] + job["gpu_s_stopped"] <= stopped + 1e-3
+    assert summary["shed_cost_usd"] == pytest.approx(cost)
+    assert lost["capped"] + lost["stopped"] <= sum(
+        summary["gpu_hours_lost"][cause] for cause in ("shed", "recall")
+    )
+    order = site.filter(pl.col("constraint").cast(pl.String) == "curtailment").height
+    assert (
+        summary["power_bound_time_fraction"]
+        == site["at_envelope"].sum() / site.height
+        <= 2 * order / site.height
+    )
 
 
 def test_the_battery_keeps_its_energy(books):

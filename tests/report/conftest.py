@@ -94,6 +94,7 @@ def _jobs():
             "gpu_s_restart_recall": [0, 0, 120, 0, 0], "starts": [2, 2, 3, 0, 2], "failures": [1, 1, 2, 0, 0],
             "recalls": [0, 0, 0, 0, 1], "sheds": [0] * 5, "failures_tray": [1, 0, 1, 0, 0], "failures_host": [0, 1, 0, 0, 0],
             "failures_network": [0, 0, 1, 0, 0], "failures_rack": [0] * 5, "failures_plant": [0] * 5,
+            "gpu_s_capped": [360.0] * 3 + [0.0, 720.0], "gpu_s_stopped": [0.0] * 4 + [1800.0],
         }
     )  # fmt: skip
 
@@ -225,6 +226,10 @@ def _summary():
         "carbon_location_t": 0.165 * hours, "carbon_location_basis": "direct", "carbon_market_t": 0.01 * hours, "carbon_market_basis": "direct, residual",
         "balance_error_max": 1e-13, "hours_at_envelope": 0.5, "junction_peak_c": 71.0, "tcs_supply_peak_c": 41.5,
         "battery_throughput_mwh": 0.0, "battery_losses_mwh": 0.96,
+        "capped_time_fraction": {"firm": 0.0, "assured": 0.0, "lent": 1.0}, "power_bound_time_fraction": 0.0625,
+        "shed_time_fraction": 0.03125, "jobs_shed": 13, "recalls_for_power": 17,
+        "gpu_hours_lost_to_power": {"capped": 0.5, "stopped": 0.5}, "shed_cost_usd": 1.77,
+        "hours_per_year_near_envelope": {"90_pct": 8760.0, "95_pct": 30.416667, "99_pct": 0.0},
     }  # fmt: skip
 
 

@@ -379,3 +379,24 @@ def test_losses_are_told_by_tenant_size_and_cause(made_run):
     assert "1-8" in sizes
     assert "88.89" in sizes
     assert ">2<" in causes
+
+
+def test_what_power_cost_is_reckoned_by_hand(page):
+    """GPU-hours at the tenants' prices; 287 of 288 ticks at 91 % of the envelope, one at 99 % less a little."""
+    section = page[page.index('<section id="oversubscription">') :]
+    section = section[: section.index("</section>")]
+    cells = [cell for cell in re.sub(r"<[^>]*>", "|", section).split("|") if cell.strip()]
+
+    place = cells.index("Nameplate: every rack at TDP")
+    assert (
+        cells[place + 1].replace("\u202f", " ").replace("\u00a0", " ") == "0.6 MW"
+    )  # (528 + 43.2) kW * 1.088
+    place = cells.index("norway research")
+    assert cells[place : place + 6] == ["norway research", "assured", "0.3", "0.0", "0.60", "0"]
+    place = cells.index("offtaker")
+    assert cells[place : place + 6] == ["offtaker", "firm", "0.2", "0.5", "2.70", "2"]  # (0.2 + 0.5) h * 2.70
+    chart = specs(page)["duration"]
+    hours = dict(zip(chart["labels"], chart["series"][0]["values"], strict=True))
+    assert hours["90 to 95 %"] == pytest.approx(8760 * 287 / 288, abs=0.1)
+    assert hours["95 to 99 %"] == pytest.approx(8760 / 288, abs=0.1)
+    assert sum(hours.values()) == pytest.approx(8760, abs=0.5)

@@ -81,6 +81,7 @@ CASES = [
     ("run.start_utc", "2299-12-01T00:00:00Z", "365 days from 2299-12-01"),
     ("run.tick_s", "7", "tick_s must divide an hour (3600 s), got 7"),
     ("run", "{ days = 36600, tick_s = 1 }", "allowed are 60,000,000"),
+    ("tenants.uk.curtailable", "false", "only a firm contract can rule curtailment out"),
     ("tenants.uk.deserved_share", "0.1", "tier lent has no entitlement and lives on loans"),
     ("tenants.offtaker.guarantee_share", "0.9", "shares must rise"),
     ("tenants.sovereign.deserved_share", "0.15", "deserved_share sum to 1.02"),

@@ -174,7 +174,7 @@ def check_books(state):
     assert not (jobs["recallable"] & ~on_loan).any()
     assert tally["draining"] == jobs["draining"].sum() == (jobs["draining"] & running).sum()
     check_tree(state)
-    for tier in range(3):
+    for tier in range(4):
         assert state.tiers["gpus"][tier] == jobs["gpus"][running & (jobs["use_tier"] == tier)].sum()
     claimed = Counter()
     agenda = state.agenda[: tally["agenda_size"]]

@@ -1,4 +1,4 @@
-"""What `kvandal show RUN --binding` and `--faults` print: limits of the plant, and what its faults did to whom."""
+"""What `kvandal show RUN --binding`, `--faults` and `--power` print: limits, faults, and what power held back."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ LEFT, RIGHT = "left", "right"
 DASH = "-"
 
 
-def plant_document(folder: Path, record: dict[str, Any], *, binding: bool, faults: bool) -> dict[str, Any]:
-    """Read what was asked for: `constraints` and `faults` as lists of rows."""
+def plant_document(
+    folder: Path, record: dict[str, Any], *, binding: bool, faults: bool, power: bool
+) -> dict[str, Any]:
+    """Read what was asked for: `constraints` and `faults` as lists of rows, `power` as one document."""
     from kvandal.report.binding import NODE_COLUMNS, bindings
     from kvandal.report.folder import RunFolder
     from kvandal.report.outcomes import COST_COLUMNS, FAULT_COLUMNS, outcomes
+    from kvandal.report.shedding import shedding
 
     run = RunFolder(folder)
     document: dict[str, Any] = {}
@@ -30,6 +33,8 @@ def plant_document(folder: Path, record: dict[str, Any], *, binding: bool, fault
             {**row, "start_utc": row["start_utc"].isoformat(), "end_utc": row["end_utc"].isoformat()}
             for row in told
         ]
+    if power:
+        document["power"] = shedding(run)
     return document
 
 
@@ -43,6 +48,10 @@ def print_plant(title: str, document: dict[str, Any]) -> None:
         if "constraints" in document:
             emit("")
         _print_faults(title, document["faults"])
+    if "power" in document:
+        if len(document) > 1:
+            emit("")
+        _print_power(title, document["power"])
 
 
 def _print_binding(title: str, found: list[Binding]) -> None:
@@ -138,3 +147,60 @@ def _print_faults(title: str, faults: list[dict[str, Any]]) -> None:
             for row in faults
         ],
     )
+
+
+def _print_power(title: str, found: dict[str, Any]) -> None:
+    capped, lost = found["capped_time_fraction"], found["gpu_hours_lost_to_power"]
+    ratio = found["oversubscription"]
+    print_table(
+        f"{title}: power",
+        [("", LEFT), ("", RIGHT)],
+        [
+            ("GPUs", number(found["gpus"])),
+            ("nameplate MW: every rack at TDP, at the run's PUE", _mw(found["nameplate_mw"])),
+            ("envelope MW", _mw(found["envelope_mw"])),
+            ("nameplate over envelope", DASH if ratio is None else f"{ratio:.1%}"),
+            ("highest, mean MW", f"{_mw(found['peak_site_mw'])}, {_mw(found['mean_site_mw'])}"),
+            ("power held somebody back, of the time", _share(found["power_bound_time_fraction"])),
+            *((f"{tier} work capped, of the time", _share(capped.get(tier))) for tier in reversed(capped)),
+            ("jobs stopped or under notice for power, of the time", _share(found["shed_time_fraction"])),
+            ("jobs shed at once", number(found["jobs_shed"])),
+            ("loans recalled for power", number(found["recalls_for_power"])),
+            ("GPU-hours lost to caps", number(lost.get("capped"))),
+            ("GPU-hours lost when work was stopped", number(lost.get("stopped"))),
+            ("cost at the tenants' prices, USD", number(found["shed_cost_usd"])),
+        ],
+    )
+    emit("")
+    print_table(
+        "What it cost whom",
+        [
+            ("tenant", LEFT),
+            ("tier", LEFT),
+            ("lost to caps GPU-h", RIGHT),
+            ("stopped GPU-h", RIGHT),
+            ("USD/GPU-h", RIGHT),
+            ("cost USD", RIGHT),
+        ],
+        [
+            (
+                row["tenant"],
+                row["tier"],
+                number(row["capped_gpu_h"]),
+                number(row["stopped_gpu_h"]),
+                f"{row['price_usd_per_gpu_hour']:.2f}",
+                number(row["cost_usd"]),
+            )
+            for row in found["tenants"]
+        ],
+    )
+    emit("")
+    print_table(
+        "Hours a year by site power over envelope",
+        [("from", RIGHT), ("hours a year", RIGHT)],
+        [(f"{band['from_fraction']:.0%}", number(band["hours_per_year"])) for band in found["bands"]],
+    )
+
+
+def _share(value: float | None) -> str:
+    return DASH if value is None else f"{value:.2%}"

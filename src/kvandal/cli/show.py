@@ -43,6 +43,10 @@ def show(
         bool,
         typer.Option("--goodput", help="Of a run: GPU-hours lost by tenant and cause, ETTR by size of job."),
     ] = False,
+    power: Annotated[
+        bool,
+        typer.Option("--power", help="Of a run: how often power held work back, and what that cost whom."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a site and whether its GPUs fit its grid connection; or what a run came to."""
@@ -54,13 +58,18 @@ def show(
     elif folder is not None:
         if changes:
             raise InputError("belongs to a scenario, but this is a run folder", file=source, key="--set")
-        _show_run(folder, binding=binding, faults=faults, goodput=goodput, as_json=as_json)
+        _show_run(folder, binding=binding, faults=faults, goodput=goodput, power=power, as_json=as_json)
         return
-    if binding or faults or goodput:
+    asked = [
+        name
+        for name, wanted in [("binding", binding), ("faults", faults), ("goodput", goodput), ("power", power)]
+        if wanted
+    ]
+    if asked:
         raise InputError(
             "belongs to a run folder; give the folder that `kvandal run` wrote",
             file=source,
-            key="--binding" if binding else "--faults" if faults else "--goodput",
+            key=f"--{asked[0]}",
         )
     from kvandal.runs.site import site_document
 
@@ -79,7 +88,9 @@ def _folder(source: str) -> Path | None:
         return None
 
 
-def _show_run(folder: Path, *, binding: bool, faults: bool, goodput: bool, as_json: bool) -> None:
+def _show_run(
+    folder: Path, *, binding: bool, faults: bool, goodput: bool, power: bool, as_json: bool
+) -> None:
     from kvandal.cli.goodput import goodput_document, print_goodput
     from kvandal.cli.plant import plant_document, print_plant
     from kvandal.runs.compare import flatten
@@ -87,8 +98,10 @@ def _show_run(folder: Path, *, binding: bool, faults: bool, goodput: bool, as_js
 
     record = read_record(folder)
     title = f"{record['title']}: {days_of(record['days'])} from {record['start_utc']}, seed {record['seed']}"
-    asked = binding or faults or goodput
-    shown = plant_document(folder, record, binding=binding, faults=faults) if asked else record["summary"]
+    asked = binding or faults or goodput or power
+    shown = record["summary"]
+    if asked:
+        shown = plant_document(folder, record, binding=binding, faults=faults, power=power)
     if goodput:
         shown["goodput"] = goodput_document(folder)
     if as_json:

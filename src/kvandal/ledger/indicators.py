@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from kvandal.ledger.shedding import shedding_summary
 from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.state import LOSSES
 
@@ -122,6 +123,7 @@ def summarise(
         "balance_error_max": _number(site["balance_error_fraction"].max()),
         "hours_at_envelope": float(site["at_envelope"].sum()) * hours,
         "hours_bound": _hours_bound(tables["nodes"]),
+        **shedding_summary(tables, tick_s, tenants),
         "hot_day_hours": float((site["ambient_c"] > hot_day_c).sum()) * hours,
         "junction_peak_c": _number(site["junction_c"].max()),
         "tcs_supply_peak_c": _number(tables["pods"]["supply_c"].max()),

@@ -19,7 +19,7 @@ Array = Any
 LEVELS = ("site", "hall", "group", "pod")
 """Levels of the envelope tree."""
 CONSTRAINTS_OF = {
-    "site": ("grid_connection", "curtailment", "hv_transformer"),
+    "site": ("grid_connection", "curtailment", "hv_transformer", "start_ramp"),
     "hall": ("heat_rejection", "hall_air"),
     "group": ("power_block",),
     "pod": ("cdu", "coolant_supply", "junction"),

@@ -217,6 +217,7 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
     }
     columns |= {f"gpu_s_lost_{cause}": run.state.lost_gpu_s[:, index] for index, cause in enumerate(LOSSES)}
     columns["gpu_s_restart_recall"] = jobs["restored_gpu_s"]
+    columns |= {"gpu_s_capped": jobs["capped_gpu_s"], "gpu_s_stopped": jobs["cut_gpu_s"]}
     return pl.DataFrame(
         {name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
     )
@@ -292,6 +293,8 @@ EVENT_TEXTS = {
     "rack_repair": "NVLink switches repaired",
     "repair_begins": "repair crew begins",
     "tray_replaced": "tray fails too often and is replaced",
+    "recovery": "racks return after a trip, and power rises no faster than the ramp",
+    "recovery_over": "the site is back from its trip",
 }
 
 
@@ -301,7 +304,8 @@ def events_table(run: Trajectory) -> pl.DataFrame:
     events = events[
         np.argsort(events["time_s"], kind="stable")
     ]  # throttling is foreseen when the coolant stops
-    ids = [RULES[number][0] for number in sorted(RULES)]
+    numbers = sorted(RULES)
+    rules = named(np.searchsorted(numbers, events["rule"]), [RULES[number][0] for number in numbers])
     kinds = named(events["kind"], EVENTS)
     return pl.DataFrame(
         {
@@ -314,7 +318,7 @@ def events_table(run: Trajectory) -> pl.DataFrame:
             "fault": counted(events["fault"]),
             "node": named(events["node"], plant.node_names(run.site)),
             "constraint": named(events["constraint"], plant.CONSTRAINTS),
-            "rule": named(events["rule"], ids),
+            "rule": rules,
             "text": kinds.cast(pl.String).replace_strict(
                 EVENT_TEXTS, return_dtype=pl.Enum(list(EVENT_TEXTS.values()))
             ),

@@ -13,7 +13,7 @@ from kvandal.policy.lending import give_back, move_from
 from kvandal.policy.placement import bar_rack, release, vacate
 from kvandal.policy.queues import take_out
 from kvandal.policy.rules import HOLDS, TRANSFER
-from kvandal.policy.tree import LENT, book_claim, book_own
+from kvandal.policy.tree import FIRM, LENT, PROTECTED, book_claim, book_own
 
 MILLIWATT = 1e-6
 """Kilowatts in a milliwatt."""
@@ -70,9 +70,16 @@ def hold(state, job, rule, time_s):
 
 
 @kernel
+def power_tier(state, job, tier):
+    """Tier whose cap a job of a tier falls under: firm work that its contract protects has one of its own."""
+    return PROTECTED if tier == FIRM and state.jobs[job].protected else tier
+
+
+@kernel
 def least_power_kw(state, job, gpus, tier):
     """Power above idle that a job will draw on the thriftiest racks, under the caps of now [kW]."""
     least = -1.0
+    tier = power_tier(state, job, tier)
     for model in range(state.models.shape[0]):
         kw = state.load_mw[state.jobs[job].demand, model] * MILLIWATT * state.tier_models[tier, model].factor
         if least < 0.0 or kw < least:
@@ -110,6 +117,7 @@ def _draw(state, job, tier, sign):
     Return its power [kW] and the first rack above which a node has none left, or -1.
     """
     room, nodes = state.room, state.node_room_kw
+    tier = power_tier(state, job, tier)
     halls, groups = state.rules[0].halls, state.rules[0].groups
     total_kw, short = 0.0, -1
     piece = room.first_piece[job]
@@ -157,7 +165,7 @@ def begin(state, job, gpus, tier, racks, rule, time_s):
         state.tenants[tenant].holder = -1
     tally.it_now_kw += need_kw
     jobs[job].start_rule = rule
-    jobs[job].use_tier = tier
+    jobs[job].use_tier = power_tier(state, job, tier)
     jobs[job].racks = racks
     jobs[job].start_s = time_s
     jobs[job].until_s = time_s + expected_run_s(state, job)

@@ -166,8 +166,13 @@ def choose_victims(room, jobs, rack, needed, victims, count):
 @kernel
 def recall_cost_gpu_s(state, job, time_s):
     """GPU-seconds that a recall now would lose of a job on loan: its last checkpoint or unsaved work, and the restart."""
+    return leaving_cost_gpu_s(state, job, state.tenants[state.jobs[job].tenant].notice_s, time_s)
+
+
+@kernel
+def leaving_cost_gpu_s(state, job, notice_s, time_s):
+    """GPU-seconds that a running job would lose if it got notice now: its last checkpoint or unsaved work, the restart."""
     jobs, demand = state.jobs, state.demands[state.jobs[job].demand]
-    notice_s = state.tenants[jobs[job].tenant].notice_s
     ran_s = time_s + notice_s - jobs[job].start_s
     interval_s = jobs[job].interval_s
     lost_s = demand.restart_s

@@ -28,7 +28,10 @@ RULES: dict[int, tuple[str, str]] = {
         "E1",
         "No job starts that would lift a node of the site above its envelope; GPUs are capped, lent work first.",
     ),
-    10: ("E2", "When caps do not suffice, the newest lent, then assured, then firm jobs are shed."),
+    10: (
+        "E2",
+        "What caps cannot hold is shed at once: lent work, cheapest first; assured work pro rata; firm work last.",
+    ),
     11: (
         "L3",
         "A lent-tier job whose loan was recalled rests before it borrows again, longer after each recall.",
@@ -61,6 +64,11 @@ RULES: dict[int, tuple[str, str]] = {
     ),
     26: ("R4", "An entitled job below a group's ceiling recalls loans that the group's tenants hold."),
     27: ("L5", "A loan to a tenant whose own share has room again becomes its own use."),
+    40: (
+        "E3",
+        "Caps first, recalls later: loans are recalled for power, cheapest first, once lent and assured caps do not do.",
+    ),
+    41: ("E4", "After a trip racks return, and power rises, no faster than the ramp that the grid allows."),
 }
 """Number (as stored in arrays) to id and sentence."""
 
@@ -69,6 +77,7 @@ RULES: dict[int, tuple[str, str]] = {
     NO_ROOM, IN_ORDER, RESERVED, BACKFILL, AGED, DEADLINE, RESIDENCY, ELASTIC, DRAWDOWN, MINIMUM_RUN, TIME_LIMIT, FAILED,
     GROUP_CEILING, PROMOTION,
 ) = range(1, 28)  # fmt: skip
+POWER_RECALL, START_RAMP = 40, 41
 
 HOLDS = (IN_ORDER, CEILING, NO_SHARE, NO_ROOM, RESERVED, RECALL, ENVELOPE, REST_RULE, FAILED)
 """What a job can wait for; waits are counted in this order."""

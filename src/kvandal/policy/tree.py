@@ -22,7 +22,8 @@ import numpy as np
 
 from kvandal.compiled import kernel
 
-FIRM, ASSURED, LENT = 0, 1, 2
+FIRM, ASSURED, LENT, PROTECTED = 0, 1, 2, 3
+"""Tiers of use; power knows a fourth: firm work whose contract does not let it be curtailed."""
 BORROWER_RANK = (2, 0, 1)
 """Order among borrowers by tier: assured, then lent, then firm (rule P2)."""
 

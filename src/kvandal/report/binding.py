@@ -19,6 +19,7 @@ MEANING = {
     "power_block": "MV transformers and UPS of the row group that work",
     "cdu": "CDUs and pumps of the pod that work",
     "coolant_supply": "warmest coolant that the racks may get",
+    "start_ramp": "the ramp of the site's return after a trip",
     "junction": "temperature at which the GPUs throttle",
 }
 """What is behind a constraint, in words."""

@@ -13,6 +13,7 @@ from kvandal.report.ticks import Site
 ROLES = {
     "grid_connection": "envelope", "curtailment": "unmet", "hv_transformer": "losses", "heat_rejection": "tcs-return",
     "hall_air": "air", "power_block": "price", "cdu": "cooling", "coolant_supply": "tcs-supply", "junction": "broken",
+    "start_ramp": "lent",
 }  # fmt: skip
 HEADS = (
     "constraint", "level", "what is behind it", "nodes bound", "hours, worst node", "worst node", "hours, all nodes",

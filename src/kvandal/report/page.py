@@ -9,7 +9,19 @@ from typing import Any
 
 import polars as pl
 
-from kvandal.report import compute, faults, floor, headline, inputs, limits, pods, power, thermal, uncertainty
+from kvandal.report import (
+    compute,
+    faults,
+    floor,
+    headline,
+    inputs,
+    limits,
+    oversubscription,
+    pods,
+    power,
+    thermal,
+    uncertainty,
+)
 from kvandal.report.chart import Section
 from kvandal.report.folder import RunFolder
 from kvandal.report.text import day, escape, number, plain, stamp
@@ -48,6 +60,7 @@ def page(path: Path) -> str:
         *([sure] if sure is not None else []),
         power.power_section(folder, site),
         limits.limits_section(folder, site),
+        oversubscription.oversubscription_section(folder),
         compute.tier_section(site),
         compute.goodput_section(folder),
         compute.queue_section(folder, site),

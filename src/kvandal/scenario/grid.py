@@ -12,6 +12,8 @@ class GridRequirement(Part):
     """What `kvandal transient` holds the site to; the meanings of the figures are in docs/transients.md."""
 
     ramp_limit_mw_per_min: float = parameter("power.ramp_limit_mw_per_min", gt=0, le=10_000)
+    start_ramp_mw_per_min: float = parameter("grid.start_ramp_mw_per_min", ge=0, le=10_000)
+    """Fastest rise of site power after a trip, until the power before it is reached again; 0: none asked [MW/min]."""
     range_limit_mw: float = parameter("grid.range_limit_mw", gt=0, le=10_000)
     band_energy_fraction: float = parameter("grid.band_energy_frac", gt=0, le=1)
     negligible_fraction: float = parameter("grid.negligible_frac", ge=0, le=1)

@@ -13,7 +13,15 @@ from kvandal.scenario.parameters import parameter, value
 Tier = Literal["firm", "assured", "lent"]
 TIERS: tuple[Tier, ...] = ("firm", "assured", "lent")
 LIMITS = ("guarantee", "deserved", "ceiling")
-INHERITED = ("tier", "region", "residency", "notice_s", "minimum_run_s", "price_usd_per_gpu_hour")
+INHERITED = (
+    "tier",
+    "region",
+    "residency",
+    "notice_s",
+    "minimum_run_s",
+    "price_usd_per_gpu_hour",
+    "curtailable",
+)
 """Keys that a tenant takes from its parent where it does not say them itself."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -113,6 +121,9 @@ class Tenant(Part):
     """Run time that every loan of this tenant is sure of [s]; its notice may run inside it."""
     price_usd_per_gpu_hour: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """Price of an allocated GPU-hour [USD]."""
+    curtailable: bool | None = None
+    """Whether the contract lets the tenant's own work be curtailed with the others of its tier; left out, lent and
+    assured work may be, firm work may not: it is capped and shed last of all."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Tenant:
@@ -126,6 +137,11 @@ class Tenant(Part):
                         f"{unit}s must rise: guarantee_{unit} <= deserved_{unit} <= ceiling_{unit}, got "
                         + ", ".join("-" if number is None else f"{number:g}" for _, number in given)
                     )
+        if self.curtailable is False and self.tier != "firm":
+            raise ValueError(
+                f"curtailable must not be false for a tenant of tier {self.tier}: only a firm contract can rule "
+                "curtailment out; leave it out, or give tier firm"
+            )
         entitled = self.deserved_share or self.deserved_gpus
         entitled = entitled or any(change.deserved_share or change.deserved_gpus for change in self.schedule)
         if self.tier == "lent" and entitled:
@@ -134,6 +150,11 @@ class Tenant(Part):
                 f"got {entitled:g}; for a share of its own give it tier firm or assured"
             )
         return self
+
+    @property
+    def may_be_curtailed(self) -> bool:
+        """Whether the contract lets the tenant's own work be curtailed."""
+        return self.tier != "firm" if self.curtailable is None else self.curtailable
 
 
 class Policy(Part):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from kvandal.compiled import kernel, large_kernel
+from kvandal.policy.tree import PROTECTED
 from kvandal.twin.life import note_plant_event, rack_above_idle_kw
 from kvandal.twin.limits import fault_behind, limit_nodes, rack_part
 from kvandal.twin.plant import plant_tick
 from kvandal.twin.plant_state import PLANT_COLUMNS
-from kvandal.twin.state import EVENT_LIMIT, EVENT_LIMIT_OVER
+from kvandal.twin.state import EVENT_LIMIT, EVENT_LIMIT_OVER, POWER_TIERS
 
 Array = Any
 
@@ -126,7 +127,7 @@ def _gather_wishes(state, above_kw):
         if rack.delivered:
             kw = rack_above_idle_kw(state, index)
             if rack.is_touched:
-                for tier in range(3):
+                for tier in range(POWER_TIERS):
                     kw += state.rack_tiers[index, tier].tick_kw * state.tier_models[tier, rack.model].factor
                 kw += rack.extra_kw
         above_kw[index] = kw
@@ -214,7 +215,8 @@ def physics(state, plant, inputs, scratch, tick):
         group = plant.groups[index]
         group.it_kw = max(0.0, group.idle_kw + group.wanted_kw)
         it_kw += group.it_kw
-    plant_tick(plant, state.models, it_kw, weather, tally.meter_limit_kw, rules.tick_s)
+    limit_kw = min(tally.meter_limit_kw, tally.ramp_limit_kw)
+    plant_tick(plant, state.models, it_kw, weather, limit_kw, rules.tick_s)
 
 
 @kernel
@@ -233,7 +235,7 @@ def _account_racks(state, scratch, hours):
         index = state.touched[position]
         state.racks[index].is_touched = False
         state.racks[index].extra_kw = 0.0
-        for tier in range(3):
+        for tier in range(POWER_TIERS):
             state.rack_tiers[index, tier].tick_kw = 0.0
     state.tally[0].touched = 0
 
@@ -309,6 +311,10 @@ def account(state, plant, inputs, out, scratch, tick):
         real[CAP_COLUMN + index] = tier.cap
         count[TICK_FIRM + index] = tier.gpu_s
         tier.gpu_s = 0
+    protected = state.tiers[PROTECTED]
+    real[CAP_COLUMN] = min(real[CAP_COLUMN], protected.cap)
+    count[TICK_FIRM] += protected.gpu_s
+    protected.gpu_s = 0
     count[TICK_RUNNING] = tally.running_jobs
     count[TICK_QUEUED] = tally.queued_jobs
     count[TICK_QUEUED_GPUS] = tally.queued_gpus

@@ -21,6 +21,7 @@ from kvandal.twin.heaps import enter
 from kvandal.twin.life import leave, note_plant_event, rack_above_idle_kw, touch
 from kvandal.twin.limits import limiting_fault
 from kvandal.twin.plant_state import pod_flow_limit, switch_rack
+from kvandal.twin.recovery import note_dark, note_return, return_time_s
 from kvandal.twin.reliability_state import CAUSE_PLANT
 from kvandal.twin.state import (
     COST_JOBS,
@@ -134,6 +135,7 @@ def trip_rack(state, plant, index, fault, time_s):
             break_tray(room, tray)
             room.trays[tray].state = TRAY_OFF
             tally.broken_gpus += 4
+    note_dark(state, index)
     rack.is_off = True
     rack.off_since_s = time_s
     tally.dark_racks += 1
@@ -190,14 +192,17 @@ def trip_if_it_cannot_run(state, plant, index, time_s):
 
 @large_kernel
 def return_racks(state, plant, time_s):
-    """Let the racks return whose cause is gone: no fault keeps them off, and their coolant is no warmer than it may be."""
+    """Let the racks return whose cause is gone: no fault keeps them off, and their coolant is no warmer than it may be.
+
+    After a trip of many they come back one after the other, so that their idle power keeps the ramp (E4).
+    """
     if state.tally[0].dark_racks == 0:
         return
     for index in range(state.racks.shape[0]):
         rack = state.racks[index]
         if rack.is_off and not rack.returns and _may_run(state, plant, index):
             rack.returns = True
-            enter(state.agenda, state.tally[0], time_s + state.rules[0].rack_restart_s, POWER_ON, index)
+            enter(state.agenda, state.tally[0], return_time_s(state, index, time_s), POWER_ON, index)
 
 
 @kernel
@@ -222,6 +227,7 @@ def power_on(state, plant, index, time_s):
             repair_tray(room, tray)
             tally.broken_gpus -= 4
             rack.broken_gpu_s += 4 * (time_s - rack.off_since_s)
+    note_return(state, index, time_s)
     rack.is_off = False
     tally.dark_racks -= 1
     _switch(state, plant, index, 1, time_s)

@@ -13,9 +13,9 @@ from kvandal.policy.drawdown import demote_excess, draw_down, take_limits
 from kvandal.policy.placement import deliver_rack
 from kvandal.policy.queues import link
 from kvandal.policy.rules import IN_ORDER
-from kvandal.policy.tree import ASSURED, FIRM, LENT, renew_shares
+from kvandal.policy.tree import renew_shares
 from kvandal.twin.account import account, physics
-from kvandal.twin.caps import hold_envelope, refresh_it_now, tighten
+from kvandal.twin.caps import any_cap, hold_envelope, refresh_it_now, tighten
 from kvandal.twin.decisions import carry_out
 from kvandal.twin.faults import (
     close_racks,
@@ -39,9 +39,11 @@ from kvandal.twin.plant_state import (
     HV_TRANSFORMER,
     IT_KW,
     SITE_KW,
+    START_RAMP,
     deliver_to_plant,
     switch_rack,
 )
+from kvandal.twin.recovery import limit_ramp
 from kvandal.twin.repairs import close_repairs, end_repair, fail
 from kvandal.twin.rooms import open_rooms
 from kvandal.twin.slowdown import count_slowed, follow_limits
@@ -56,6 +58,7 @@ from kvandal.twin.state import (
     LIMITS,
     LOST_RECALL,
     POWER_ON,
+    POWER_TIERS,
     RECALLABLE,
     REPAIR,
     REST,
@@ -78,7 +81,7 @@ def _pass_time(state, time_s):
         return
     tally.installed_gpu_s += tally.installed_gpus * passed_s
     tally.broken_gpu_s += tally.broken_gpus * passed_s
-    for index in range(3):
+    for index in range(POWER_TIERS):
         tier = state.tiers[index]
         tier.gpu_s += tier.gpus * passed_s
     for index in range(state.tenants.shape[0]):
@@ -295,10 +298,12 @@ def _limit_meter(state, plant):
 
 @kernel
 def _remember(state, plant):
-    """Keep the power of the tick just over, as it was before the battery."""
+    """Keep the power of the tick just over, as it was before the battery and as the meter shows it."""
     tally, tick = state.tally[0], plant.tick
     tally.last_it_kw = tick[IT_KW]
     tally.last_site_kw = tick[DEMAND_KW] + plant.design[0].battery_standby_kw
+    tally.earlier_meter_kw = tally.last_meter_kw
+    tally.last_meter_kw = tick[SITE_KW]
 
 
 @large_kernel
@@ -313,6 +318,7 @@ def _open_tick(state, plant, start_s):
         _take_agenda(state, plant, start_s)
         due += 1
     _limit_meter(state, plant)
+    limit_ramp(state, start_s)
     hold_envelope(state, start_s)
     if due > 0:
         tally.wake_s = start_s
@@ -368,17 +374,18 @@ def advance(state, plant, inputs, out, scratch, first_tick, last_tick):
         _pass_time(state, end_s)
         physics(state, plant, inputs, scratch, tick)
         for _ in range(8):
-            over_kw = plant.tick[SITE_KW] - tally.meter_limit_kw
+            over_kw = plant.tick[SITE_KW] - min(tally.meter_limit_kw, tally.ramp_limit_kw)
             if over_kw <= 0.0 or not tighten(state, over_kw, end_s):
                 break
             physics(state, plant, inputs, scratch, tick)
         accept_tick(plant)
         _remember(state, plant)
-        capped = state.tiers[LENT].cap < 1.0 or state.tiers[ASSURED].cap < 1.0 or state.tiers[FIRM].cap < 1.0
-        if tally.power_wait > 0 or capped:
+        if tally.power_wait > 0 or any_cap(state):
             tally.at_envelope = 1
         site = plant.nodes[0]
         site.limit_kw, site.constraint = max(0.0, tally.it_envelope_kw), tally.meter_constraint
+        if tally.ramp_limit_kw < tally.meter_limit_kw:
+            site.constraint = START_RAMP
         site.it_kw, site.is_bound = plant.tick[IT_KW], tally.at_envelope > 0
         _note_overload(state, plant, end_s)
         account(state, plant, inputs, out, scratch, tick)

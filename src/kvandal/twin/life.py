@@ -8,11 +8,11 @@ import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import cap_factor
-from kvandal.policy.acting import MILLIWATT, give_notice, protected_until_s, stop
+from kvandal.policy.acting import MILLIWATT, give_notice, power_tier, protected_until_s, stop
 from kvandal.policy.queues import count_queued, enqueue
 from kvandal.policy.recall import INFERENCE
 from kvandal.policy.restarts import restore_time_s
-from kvandal.policy.rules import FAILED, NEVER, RESIDENCY, REST_RULE, SHED
+from kvandal.policy.rules import FAILED, NEVER, POWER_RECALL, RESIDENCY, REST_RULE, SHED
 from kvandal.policy.tree import LENT
 from kvandal.twin.heaps import enter, push_end, remove_end
 from kvandal.twin.pace import clock_reading_s, slowest_part, speed_class_of
@@ -29,6 +29,7 @@ from kvandal.twin.state import (
     LOST_RECALL,
     LOST_RESTART,
     LOST_SHED,
+    POWER_TIERS,
     RECALLABLE,
     REFUSED,
     REST,
@@ -126,7 +127,7 @@ def rack_above_idle_kw(state, index):
     """Power above idle of a rack under the caps of its tiers, at this instant [kW]."""
     model = state.racks[index].model
     total = 0.0
-    for tier in range(3):
+    for tier in range(POWER_TIERS):
         total += state.rack_tiers[index, tier].mw * MILLIWATT * state.tier_models[tier, model].factor
     return total
 
@@ -190,6 +191,8 @@ def start_job(state, job, time_s):
     speed_class = speed_class_of(state, job)
     now_s = clock_reading_s(state, speed_class, time_s)
     jobs[job].virtual_start_s = now_s
+    jobs[job].clock_start_s = now_s
+    jobs[job].for_power = False
     jobs[job].slow = state.demands[jobs[job].demand].speed
     if tally.slowed_racks > 0:
         jobs[job].slow = slowest_part(state, job)
@@ -250,6 +253,7 @@ def note_notice(state, job, claimant, rule, time_s):
         loan.claimant = claimant
         part = state.parts[part].next
     jobs[job].end_rule = rule
+    jobs[job].for_power = rule == POWER_RECALL
     enter(state.agenda, state.tally[0], jobs[job].deadline_s, DRAIN, job)
     rack = state.room.pieces[state.room.first_piece[job]].rack
     note_event(state, time_s, EVENT_RECALL, rack, -1, job, jobs[job].gpus, rule)
@@ -267,6 +271,7 @@ def notice(state, job, claimant, rule, time_s):
 def change_tier(state, job, tier, time_s):
     """Let a running job go on in another tier of use: its power and its clock move, what it has done stays."""
     jobs = state.jobs
+    tier = power_tier(state, job, tier)
     old_class = speed_class_of(state, job)
     old_s = clock_reading_s(state, old_class, time_s)
     left_s = state.ends[old_class, jobs[job].heap_position].key - old_s
@@ -280,6 +285,7 @@ def change_tier(state, job, tier, time_s):
     new_class = speed_class_of(state, job)
     new_s = clock_reading_s(state, new_class, time_s)
     jobs[job].virtual_start_s += new_s - old_s
+    jobs[job].clock_start_s += new_s - old_s
     push_end(jobs, state.ends, state.speeds, new_class, new_s + left_s, job)
 
 
@@ -297,6 +303,8 @@ def _settle(state, job, time_s, cause):
     worked_s = min(wall_s, (clock_s - jobs[job].virtual_start_s) * jobs[job].slow)
     jobs[job].allocated_gpu_s += gpus * (time_s - jobs[job].start_s)
     state.lost_gpu_s[job, LOST_SHED] += gpus * (wall_s - worked_s)
+    capped_s = state.demands[jobs[job].demand].speed * (wall_s - (clock_s - jobs[job].clock_start_s))
+    jobs[job].capped_gpu_s += gpus * min(wall_s - worked_s, max(0.0, capped_s))
     restored_s = min(worked_s, float(jobs[job].restore_s))
     state.lost_gpu_s[job, LOST_RESTART] += gpus * restored_s
     if jobs[job].last_loss == LOST_RECALL:
@@ -306,6 +314,7 @@ def _settle(state, job, time_s, cause):
     checkpoint_s = float(state.demands[jobs[job].demand].checkpoint_s)
     dumps_s = 0.0
     kept_s = left_s
+    gone_s = 0.0
     if interval_s > 0.0:
         cycle_s = interval_s + checkpoint_s
         cycles = math.floor(left_s / cycle_s)
@@ -315,17 +324,17 @@ def _settle(state, job, time_s, cause):
         warned = jobs[job].deadline_s >= 0 and state.tenants[jobs[job].tenant].notice_s >= checkpoint_s
         if cause == LOST_RECALL and warned:
             # one more checkpoint fits between notice and deadline, unless one is just being written
-            final_s = min(checkpoint_s, partial_s) if partial_s < interval_s else 0.0
-            kept_s -= final_s
-            state.lost_gpu_s[job, LOST_RECALL] += gpus * final_s
+            gone_s = min(checkpoint_s, partial_s) if partial_s < interval_s else 0.0
         elif cause >= 0:
-            unsaved_s = min(partial_s, interval_s)
-            kept_s -= unsaved_s
-            state.lost_gpu_s[job, cause] += gpus * unsaved_s
+            gone_s = min(partial_s, interval_s)
     elif cause >= 0 and state.demands[jobs[job].demand].kind != INFERENCE:
         # no checkpoints and no service rendered: all work of this run is lost
-        state.lost_gpu_s[job, cause] += gpus * kept_s
-        kept_s = 0.0
+        gone_s = kept_s
+    if cause >= 0:
+        kept_s -= gone_s
+        state.lost_gpu_s[job, cause] += gpus * gone_s
+        if cause == LOST_SHED or (cause == LOST_RECALL and jobs[job].for_power):
+            jobs[job].cut_gpu_s += gpus * gone_s
     asked = jobs[job].asked_gpus
     whole_s = float(jobs[job].remaining_s)
     if cause != DONE:

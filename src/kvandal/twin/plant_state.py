@@ -30,12 +30,13 @@ CONSTRAINTS = (
     "cdu",
     "coolant_supply",
     "junction",
+    "start_ramp",
 )
 """What can limit the IT power of a node of the envelope tree, by name."""
 (
     GRID_CONNECTION, CURTAILMENT, HV_TRANSFORMER, HEAT_REJECTION, HALL_AIR, POWER_BLOCK, CDU_RATING, COOLANT_SUPPLY,
-    JUNCTION,
-) = range(9)  # fmt: skip
+    JUNCTION, START_RAMP,
+) = range(10)  # fmt: skip
 
 (
     IT_KW, LOSSES_KW, COOLING_KW, MISC_KW, SITE_KW, TCS_SUPPLY_C, TCS_RETURN_C, FWS_SUPPLY_C, FWS_RETURN_C, HALL_AIR_C,

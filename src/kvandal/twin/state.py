@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +28,9 @@ Array = Any
 FUTURE, QUEUED, RUNNING, FINISHED, REFUSED, TIMED_OUT = range(6)
 STATES = ("future", "queued", "running", "finished", "refused", "timed_out")
 KINDS = ("training", "batch", "inference")
-SPEED_CLASSES = 9
+POWER_TIERS = 4
+"""Tiers that are capped apart: firm, assured, lent, and firm work whose contract does not let it be curtailed."""
+SPEED_CLASSES = 3 * POWER_TIERS
 """Tier of use times kind of work: jobs of one class slow down alike under a cap."""
 
 LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART = range(5)
@@ -54,11 +57,12 @@ LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
     EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE, EVENT_FAULT, EVENT_FAULT_OVER,
     EVENT_THROTTLE, EVENT_TRIP, EVENT_POWER_ON, EVENT_LIMIT, EVENT_LIMIT_OVER, EVENT_OVERLOAD, EVENT_OVERLOAD_OVER,
     EVENT_HOST_FAULT, EVENT_NETWORK_FAULT, EVENT_RACK_FAILURE, EVENT_RACK_REPAIR, EVENT_REPAIR_BEGINS, EVENT_TRAY_REPLACED,
-) = range(21)  # fmt: skip
+    EVENT_RECOVERY, EVENT_RECOVERY_OVER,
+) = range(23)  # fmt: skip
 EVENTS = (
     "delivery", "failure", "repair", "recall", "shed", "envelope", "fault", "fault_over", "throttle", "trip", "power_on",
     "limit", "limit_over", "overload", "overload_over", "host_fault", "network_fault", "rack_failure", "rack_repair",
-    "repair_begins", "tray_replaced",
+    "repair_begins", "tray_replaced", "recovery", "recovery_over",
 )  # fmt: skip
 
 LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED, LOAN_PROMOTED = range(6)
@@ -90,7 +94,10 @@ JOB = np.dtype(
         ("allocated_gpu_s", "i8"),
         ("useful_gpu_s", "f8"),
         ("restored_gpu_s", "f8"),  # spent on restarts that followed a recall
-        ("recall_cost", "f8"),  # what the recall that is being planned would lose [GPU-seconds]
+        ("recall_cost", "f8"),  # what a planned recall would lose [GPU-seconds; for power, per kW]
+        ("clock_start_s", "f8"),  # reading of the speed clock at the start of the run that goes on now
+        ("capped_gpu_s", "f8"),  # lost to caps on its tier; part of what shedding lost
+        ("cut_gpu_s", "f8"),  # work lost when it was shed, or recalled, for power
         ("gpus", "i4"),  # now; an elastic job may run on fewer than it asked for
         ("asked_gpus", "i4"),  # `work_s` and `remaining_s` are seconds on so many
         ("limit_s", "i4"),  # run time that its owner asked for
@@ -115,13 +122,15 @@ JOB = np.dtype(
         ("end_rule", "i1"),  # of the notice that it is under, or of the last one
         ("refused_rule", "i1"),
         ("last_loss", "i1"),  # why its last run ended (a LOST_ constant)
-        ("use_tier", "i1"),  # tier of use: a borrower's is lent
+        ("use_tier", "i1"),  # tier of use: a borrower's is lent; PROTECTED is firm
         ("resumes", "?"),  # the next start restores a checkpoint first
         ("on_loan", "?"),
         ("recallable", "?"),  # on loan, and beyond its minimum run
         ("reserved", "?"),  # racks are kept for it until their jobs should have ended
         ("draining", "?"),  # under notice
         ("named", "?"),  # chosen for the recall that is being planned
+        ("for_power", "?"),  # under notice for power
+        ("protected", "?"),  # its contract does not let it be curtailed
     ],
     align=True,
 )
@@ -260,17 +269,23 @@ TALLY = np.dtype(
         ("reservations", "i8"),  # jobs that racks are reserved for
         ("freed", "i8"),  # times that GPUs, share or power have come free
         ("stints", "i8"), ("tight", "i8"),  # some racks are closed to new jobs: their nodes have no power to spare
+        ("recovering", "i8"),  # after a trip: 1 racks are dark, 2 they return
+        ("dark_kw", "f8"), ("before_trip_kw", "f8"),  # TDP of the dark racks; the meter before they tripped
+        ("schedule_kw", "f8"), ("ramp_limit_kw", "f8"),  # what may be started, and shown by the meter, while it recovers
+        ("next_return_s", "f8"), ("last_meter_kw", "f8"), ("earlier_meter_kw", "f8"),
         ("it_now_kw", "f8"), ("it_envelope_kw", "f8"), ("last_it_kw", "f8"), ("last_site_kw", "f8"), ("base_kw", "f8"),
     ],
     align=True,
 )  # fmt: skip
 """Counters of this instant (one row)."""
+NOTHING_YET: dict[str, float] = dict.fromkeys(("curtailed_kw", "schedule_kw", "ramp_limit_kw"), math.inf)
+NOTHING_YET |= dict.fromkeys(("site_fault", "curtailment", "transformer"), -1)
 
 RULES = np.dtype(
     [
         ("tick_s", "i8"), ("segment_trays", "i8"), *repair.REPAIR_RULES, ("rest_s", "i8"), ("rack_restart_s", "i8"), ("recall", "?"), ("envelope_kw", "f8"),
         ("cap_minimum", "f8"), ("perf_offset", "f8"), ("ups_autonomy_s", "f8"),
-        ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"),
+        ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"), ("ramp_kw_per_min", "f8"),
         ("job_kw_maximum", "f8"),  # most power above idle that one job can ever get
         ("spare_records", "i8"),
         ("backfill_depth", "i8"), ("reservations", "i8"), ("aging_s", "i8"), ("by_use", "?"), ("use_decay", "f8"),
@@ -456,6 +471,9 @@ def _jobs(scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, 
         jobs["remaining_s"] = table.work_s
         jobs["interval_s"] = interval_s
         jobs["limit_s"] = time_limits_s(scenario, table, interval_s)
+        jobs["protected"] = np.array([not tenant.may_be_curtailed for tenant in scenario.tenants.values()])[
+            table.tenant
+        ]
         needs_loan = table.gpus > tenants["deserved"][table.tenant]
         jobs["queue"] = queue_of[table.tenant, table.demand, needs_loan.astype(np.int8)]
     return jobs[: len(table)]
@@ -536,7 +554,7 @@ def new_state(
             hall=site.hall,
             part=1.0,
         ),
-        rack_tiers=np.zeros((racks, 3), RACK_TIER),
+        rack_tiers=np.zeros((racks, POWER_TIERS), RACK_TIER),
         touched=np.zeros(racks, np.int32),
         lent_jobs=np.zeros(site.gpus + 1, np.int32),
         models=model_table(site),
@@ -554,8 +572,8 @@ def new_state(
             timed=[demand.time_limit_h is not None for demand in scenario.demand.values()],
         ),
         load_mw=gpu_load_mw(scenario, site),
-        tier_models=_table(TIER_MODEL, 3 * models, factor=1.0).reshape(3, models),
-        tiers=_table(TIER_NOW, 3, cap=1.0),
+        tier_models=_table(TIER_MODEL, POWER_TIERS * models, factor=1.0).reshape(POWER_TIERS, models),
+        tiers=_table(TIER_NOW, POWER_TIERS, cap=1.0),
         speeds=_table(SPEED, SPEED_CLASSES, rate=1.0),
         failures=failures,
         works=np.zeros(19 * racks, repair.WORK),
@@ -563,7 +581,7 @@ def new_state(
         recent_s=np.zeros((18 * racks, max(1, reliability.lemon_failures)), np.int64),
         faults=faults,
         fault_cost=np.zeros((len(faults), len(tenants), 3)),
-        tally=_table(TALLY, 1, curtailed_kw=np.inf, site_fault=-1, curtailment=-1, transformer=-1),
+        tally=_table(TALLY, 1, **NOTHING_YET),
         rules=_table(
             RULES,
             1,
@@ -580,6 +598,7 @@ def new_state(
             training_exponent=policy.training_perf_exponent,
             inference_exponent=policy.inference_perf_exponent,
             net_kw=site.net_kw,
+            ramp_kw_per_min=scenario.grid.start_ramp_mw_per_min * 1000,
             job_kw_maximum=job_kw_maximum,
             spare_records=spare,
             backfill_depth=policy.backfill_depth,
