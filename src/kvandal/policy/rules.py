@@ -27,8 +27,20 @@ RULES: dict[int, tuple[str, str]] = {
         "L3",
         "A lent-tier job whose loan was recalled rests before it borrows again, longer after each recall.",
     ),
+    30: (
+        "G1",
+        "A job draws on the grant of its tenant that expires first, of those that hold and outlast its run-time limit.",
+    ),
+    31: ("G2", "A job that needs more GPU-seconds than a grant of its tenant has left is refused."),
+    32: ("G3", "A job that could not end before the end of its hard grant is refused."),
+    33: (
+        "G4",
+        "When a grant ends, nothing more starts on it; what runs is stopped after notice if the end is hard.",
+    ),
 }
 """Number (as stored in arrays) to id and sentence."""
 
 RECALL, RESTORE, ENVELOPE, SHED = 6, 8, 9, 10
 """The rules that events name."""
+NEVER_FITS, GRANT_TOO_SMALL, GRANT_TOO_SHORT, GRANT_OVER = 3, 31, 32, 33
+"""The rules that refuse or stop a job."""

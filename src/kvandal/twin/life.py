@@ -9,8 +9,10 @@ import numpy as np
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import cap_factor
 from kvandal.policy.placement import vacate
+from kvandal.policy.rules import NEVER_FITS
 from kvandal.policy.sharing import LENT
 from kvandal.twin.heaps import enter, push_end, remove_end
+from kvandal.twin.holdings import admit, charge_run, let_go, may_wait, turn_away
 from kvandal.twin.pace import clock_reading_s, slowest_part, speed_class_of
 from kvandal.twin.queues import count_queued, enqueue
 from kvandal.twin.state import (
@@ -18,16 +20,17 @@ from kvandal.twin.state import (
     EVENT_RECALL,
     FINISHED,
     INFERENCE,
+    LOAN_EXPIRED,
     LOAN_FAILURE,
     LOAN_FINISHED,
     LOAN_RECALLED,
     LOAN_SHED,
     LOST_CHECKPOINT,
+    LOST_EXPIRY,
     LOST_FAILURE,
     LOST_RECALL,
     LOST_RESTART,
     LOST_SHED,
-    REFUSED,
     REST,
     RUNNING,
 )
@@ -85,18 +88,22 @@ def least_power_kw(state, job):
 
 @kernel
 def submit(state, job):
-    """Take a new job in, or refuse one that could never start (rule P3)."""
+    """Take a new job in, or refuse one that could never start (rule P3) or that no grant of its tenant holds (G2, G3)."""
     rules = state.rules[0]
     jobs = state.jobs
+    submit_s = jobs[job].submit_s
     largest = (state.racks.shape[0]) * rules.segment_trays * 4 if jobs[job].gpus > 72 else 72
     if (
         jobs[job].gpus > state.tenants[jobs[job].tenant].largest_job
         or jobs[job].gpus > largest
         or least_power_kw(state, job) > rules.job_kw_maximum
     ):
-        jobs[job].state = REFUSED
+        powered = int(rules.job_kw_maximum / least_power_kw(state, job) * jobs[job].gpus)
+        most = min(state.tenants[jobs[job].tenant].largest_job, max(largest, 72), powered)
+        turn_away(state, job, NEVER_FITS, jobs[job].gpus, most, submit_s)
         return
-    enqueue(state, job, False)
+    if admit(state, job, submit_s):
+        enqueue(state, job, False)
 
 
 @kernel
@@ -287,12 +294,13 @@ def _settle(state, job, time_s, cause):
         partial_s = left_s - cycles * cycle_s
         dumps_s = cycles * rules.checkpoint_s + max(0.0, partial_s - interval_s)
         kept_s = cycles * interval_s + min(partial_s, interval_s)
-        warned = jobs[job].deadline_s >= 0 and state.tenants[jobs[job].tenant].notice_s >= rules.checkpoint_s
-        if cause == LOST_RECALL and warned:
+        told = state.tenants[jobs[job].tenant].notice_s >= rules.checkpoint_s
+        warned = jobs[job].deadline_s >= 0 and told
+        if (cause == LOST_RECALL and warned) or (cause == LOST_EXPIRY and told):
             # one more checkpoint fits between notice and deadline, unless one is just being written
             final_s = min(float(rules.checkpoint_s), partial_s) if partial_s < interval_s else 0.0
             kept_s -= final_s
-            state.lost_gpu_s[job, LOST_RECALL] += gpus * final_s
+            state.lost_gpu_s[job, cause] += gpus * final_s
         elif cause >= 0:
             unsaved_s = min(partial_s, interval_s)
             kept_s -= unsaved_s
@@ -308,6 +316,7 @@ def _settle(state, job, time_s, cause):
     kept_s = whole_s
     state.lost_gpu_s[job, LOST_CHECKPOINT] += gpus * dumps_s
     jobs[job].useful_gpu_s += gpus * kept_s
+    charge_run(state, job)
     return kept_s
 
 
@@ -332,6 +341,7 @@ def leave(state, job, time_s, cause):
         jobs[job].state = FINISHED
         jobs[job].end_s = time_s
         jobs[job].remaining_s = 0
+        let_go(state, job)
         return
     jobs[job].remaining_s -= np.int64(kept_s)
     jobs[job].resumes = True
@@ -339,8 +349,10 @@ def leave(state, job, time_s, cause):
         jobs[job].failures += 1
     elif cause == LOST_RECALL:
         jobs[job].recalls += 1
-    else:
+    elif cause == LOST_SHED:
         jobs[job].sheds += 1
+    if not may_wait(state, job, time_s):
+        return
     rest_s = state.rules[0].rest_s * min(jobs[job].recalls, LONGEST_REST)
     if cause == LOST_RECALL and state.tenants[tenant].tier == LENT and rest_s > 0:
         count_queued(state, job)  # it takes its place in front when it has rested (L3)
@@ -361,6 +373,8 @@ def _close_loan(state, job, time_s, cause):
         reason = LOAN_RECALLED
     elif cause == LOST_SHED:
         reason = LOAN_SHED
+    elif cause == LOST_EXPIRY:
+        reason = LOAN_EXPIRED
     loans[loan].returned_s = time_s
     loans[loan].reason = reason
     state.tenants[loans[loan].lender].lent_out -= jobs[job].gpus

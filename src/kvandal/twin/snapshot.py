@@ -36,7 +36,7 @@ PACKING = 1
 
 GIVEN = frozenset({"failures"})
 """Tables that the scenario gives and the loop never changes."""
-PER_JOB = frozenset({"jobs", "lost_gpu_s", "room.first_piece", "room.first_claim"})
+PER_JOB = frozenset({"jobs", "lost_gpu_s", "job_grants", "room.first_piece", "room.first_claim"})
 """Tables with one row per job of the run."""
 GROWING = {"loans": new_loans, "events": new_events}
 """Tables that are enlarged on the way, and how new rows look."""

@@ -14,20 +14,22 @@ from kvandal.scenario.demand import Demand
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS, Policy
 from kvandal.scenario.tree import limits_of
+from kvandal.twin.grant_list import grant_order, grant_tables, job_grants
 from kvandal.twin.heaps import END, ENTRY
 from kvandal.twin.site import SiteArrays, gpu_load_mw
 
 Array = Any
 
-FUTURE, QUEUED, RUNNING, FINISHED, REFUSED = range(5)
-STATES = ("future", "queued", "running", "finished", "refused")
+FUTURE, QUEUED, RUNNING, FINISHED, REFUSED, STOPPED = range(6)
+STATES = ("future", "queued", "running", "finished", "refused", "stopped")
+"""A job that a rule ends is *refused* when it never ran, else *stopped*."""
 KINDS = ("training", "batch", "inference")
 INFERENCE = 2
 SPEED_CLASSES = 9
 """Tier of use times kind of work: jobs of one class slow down alike under a cap."""
 
-LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART = range(5)
-LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
+LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART, LOST_EXPIRY = range(6)
+LOSSES = ("failure", "recall", "shed", "checkpoint", "restart", "expiry")
 
 REPAIR, DELIVERY, DRAIN, REST, FAULT_OVER, FAULT_START, THROTTLE, TRIP, POWER_ON = range(1, 10)
 """Priorities in the agenda; ends of jobs come before, failures and arrivals after."""
@@ -35,14 +37,15 @@ REPAIR, DELIVERY, DRAIN, REST, FAULT_OVER, FAULT_START, THROTTLE, TRIP, POWER_ON
 (
     EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE, EVENT_FAULT, EVENT_FAULT_OVER,
     EVENT_THROTTLE, EVENT_TRIP, EVENT_POWER_ON, EVENT_LIMIT, EVENT_LIMIT_OVER, EVENT_OVERLOAD, EVENT_OVERLOAD_OVER,
-) = range(15)  # fmt: skip
+    EVENT_EXPIRY_NOTICE, EVENT_EXPIRY,
+) = range(17)  # fmt: skip
 EVENTS = (
     "delivery", "failure", "repair", "recall", "shed", "envelope", "fault", "fault_over", "throttle", "trip", "power_on",
-    "limit", "limit_over", "overload", "overload_over",
+    "limit", "limit_over", "overload", "overload_over", "expiry_notice", "expiry",
 )  # fmt: skip
 
-LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED = range(5)
-LOAN_REASONS = ("finished", "recalled", "failure", "shed", "transferred")
+LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED, LOAN_EXPIRED = range(6)
+LOAN_REASONS = ("finished", "recalled", "failure", "shed", "transferred", "expired")
 
 
 def spare_records(racks: int) -> int:
@@ -221,7 +224,7 @@ RULES = np.dtype(
 class State(NamedTuple):
     """A run at one instant: tables whose rows the record types above describe.
 
-    `lost_gpu_s` is float64 (jobs, 5), `fault_cost` float64 (faults, tenants + 1, 3).
+    `lost_gpu_s` is float64 (jobs, 6), `fault_cost` float64 (faults, tenants + 1, 3).
     """
 
     jobs: Array
@@ -246,6 +249,10 @@ class State(NamedTuple):
     failures: Array
     faults: Array
     fault_cost: Array
+    grants: Array
+    grant_periods: Array
+    grant_order: Array
+    job_grants: Array
     tally: Array
     rules: Array
 
@@ -364,6 +371,7 @@ def new_state(
     tenants = _tenants(scenario, site.gpus)
     queues, queue_of = _queues(scenario, tenants)
     jobs = _jobs(table, queue_of, tenants, interval_s)
+    grants, grant_periods = grant_tables(scenario)
     renew_shares(tenants, 0)
     spare = spare_records(racks)
     policy, reliability = scenario.policy, scenario.reliability
@@ -404,6 +412,10 @@ def new_state(
         failures=failures,
         faults=faults,
         fault_cost=np.zeros((len(faults), len(tenants), 3)),
+        grants=grants,
+        grant_periods=grant_periods,
+        grant_order=grant_order(scenario, grants),
+        job_grants=job_grants(scenario, table),
         tally=_table(TALLY, 1, curtailed_kw=np.inf, site_fault=-1, curtailment=-1, transformer=-1),
         rules=_table(
             RULES,
