@@ -39,6 +39,10 @@ def show(
     faults: Annotated[
         bool, typer.Option("--faults", help="Of a run: faults of the plant and what each did to whom.")
     ] = False,
+    grants: Annotated[
+        bool,
+        typer.Option("--grants", help="Of a run: books of every grant, and jobs that rules turned away."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a site and whether its GPUs fit its grid connection; or what a run came to."""
@@ -50,13 +54,13 @@ def show(
     elif folder is not None:
         if changes:
             raise InputError("belongs to a scenario, but this is a run folder", file=source, key="--set")
-        _show_run(folder, binding=binding, faults=faults, as_json=as_json)
+        _show_run(folder, binding=binding, faults=faults, grants=grants, as_json=as_json)
         return
-    if binding or faults:
+    if binding or faults or grants:
         raise InputError(
             "belongs to a run folder; give the folder that `kvandal run` wrote",
             file=source,
-            key="--binding" if binding else "--faults",
+            key="--binding" if binding else "--faults" if faults else "--grants",
         )
     from kvandal.runs.site import site_document
 
@@ -75,7 +79,8 @@ def _folder(source: str) -> Path | None:
         return None
 
 
-def _show_run(folder: Path, *, binding: bool, faults: bool, as_json: bool) -> None:
+def _show_run(folder: Path, *, binding: bool, faults: bool, grants: bool, as_json: bool) -> None:
+    from kvandal.cli.grants import grants_document, print_grants
     from kvandal.cli.plant import plant_document, print_plant
     from kvandal.runs.compare import flatten
     from kvandal.runs.folder import read_record
@@ -83,11 +88,19 @@ def _show_run(folder: Path, *, binding: bool, faults: bool, as_json: bool) -> No
     record = read_record(folder)
     title = f"{record['title']}: {days_of(record['days'])} from {record['start_utc']}, seed {record['seed']}"
     asked = binding or faults
-    shown = plant_document(folder, record, binding=binding, faults=faults) if asked else record["summary"]
+    shown = plant_document(folder, record, binding=binding, faults=faults) if asked else {}
+    if grants:
+        shown |= grants_document(folder)
+    elif not asked:
+        shown = record["summary"]
     if as_json:
         print_json(shown)
-    elif asked:
+    elif asked or grants:
         print_plant(title, shown)
+        if grants:
+            if asked:
+                emit("")
+            print_grants(title, shown)
     else:
         print_table(
             title, [("", ""), ("", "right")], [(key, number(value)) for key, value in flatten(shown).items()]

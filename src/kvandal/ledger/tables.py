@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from kvandal.ledger.columns import POOL, counted, every, known, named, stands, times_utc
-from kvandal.policy.rules import RULES
+from kvandal.ledger.grants import job_columns, rule_ids
 from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
@@ -209,6 +209,7 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
         "gpu_s_useful": jobs["useful_gpu_s"],
     }
     columns |= {f"gpu_s_lost_{cause}": run.state.lost_gpu_s[:, index] for index, cause in enumerate(LOSSES)}
+    columns |= job_columns(run)
     return pl.DataFrame(
         {name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
     )
@@ -278,6 +279,8 @@ EVENT_TEXTS = {
     "limit_over": "the limit holds nothing back any more",
     "overload": "the meter shows more than it may, though everything that can be shed is",
     "overload_over": "the meter shows no more than it may",
+    "expiry_notice": "job told that its grant ends",
+    "expiry": "job stopped: its grant is over",
 }
 
 
@@ -287,7 +290,6 @@ def events_table(run: Trajectory) -> pl.DataFrame:
     events = events[
         np.argsort(events["time_s"], kind="stable")
     ]  # throttling is foreseen when the coolant stops
-    ids = [RULES[number][0] for number in sorted(RULES)]
     kinds = named(events["kind"], EVENTS)
     return pl.DataFrame(
         {
@@ -300,7 +302,7 @@ def events_table(run: Trajectory) -> pl.DataFrame:
             "fault": counted(events["fault"]),
             "node": named(events["node"], plant.node_names(run.site)),
             "constraint": named(events["constraint"], plant.CONSTRAINTS),
-            "rule": named(events["rule"], ids),
+            "rule": named(events["rule"], rule_ids()),
             "text": kinds.cast(pl.String).replace_strict(
                 EVENT_TEXTS, return_dtype=pl.Enum(list(EVENT_TEXTS.values()))
             ),

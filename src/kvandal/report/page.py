@@ -9,7 +9,19 @@ from typing import Any
 
 import polars as pl
 
-from kvandal.report import compute, faults, floor, headline, inputs, limits, pods, power, thermal, uncertainty
+from kvandal.report import (
+    compute,
+    faults,
+    floor,
+    grants,
+    headline,
+    inputs,
+    limits,
+    pods,
+    power,
+    thermal,
+    uncertainty,
+)
 from kvandal.report.chart import Section
 from kvandal.report.folder import RunFolder
 from kvandal.report.text import day, escape, number, plain, stamp
@@ -44,6 +56,7 @@ def page(path: Path) -> str:
     site = read_site(folder)
     found = headline.headlines(folder, site)
     sure = uncertainty.uncertainty_section(folder)
+    budgets = grants.grant_section(folder)
     sections: list[Section] = [
         *([sure] if sure is not None else []),
         power.power_section(folder, site),
@@ -52,6 +65,7 @@ def page(path: Path) -> str:
         compute.goodput_section(folder),
         compute.queue_section(folder, site),
         compute.loan_section(folder),
+        *([budgets] if budgets is not None else []),
         thermal.temperature_section(site, pods.pod_figures(folder)),
         thermal.heat_section(folder, site),
         power.energy_section(folder),
