@@ -72,7 +72,7 @@ def check(state, _=0):
     assert not over[mine["grant"][drawn]].any()
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(sites_with_grants())
 def test_every_gpu_second_of_a_grant_is_somewhere(asked):
     """Granted and carried in is spent, committed, left, carried out, expired or withdrawn, at every instant looked at."""
@@ -100,7 +100,7 @@ def test_every_gpu_second_of_a_grant_is_somewhere(asked):
         assert not bound or row["grant"] >= 0 or row["refused_rule"] > 0
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(sites_with_grants())
 def test_a_refusal_tells_numbers_that_refuse(asked):
     """More is needed than there is, and what is needed is what a hand works out from the job."""
@@ -117,7 +117,7 @@ def test_a_refusal_tells_numbers_that_refuse(asked):
             assert row["refused_needed"] == expected
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(sites_with_grants())
 def test_a_run_with_grants_can_be_resumed(asked):
     """The second day from the saved state is that of the uninterrupted run: books, jobs and hours."""
