@@ -82,7 +82,7 @@ def test_the_day_of_a_delivery():
         (49_015, "loan of job 0: finished"),
     ]
     # job 0: 3,720 s less a last checkpoint; then 300 s of restart and 10,525 s lost with the tray; then all the rest
-    assert run.state.lost_gpu_s[0].tolist() == [64 * 10_525, 64 * 30, 0, 64 * 2 * 30, 64 * 2 * 300]
+    assert run.state.lost_gpu_s[0].tolist() == [64 * 10_525, 64 * 30, 0, 64 * 2 * 30, 64 * 2 * 300, 0]
     assert times(run, "useful_gpu_s")[0] == 64 * 40_000
 
 
