@@ -98,7 +98,7 @@ def left_gpu_s(row):
 
 
 @kernel
-def is_open(grant):
+def is_in_force(grant):
     """Whether jobs can draw on a grant now."""
     return grant.period >= 0 and not grant.is_over
 
@@ -106,7 +106,7 @@ def is_open(grant):
 @kernel
 def available_gpu_s(grants, periods, grant):
     """GPU-seconds that a grant can still commit now: those of its present period (rule G2)."""
-    if not is_open(grants[grant]):
+    if not is_in_force(grants[grant]):
         return 0
     return left_gpu_s(periods[grants[grant].period])
 

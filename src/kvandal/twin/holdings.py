@@ -13,7 +13,7 @@ from kvandal.policy.budget import (
     commit,
     ends_in_time,
     give_back,
-    is_open,
+    is_in_force,
 )
 from kvandal.policy.rules import GRANT_OVER, GRANT_TOO_SHORT, GRANT_TOO_SMALL
 from kvandal.twin.state import LOST_CHECKPOINT, REFUSED, STOPPED
@@ -56,7 +56,7 @@ def _chosen(state, job, gpu_s, time_s):
         if grant < 0:
             break
         if (
-            is_open(state.grants[grant])
+            is_in_force(state.grants[grant])
             and available_gpu_s(state.grants, state.grant_periods, grant) >= gpu_s
             and ends_in_time(state.grants[grant], time_s, limit_s)
         ):
@@ -73,7 +73,7 @@ def _refuse(state, job, gpu_s, time_s):
         grant = state.grant_order[tenant, demand, index]
         if grant < 0:
             break
-        if is_open(state.grants[grant]):
+        if is_in_force(state.grants[grant]):
             held = available_gpu_s(state.grants, state.grant_periods, grant)
             largest = max(largest, held)
             if held >= gpu_s:
@@ -181,7 +181,7 @@ def may_wait(state, job, time_s):
         return True
     grant = state.grants[mine.grant]
     limit_s = time_needed_s(state, job, mine.committed)
-    if is_open(grant) and ends_in_time(grant, time_s, limit_s):
+    if is_in_force(grant) and ends_in_time(grant, time_s, limit_s):
         _watch(state, job)
         return True
     if move(state, job, time_s):
