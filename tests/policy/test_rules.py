@@ -80,8 +80,9 @@ def test_order_among_borrowers():
 
 
 def test_rules_have_ids_and_sentences():
-    """Every rule is numbered without a gap and says what it does."""
-    assert sorted(RULES) == list(range(len(RULES)))
+    """Every rule has a number, an id of its own and says what it does; numbers fit the byte that events keep."""
+    assert sorted(RULES) == list(RULES)
+    assert 0 <= min(RULES) <= max(RULES) < 128
     assert len({rule for rule, _ in RULES.values()}) == len(RULES)
     assert all(sentence.endswith((".", "rule")) for _, sentence in RULES.values())
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from kvandal.demand.jobs import JobTable
 from kvandal.scenario.demand import Demand
+from kvandal.scenario.grants import Grant
 from kvandal.scenario.model import Run, Scenario
 from kvandal.scenario.plant import Reliability
 from kvandal.scenario.power import Power
@@ -179,6 +180,7 @@ def check_books(state):
     claimed = Counter()
     agenda = state.agenda[: tally["agenda_size"]]
     resting = agenda["subject"][agenda["rank"] >> PRIORITY_SHIFT == REST]
+    resting = resting[queued[resting]]  # a job may be refused while it rests
     for number, queue in enumerate(state.queues):
         waiting = walk(int(queue["head"]), jobs["next_job"])
         assert waiting[-1:] == ([queue["tail"]] if waiting else [])
@@ -251,3 +253,38 @@ def check_lending(state):
         if one["parent"] >= 0:
             lendable = min(one["deserved"] - one["guarantee"], one["deserved"] - one["own"] - one["claimed"])
             assert one["lent_out"] <= lendable + coming, (row, one, coming)
+
+
+def granted(scenario, **grants):
+    """Return the scenario with grants, each given as keys of :class:`kvandal.scenario.grants.Grant`."""
+    return scenario.model_copy(update={"grants": {name: Grant(**keys) for name, keys in grants.items()}})
+
+
+def check_grants(state):
+    """Every GPU-second of every grant is somewhere, and what jobs hold is what their grants have committed."""
+    grants, periods, mine = state.grants, state.grant_periods, state.job_grants
+    for index, grant in enumerate(grants):
+        listed = walk(int(grant["head"]), mine["next"])
+        assert sorted(listed) == np.flatnonzero(mine["holds"] & (mine["grant"] == index)).tolist()
+        assert np.isin(state.jobs["state"][listed], [QUEUED, RUNNING]).all()
+        held = int(mine["committed"][listed].sum())
+        for number in range(grant["first"], grant["last"] + 1):
+            row = {name: int(periods[name][number]) for name in periods.dtype.names}
+            had = row["granted"] + row["carried_in"]
+            gone = sum(row[name] for name in ("spent", "committed", "carried_out", "expired", "withdrawn"))
+            left = had - gone
+            assert min(value for name, value in row.items() if not name.endswith("_s")) >= 0
+            assert left >= 0
+            if number > grant["period"]:
+                assert had == 0  # it has not begun
+            elif number < grant["period"] or grant["is_over"]:
+                assert left == 0
+            if number == grant["period"]:
+                assert row["committed"] == held
+            else:
+                assert row["committed"] == 0
+            if grant["first"] < number <= grant["period"]:
+                assert row["carried_in"] == periods["carried_out"][number - 1]
+        opened = periods[grant["first"] : max(grant["period"], grant["first"] - 1) + 1]
+        assert opened["spent"].sum() <= opened["granted"].sum()
+    assert mine["charged"].sum() == periods["spent"].sum()

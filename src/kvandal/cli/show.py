@@ -47,6 +47,10 @@ def show(
         bool,
         typer.Option("--power", help="Of a run: how often power held work back, and what that cost whom."),
     ] = False,
+    grants: Annotated[
+        bool,
+        typer.Option("--grants", help="Of a run: books of every grant, and jobs that rules turned away."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a site and whether its GPUs fit its grid connection; or what a run came to."""
@@ -58,12 +62,10 @@ def show(
     elif folder is not None:
         if changes:
             raise InputError("belongs to a scenario, but this is a run folder", file=source, key="--set")
-        _show_run(folder, binding=binding, faults=faults, goodput=goodput, power=power, as_json=as_json)
+        _show_run(folder, Views(binding, faults, goodput, power, grants), as_json=as_json)
         return
     asked = [
-        name
-        for name, wanted in [("binding", binding), ("faults", faults), ("goodput", goodput), ("power", power)]
-        if wanted
+        name for name, wanted in Views(binding, faults, goodput, power, grants)._asdict().items() if wanted
     ]
     if asked:
         raise InputError(
@@ -88,30 +90,48 @@ def _folder(source: str) -> Path | None:
         return None
 
 
-def _show_run(
-    folder: Path, *, binding: bool, faults: bool, goodput: bool, power: bool, as_json: bool
-) -> None:
+class Views(NamedTuple):
+    """What of a run is asked for."""
+
+    binding: bool
+    faults: bool
+    goodput: bool
+    power: bool
+    grants: bool
+
+
+def _show_run(folder: Path, views: Views, *, as_json: bool) -> None:
     from kvandal.cli.goodput import goodput_document, print_goodput
+    from kvandal.cli.grants import grants_document, print_grants
     from kvandal.cli.plant import plant_document, print_plant
     from kvandal.runs.compare import flatten
     from kvandal.runs.folder import read_record
 
     record = read_record(folder)
     title = f"{record['title']}: {days_of(record['days'])} from {record['start_utc']}, seed {record['seed']}"
-    asked = binding or faults or goodput or power
-    shown = record["summary"]
-    if asked:
-        shown = plant_document(folder, record, binding=binding, faults=faults, power=power)
-    if goodput:
+    plant = views.binding or views.faults or views.power
+    shown: dict[str, Any] = {}
+    if plant:
+        shown = plant_document(folder, record, binding=views.binding, faults=views.faults, power=views.power)
+    if views.goodput:
         shown["goodput"] = goodput_document(folder)
+    if views.grants:
+        shown |= grants_document(folder)
+    if not any(views):
+        shown = record["summary"]
     if as_json:
         print_json(shown)
-    elif asked:
-        print_plant(title, shown)
-        if goodput:
-            if binding or faults:
+    elif any(views):
+        if plant:
+            print_plant(title, shown)
+        if views.goodput:
+            if plant:
                 emit("")
             print_goodput(title, shown["goodput"])
+        if views.grants:
+            if plant or views.goodput:
+                emit("")
+            print_grants(title, shown)
     else:
         print_table(
             title, [("", ""), ("", "right")], [(key, number(value)) for key, value in flatten(shown).items()]

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from kvandal.ledger.grants import grant_summary, refused_by_rule
 from kvandal.ledger.shedding import shedding_summary
 from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.state import LOSSES
@@ -99,6 +100,8 @@ def summarise(
         "jobs_started": started.height,
         "jobs_finished": jobs.filter(pl.col("state") == "finished").height,
         "jobs_refused": jobs.filter(pl.col("state") == "refused").height,
+        "jobs_refused_by_rule": refused_by_rule(jobs),
+        "jobs_stopped": jobs.filter(pl.col("state") == "stopped").height,
         "wait_p50_s": _quantiles(started, "wait_s", 0.50, names),
         "wait_p95_s": _quantiles(started, "wait_s", 0.95, names),
         "loans": loans.height,
@@ -130,6 +133,7 @@ def summarise(
         "battery_throughput_mwh": float(site["battery_mw"].clip(lower_bound=0.0).sum()) * hours,
         "battery_losses_mwh": mwh("battery_loss_mw"),
         **_faults(tables["faults"]),
+        **grant_summary(tables["grants"]),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from kvandal.ledger.columns import POOL, counted, every, known, named, stands, times_utc
-from kvandal.policy.rules import RULES
+from kvandal.ledger.grants import job_columns, rule_ids
 from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
@@ -218,6 +218,7 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
     columns |= {f"gpu_s_lost_{cause}": run.state.lost_gpu_s[:, index] for index, cause in enumerate(LOSSES)}
     columns["gpu_s_restart_recall"] = jobs["restored_gpu_s"]
     columns |= {"gpu_s_capped": jobs["capped_gpu_s"], "gpu_s_stopped": jobs["cut_gpu_s"]}
+    columns |= job_columns(run)
     return pl.DataFrame(
         {name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
     )
@@ -295,6 +296,8 @@ EVENT_TEXTS = {
     "tray_replaced": "tray fails too often and is replaced",
     "recovery": "racks return after a trip, and power rises no faster than the ramp",
     "recovery_over": "the site is back from its trip",
+    "expiry_notice": "job told that its grant ends",
+    "expiry": "job stopped: its grant is over",
 }
 
 
@@ -304,8 +307,6 @@ def events_table(run: Trajectory) -> pl.DataFrame:
     events = events[
         np.argsort(events["time_s"], kind="stable")
     ]  # throttling is foreseen when the coolant stops
-    numbers = sorted(RULES)
-    rules = named(np.searchsorted(numbers, events["rule"]), [RULES[number][0] for number in numbers])
     kinds = named(events["kind"], EVENTS)
     return pl.DataFrame(
         {
@@ -318,7 +319,7 @@ def events_table(run: Trajectory) -> pl.DataFrame:
             "fault": counted(events["fault"]),
             "node": named(events["node"], plant.node_names(run.site)),
             "constraint": named(events["constraint"], plant.CONSTRAINTS),
-            "rule": rules,
+            "rule": named(events["rule"], rule_ids()),
             "text": kinds.cast(pl.String).replace_strict(
                 EVENT_TEXTS, return_dtype=pl.Enum(list(EVENT_TEXTS.values()))
             ),

@@ -161,8 +161,6 @@ def begin(state, job, gpus, tier, racks, rule, time_s):
     take_out(state, job)
     tenant = jobs[job].tenant
     jobs[job].gpus = gpus
-    if state.tenants[tenant].holder == job:
-        state.tenants[tenant].holder = -1
     tally.it_now_kw += need_kw
     jobs[job].start_rule = rule
     jobs[job].use_tier = power_tier(state, job, tier)
@@ -187,13 +185,16 @@ def expected_run_s(state, job):
 
 @kernel
 def end_claim(state, job):
-    """End the reservation of a job that is the first of its queue, if it has one."""
+    """End the reservation of a waiting job, if it has one."""
     queue = state.queues[state.jobs[job].queue]
     if state.room.first_claim[job] < 0:
         return
     release_claim(state, job)
     if queue.last_claim == job:
-        queue.last_claim = -1
+        before, at = -1, queue.head
+        while at != job:
+            before, at = at, state.jobs[at].next_job
+        queue.last_claim = before
 
 
 @kernel

@@ -60,7 +60,7 @@ def link(state, job, in_front):
 @kernel
 def take_out(state, job):
     """Take a job out of its queue, wherever it stands in it; it need not be far from the head."""
-    tally, jobs = state.tally[0], state.jobs
+    jobs = state.jobs
     queue = state.queues[jobs[job].queue]
     before = -1
     at = queue.head
@@ -74,7 +74,17 @@ def take_out(state, job):
     if queue.tail == job:
         queue.tail = before
     jobs[job].next_job = -1
+    count_out(state, job)
+
+
+@kernel
+def count_out(state, job):
+    """Count a job as no longer queued; it holds its tenant's share no more."""
+    tally, record = state.tally[0], state.jobs[job]
+    queue = state.queues[record.queue]
     queue.jobs -= 1
-    queue.gpus -= jobs[job].gpus
+    queue.gpus -= record.gpus
     tally.queued_jobs -= 1
-    tally.queued_gpus -= jobs[job].gpus
+    tally.queued_gpus -= record.gpus
+    if state.tenants[record.tenant].holder == job:
+        state.tenants[record.tenant].holder = -1

@@ -64,20 +64,29 @@ RULES: dict[int, tuple[str, str]] = {
     ),
     26: ("R4", "An entitled job below a group's ceiling recalls loans that the group's tenants hold."),
     27: ("L5", "A loan to a tenant whose own share has room again becomes its own use."),
-    40: (
+    28: (
         "E3",
         "Caps first, recalls later: loans are recalled for power, cheapest first, once lent and assured caps do not do.",
     ),
-    41: ("E4", "After a trip racks return, and power rises, no faster than the ramp that the grid allows."),
+    29: ("E4", "After a trip racks return, and power rises, no faster than the ramp that the grid allows."),
+    30: (
+        "G1",
+        "A job draws on the grant of its tenant that expires first, of those that hold and outlast its run-time limit.",
+    ),
+    31: ("G2", "A job that needs more GPU-seconds than a grant of its tenant has left is refused."),
+    32: ("G3", "A job that could not end before the end of its hard grant is refused."),
+    33: (
+        "G4",
+        "When a grant ends, nothing more starts on it; what runs is stopped after notice if the end is hard.",
+    ),
 }
 """Number (as stored in arrays) to id and sentence."""
 
 (
     ENTITLED, BORROWER_ORDER, NEVER, LOAN, TRANSFER, RECALL, PLACEABLE, RESTORE, ENVELOPE, SHED, REST_RULE, CEILING, NO_SHARE,
     NO_ROOM, IN_ORDER, RESERVED, BACKFILL, AGED, DEADLINE, RESIDENCY, ELASTIC, DRAWDOWN, MINIMUM_RUN, TIME_LIMIT, FAILED,
-    GROUP_CEILING, PROMOTION,
-) = range(1, 28)  # fmt: skip
-POWER_RECALL, START_RAMP = 40, 41
+    GROUP_CEILING, PROMOTION, POWER_RECALL, START_RAMP, GRANT_DRAWN, GRANT_TOO_SMALL, GRANT_TOO_SHORT, GRANT_OVER,
+) = range(1, 34)  # fmt: skip
 
 HOLDS = (IN_ORDER, CEILING, NO_SHARE, NO_ROOM, RESERVED, RECALL, ENVELOPE, REST_RULE, FAILED)
 """What a job can wait for; waits are counted in this order."""

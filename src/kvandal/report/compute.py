@@ -26,6 +26,7 @@ CAUSES = (
     ("shed", "Lost to load shedding"),
     ("checkpoint", "Spent on checkpoints"),
     ("restart", "Spent on restarts"),
+    ("expiry", "Lost to expired grants"),
 )
 STUCK_SHARE = 0.02
 """Share of a tenant's jobs still queued at the end from which its percentiles mislead."""

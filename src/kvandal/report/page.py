@@ -13,6 +13,7 @@ from kvandal.report import (
     compute,
     faults,
     floor,
+    grants,
     headline,
     inputs,
     limits,
@@ -56,6 +57,7 @@ def page(path: Path) -> str:
     site = read_site(folder)
     found = headline.headlines(folder, site)
     sure = uncertainty.uncertainty_section(folder)
+    budgets = grants.grant_section(folder)
     sections: list[Section] = [
         *([sure] if sure is not None else []),
         power.power_section(folder, site),
@@ -65,6 +67,7 @@ def page(path: Path) -> str:
         compute.goodput_section(folder),
         compute.queue_section(folder, site),
         compute.loan_section(folder),
+        *([budgets] if budgets is not None else []),
         thermal.temperature_section(site, pods.pod_figures(folder)),
         thermal.heat_section(folder, site),
         power.energy_section(folder),

@@ -34,6 +34,7 @@ from kvandal.twin.state import (
     REFUSED,
     RUNNING,
     SPEED_CLASSES,
+    STOPPED,
     State,
     new_state,
 )
@@ -43,6 +44,7 @@ Array = Any
 DAY_S = 86_400
 COARSE_S = 3600
 """Tick of a future [s]: jobs start and end at whole seconds whatever the tick; the plant follows by the hour."""
+LONGEST_S = 2**31 - 1
 CHUNK_TICKS = 6
 """Ticks between two looks at the job."""
 
@@ -193,7 +195,7 @@ def _known(state: State, jobs: JobTable, at_s: int) -> Known:
     table = state.jobs[:rows]
     arrived = np.arange(rows) < int(state.tally["next_arrival"][0])
     # of jobs that had ended when the state was saved it says nothing: they look as if they were still to come
-    ended = (table["state"] == FINISHED) | ((table["state"] == FUTURE) & arrived)
+    ended = np.isin(table["state"], (FINISHED, STOPPED)) | ((table["state"] == FUTURE) & arrived)
     return Known(
         at_s=at_s,
         jobs=JobTable(
@@ -210,7 +212,7 @@ def useful_s(state: State) -> Array:
 
     The split of a run into restoring, working and writing checkpoints is that of :mod:`kvandal.twin.life`.
     """
-    table, rules = state.jobs, state.rules[0]
+    table = state.jobs
     done_s = (table["work_s"] - table["remaining_s"]).astype(np.float64)
     rows = np.flatnonzero(table["state"] == RUNNING)
     job = table[rows]
@@ -218,12 +220,13 @@ def useful_s(state: State) -> Array:
     now_s = int(state.tally["now_s"][0])
     clock_s = speed["clock_s"] + speed["rate"] * (now_s - speed["at_s"])
     worked_s = np.minimum(now_s - job["start_s"], (clock_s - job["virtual_start_s"]) * job["slow"])
-    left_s = np.maximum(worked_s - np.where(job["resumes"], rules["restart_s"], 0), 0.0)
+    left_s = np.maximum(worked_s - job["restore_s"], 0.0)
     interval_s = job["interval_s"].astype(np.float64)
-    cycles = np.floor(left_s / np.maximum(interval_s + rules["checkpoint_s"], 1.0))
-    partial_s = left_s - cycles * (interval_s + rules["checkpoint_s"])
+    cycle_s = interval_s + state.demands["checkpoint_s"][job["demand"]]
+    cycles = np.floor(left_s / np.maximum(cycle_s, 1.0))
+    partial_s = left_s - cycles * cycle_s
     kept_s = np.where(interval_s > 0, cycles * interval_s + np.minimum(partial_s, interval_s), left_s)
-    done_s[rows] += kept_s
+    done_s[rows] += kept_s * job["gpus"] / job["asked_gpus"]
     return done_s
 
 
@@ -253,7 +256,6 @@ def _drawn(fork: Fork, job: Job, seed: int) -> State:
     with_work(state, fork.known.open, work_s)
     state = _with_faults(state, faults, at_s)
     past = fork.state.failures[fork.state.failures["time_s"] <= at_s]
-    state.rules["horizon_s"] = fork.until_s
     return state._replace(failures=np.concatenate([past, failures]))
 
 
@@ -264,7 +266,7 @@ def _breakdowns(fork: Fork, seed: int) -> tuple[Array, Array]:
     run = scenario.run.model_copy(update={"days": days, "seed": seed})
     failures = fork.state.failures[:0]
     if scenario.reliability.failures:
-        failures = draw_failures(seed, days, site.gpus, scenario.reliability.gpu_h_per_interruption)
+        failures = draw_failures(seed, days, site.gpus, scenario.reliability)
     faults = list_faults(scenario.model_copy(update={"run": run, "faults": ()}), site)
     failures["time_s"] += at_s + 1
     for column in ("start_s", "end_s"):
@@ -273,7 +275,7 @@ def _breakdowns(fork: Fork, seed: int) -> tuple[Array, Array]:
 
 
 def with_work(state: State, changed: Array, work_s: Array) -> None:
-    """Give jobs other run times, in place; the ends of those that run move with them.
+    """Give jobs other run times, in place; the ends of those that run move with them, and so do the times they asked for.
 
     Parameters
     ----------
@@ -282,21 +284,29 @@ def with_work(state: State, changed: Array, work_s: Array) -> None:
     work_s : int64 (jobs known,), run times of the changed ones [s], each above its useful work so far
 
     """
-    table, rules = state.jobs, state.rules[0]
+    table, demands = state.jobs, state.demands
     rows = np.flatnonzero(changed)
+    checkpoint_s = demands["checkpoint_s"][table["demand"][rows]]
+    asked_over_used = table["asked_gpus"][rows] / table["gpus"][rows]
     more_s = work_s[rows] - table["work_s"][rows]
     interval_s = table["interval_s"][rows].astype(np.int64)
 
     def length_s() -> Array:
-        left_s = table["remaining_s"][rows]
+        left_s = np.ceil(table["remaining_s"][rows] * asked_over_used).astype(np.int64)
         dumps = np.where(interval_s > 0, (left_s - 1) // np.maximum(interval_s, 1), 0)
-        return left_s + dumps * rules["checkpoint_s"]
+        return left_s + dumps * checkpoint_s
 
     before_s = length_s()
+    open_limit = ~demands["timed"][table["demand"][rows]]
+    limit_s = table["limit_s"][rows] * (work_s[rows] / table["work_s"][rows])
+    table["limit_s"][rows] = np.where(
+        open_limit, np.clip(np.ceil(limit_s), 1, LONGEST_S), table["limit_s"][rows]
+    )
     table["work_s"][rows] += more_s
     table["remaining_s"][rows] += more_s
     moved_s = np.zeros(len(table))
     moved_s[rows] = (length_s() - before_s) / table["slow"][rows]
+    table["until_s"][rows] += np.where(table["state"][rows] == RUNNING, moved_s[rows], 0.0).astype(np.int64)
     for group in range(SPEED_CLASSES):
         running = int(state.speeds["running"][group])
         ends = state.ends[group, :running].copy()

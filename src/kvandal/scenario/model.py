@@ -11,6 +11,7 @@ from kvandal.scenario.base import Part
 from kvandal.scenario.cooling import Cooling
 from kvandal.scenario.demand import Demand
 from kvandal.scenario.faults import Fault
+from kvandal.scenario.grants import Grant, refuse_unknown
 from kvandal.scenario.grid import GridRequirement, Swing
 from kvandal.scenario.heat import Heat
 from kvandal.scenario.market import Carbon, Market
@@ -104,6 +105,8 @@ class Scenario(Part):
     """Classes of demand by name."""
     demand_multiplier: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Multiplies `mean_gpus` of every class of demand."""
+    grants: dict[str, Grant] = Field(default_factory=dict)
+    """GPU-hours that tenants may use, by the name of the grant."""
 
     @field_validator("rack_models", mode="before")
     @classmethod
@@ -157,6 +160,7 @@ class Scenario(Part):
                     raise ValueError(
                         f"demand.{name}.tenants: {tenant!r} is a group and submits no jobs; tenants are: {leaves}"
                     )
+        refuse_unknown(self.grants, self.tenants, tree, self.demand)
         steps = limit_steps(self.tenants, self.run.start_utc, self.run.days, self.site.time_zone)
         for start_s, limits in steps:
             when = f" from {(self.run.start_utc + timedelta(seconds=start_s)).isoformat()}" if start_s else ""

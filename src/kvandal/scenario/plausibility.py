@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from kvandal.scenario.base import model_in
+from kvandal.scenario.grants import idle_grants, unusable_grants
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import Parameter, parameters
 from kvandal.scenario.site import default_rack_models
+from kvandal.scenario.tree import limits_of
 
 _ONLY_FOR = {
     ("frontier",): ("sizes_gpus", "median_duration_h", "sigma_log_duration"),
@@ -50,7 +52,11 @@ class RangeWarning:
 
 def warnings_of(scenario: Scenario) -> list[str]:
     """All warnings about a scenario, each one line for a person."""
-    return [str(warning) for warning in range_warnings(scenario)] + idle_keys(scenario)
+    return (
+        [str(warning) for warning in range_warnings(scenario)]
+        + idle_keys(scenario)
+        + grant_warnings(scenario)
+    )
 
 
 def range_warnings(scenario: Scenario) -> list[RangeWarning]:
@@ -111,6 +117,18 @@ def idle_keys(scenario: Scenario) -> list[str]:
         if model != known[name] and name not in used
     ]
     return found
+
+
+def grant_warnings(scenario: Scenario) -> list[str]:
+    """List grants, and keys of them, that change nothing or hold more than can be used."""
+    run, zone, installed = scenario.run, scenario.site.time_zone, scenario.site.racks * 72
+    ceilings_gpus = {
+        name: limits.ceiling.of(installed) for name, limits in limits_of(scenario.tenants, {}).items()
+    }
+    return [
+        *idle_grants(scenario.grants, scenario.demand, run.start_utc, run.days, zone),
+        *unusable_grants(scenario.grants, ceilings_gpus, run.start_utc, run.days, zone),
+    ]
 
 
 def _default(part: BaseModel, key: str) -> object:

@@ -71,6 +71,7 @@ class Outputs(NamedTuple):
     room_kw : float64 (nodes, constraints), least room under the limit in the ticks in which it was the tightest
     tenant_hour : int64 (hours, tenants + 1, 5), GPU-seconds held, on loan, lent out; queued jobs and GPUs at the end
     heat_hour : float64 (hours, customers, 5), kWh wanted, delivered, handed over, drawn by its heat pump, lost in its pipe
+    grant_hour : int64 (hours, grants, 3), GPU-seconds spent since the start, committed and left at the end
 
     """
 
@@ -84,6 +85,7 @@ class Outputs(NamedTuple):
     room_kw: Array
     tenant_hour: Array
     heat_hour: Array
+    grant_hour: Array
 
 
 class Scratch(NamedTuple):

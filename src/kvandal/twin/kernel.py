@@ -15,6 +15,7 @@ from kvandal.policy.queues import link
 from kvandal.policy.rules import IN_ORDER
 from kvandal.policy.tree import renew_shares
 from kvandal.twin.account import account, physics
+from kvandal.twin.budgets import count_grants, next_grant_s, take_grants
 from kvandal.twin.caps import any_cap, hold_envelope, refresh_it_now, tighten
 from kvandal.twin.decisions import carry_out
 from kvandal.twin.faults import (
@@ -59,6 +60,7 @@ from kvandal.twin.state import (
     LOST_RECALL,
     POWER_ON,
     POWER_TIERS,
+    QUEUED,
     RECALLABLE,
     REPAIR,
     REST,
@@ -139,8 +141,9 @@ def _take_agenda(state, plant, now_s):
             _deliver(state, plant, subject, now_s)
             refresh_it_now(state)
         elif priority == REST:
-            hold(state, subject, IN_ORDER, now_s)
-            link(state, subject, True)
+            if state.jobs[subject].state == QUEUED:  # not refused meanwhile
+                hold(state, subject, IN_ORDER, now_s)
+                link(state, subject, True)
         elif priority == RECALLABLE:
             if state.jobs[subject].on_loan and protected_until_s(state, subject) == now_s:
                 state.jobs[subject].recallable = True
@@ -215,7 +218,7 @@ def _take_events(state, plant, scratch, until_s):
         if _records_run_short(state):
             return False
         end_s, _ = _next_end(state)
-        now_s = min(end_s, tally.wake_s)
+        now_s = min(end_s, tally.wake_s, next_grant_s(state))
         if tally.agenda_size > 0:
             now_s = min(now_s, state.agenda[0].time_s)
         if tally.next_failure < failures.shape[0]:
@@ -227,6 +230,8 @@ def _take_events(state, plant, scratch, until_s):
         tally.wake_s = FAR
         _pass_time(state, now_s)
         _take_ends(state, now_s)
+        if next_grant_s(state) <= now_s:
+            take_grants(state, now_s)
         if tally.agenda_size > 0 and state.agenda[0].time_s == now_s:
             _take_agenda(state, plant, now_s)
         while tally.next_failure < failures.shape[0] and failures[tally.next_failure].time_s == now_s:
@@ -389,6 +394,7 @@ def advance(state, plant, inputs, out, scratch, first_tick, last_tick):
         site.it_kw, site.is_bound = plant.tick[IT_KW], tally.at_envelope > 0
         _note_overload(state, plant, end_s)
         account(state, plant, inputs, out, scratch, tick)
+        count_grants(state, out, tick)
         trip_hot_racks(state, plant, end_s)
         return_racks(state, plant, end_s)
         follow_limits(state, scratch, end_s)

@@ -12,29 +12,39 @@ from kvandal.policy.acting import MILLIWATT, give_notice, power_tier, protected_
 from kvandal.policy.queues import count_queued, enqueue
 from kvandal.policy.recall import INFERENCE
 from kvandal.policy.restarts import restore_time_s
-from kvandal.policy.rules import FAILED, NEVER, POWER_RECALL, RESIDENCY, REST_RULE, SHED
+from kvandal.policy.rules import (
+    FAILED,
+    GRANT_OVER,
+    NEVER,
+    POWER_RECALL,
+    RESIDENCY,
+    REST_RULE,
+    SHED,
+    TIME_LIMIT,
+)
 from kvandal.policy.tree import LENT
 from kvandal.twin.heaps import enter, push_end, remove_end
+from kvandal.twin.holdings import admit, charge_run, let_go, may_wait, turn_away
 from kvandal.twin.pace import clock_reading_s, slowest_part, speed_class_of
 from kvandal.twin.state import (
     DRAIN,
     EVENT_RECALL,
     FINISHED,
+    LOAN_EXPIRED,
     LOAN_FAILURE,
     LOAN_FINISHED,
     LOAN_RECALLED,
     LOAN_SHED,
     LOST_CHECKPOINT,
+    LOST_EXPIRY,
     LOST_FAILURE,
     LOST_RECALL,
     LOST_RESTART,
     LOST_SHED,
     POWER_TIERS,
     RECALLABLE,
-    REFUSED,
     REST,
     RUNNING,
-    TIMED_OUT,
     TIMEOUT,
 )
 
@@ -88,23 +98,24 @@ def _thriftiest_kw(state, job):
 
 @kernel
 def submit(state, job, time_s):
-    """Take a new job in, or refuse one that could never start (rules P3, D2)."""
+    """Take a new job in, or refuse one that could never start (P3), must not (D2), or that no grant holds (G2, G3)."""
     rules = state.rules[0]
     jobs = state.jobs
     largest = (state.racks.shape[0]) * rules.segment_trays * 4 if jobs[job].gpus > 72 else 72
     if not state.tenants[jobs[job].tenant].admitted:
-        jobs[job].state = REFUSED
-        jobs[job].refused_rule = RESIDENCY
+        turn_away(state, job, RESIDENCY, 0, 0, time_s)
         return
     if (
         jobs[job].gpus > state.tenants[jobs[job].tenant].largest_job
         or jobs[job].gpus > largest
         or _thriftiest_kw(state, job) > rules.job_kw_maximum
     ):
-        jobs[job].state = REFUSED
-        jobs[job].refused_rule = NEVER
+        powered = int(rules.job_kw_maximum / _thriftiest_kw(state, job) * jobs[job].gpus)
+        most = min(state.tenants[jobs[job].tenant].largest_job, max(largest, 72), powered)
+        turn_away(state, job, NEVER, jobs[job].gpus, most, time_s)
         return
-    enqueue(state, job, False, time_s)
+    if admit(state, job, time_s):
+        enqueue(state, job, False, time_s)
 
 
 @kernel
@@ -321,8 +332,9 @@ def _settle(state, job, time_s, cause):
         partial_s = left_s - cycles * cycle_s
         dumps_s = cycles * checkpoint_s + max(0.0, partial_s - interval_s)
         kept_s = cycles * interval_s + min(partial_s, interval_s)
-        warned = jobs[job].deadline_s >= 0 and state.tenants[jobs[job].tenant].notice_s >= checkpoint_s
-        if cause == LOST_RECALL and warned:
+        told = state.tenants[jobs[job].tenant].notice_s >= checkpoint_s
+        warned = jobs[job].deadline_s >= 0 and told
+        if (cause == LOST_RECALL and warned) or (cause == LOST_EXPIRY and told):
             # one more checkpoint fits between notice and deadline, unless one is just being written
             gone_s = min(checkpoint_s, partial_s) if partial_s < interval_s else 0.0
         elif cause >= 0:
@@ -342,6 +354,7 @@ def _settle(state, job, time_s, cause):
     state.lost_gpu_s[job, LOST_SHED] += gpus * kept_s - asked * whole_s
     state.lost_gpu_s[job, LOST_CHECKPOINT] += gpus * dumps_s
     jobs[job].useful_gpu_s += asked * whole_s
+    charge_run(state, job)
     return whole_s
 
 
@@ -363,9 +376,12 @@ def leave(state, job, time_s, cause):
     stop(state, job)
     jobs[job].gpus = jobs[job].asked_gpus
     if cause < 0:
-        jobs[job].state = FINISHED if cause == DONE else TIMED_OUT
+        jobs[job].state = FINISHED
         jobs[job].end_s = time_s
         jobs[job].remaining_s = 0 if cause == DONE else jobs[job].remaining_s - np.int64(kept_s)
+        let_go(state, job)
+        if cause == LIMIT_REACHED:
+            turn_away(state, job, TIME_LIMIT, jobs[job].remaining_s, jobs[job].limit_s, time_s)
         return
     jobs[job].remaining_s -= np.int64(kept_s)
     jobs[job].resumes = True
@@ -375,8 +391,10 @@ def leave(state, job, time_s, cause):
         jobs[job].failures += 1
     elif cause == LOST_RECALL:
         jobs[job].recalls += 1
-    else:
+    elif cause == LOST_SHED:
         jobs[job].sheds += 1
+    if not may_wait(state, job, time_s):
+        return
     rest_s = state.rules[0].rest_s * min(jobs[job].recalls, LONGEST_REST)
     elastic = state.demands[jobs[job].demand].elastic_minimum < 1.0
     if cause == LOST_RECALL and state.tenants[tenant].tier == LENT and rest_s > 0 and not elastic:
@@ -407,6 +425,8 @@ def _note_stint(state, job, time_s, cause):
         stint.end_rule = jobs[job].end_rule
     elif cause == LOST_SHED:
         stint.end_rule = SHED
+    elif cause == LOST_EXPIRY:
+        stint.end_rule = GRANT_OVER
     tally.stints += 1
 
 
@@ -420,6 +440,8 @@ def _close_loan(state, job, time_s, cause):
         reason = LOAN_RECALLED
     elif cause == LOST_SHED:
         reason = LOAN_SHED
+    elif cause == LOST_EXPIRY:
+        reason = LOAN_EXPIRED
     part = state.jobs[job].first_part
     while part >= 0:
         close_record(state, state.parts[part].record, reason, time_s)

@@ -264,6 +264,7 @@ def new_outputs(start: Start) -> account.Outputs:
         room_kw=np.full((nodes, len(CONSTRAINTS)), np.inf),
         tenant_hour=np.zeros((hours, len(state.tenants), 5), np.int64),
         heat_hour=np.zeros((hours, len(plant.customers), 5)),
+        grant_hour=np.zeros((hours, len(state.grants), 3), np.int64),
     )
 
 

@@ -36,7 +36,9 @@ PACKING = 1
 
 GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s"})
 """Tables that the scenario gives and the loop never changes."""
-PER_JOB = frozenset({"jobs", "lost_gpu_s", "waits", "interruptions", "room.first_piece", "room.first_claim"})
+PER_JOB = frozenset(
+    {"jobs", "lost_gpu_s", "waits", "interruptions", "job_grants", "room.first_piece", "room.first_claim"}
+)
 """Tables with one row per job of the run."""
 GROWING = {"loans": new_loans, "events": new_events, "stints": new_stints}
 """Tables that are enlarged on the way, and how new rows look."""

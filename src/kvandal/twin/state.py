@@ -20,21 +20,23 @@ from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS, Policy
 from kvandal.scenario.tree import groups_of, limit_steps, path_text
 from kvandal.twin import reliability_state as repair
+from kvandal.twin.grant_list import grant_order, grant_tables, job_grants
 from kvandal.twin.heaps import END, ENTRY
 from kvandal.twin.site import SiteArrays, gpu_load_mw
 
 Array = Any
 
-FUTURE, QUEUED, RUNNING, FINISHED, REFUSED, TIMED_OUT = range(6)
-STATES = ("future", "queued", "running", "finished", "refused", "timed_out")
+FUTURE, QUEUED, RUNNING, FINISHED, REFUSED, STOPPED = range(6)
+STATES = ("future", "queued", "running", "finished", "refused", "stopped")
+"""A job that a rule ends is *refused* when it never ran, else *stopped*."""
 KINDS = ("training", "batch", "inference")
 POWER_TIERS = 4
 """Tiers that are capped apart: firm, assured, lent, and firm work whose contract does not let it be curtailed."""
 SPEED_CLASSES = 3 * POWER_TIERS
 """Tier of use times kind of work: jobs of one class slow down alike under a cap."""
 
-LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART = range(5)
-LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
+LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART, LOST_EXPIRY = range(6)
+LOSSES = ("failure", "recall", "shed", "checkpoint", "restart", "expiry")
 
 (
     REPAIR,
@@ -57,16 +59,18 @@ LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
     EVENT_DELIVERY, EVENT_FAILURE, EVENT_REPAIR, EVENT_RECALL, EVENT_SHED, EVENT_ENVELOPE, EVENT_FAULT, EVENT_FAULT_OVER,
     EVENT_THROTTLE, EVENT_TRIP, EVENT_POWER_ON, EVENT_LIMIT, EVENT_LIMIT_OVER, EVENT_OVERLOAD, EVENT_OVERLOAD_OVER,
     EVENT_HOST_FAULT, EVENT_NETWORK_FAULT, EVENT_RACK_FAILURE, EVENT_RACK_REPAIR, EVENT_REPAIR_BEGINS, EVENT_TRAY_REPLACED,
-    EVENT_RECOVERY, EVENT_RECOVERY_OVER,
-) = range(23)  # fmt: skip
+    EVENT_RECOVERY, EVENT_RECOVERY_OVER, EVENT_EXPIRY_NOTICE, EVENT_EXPIRY,
+) = range(25)  # fmt: skip
 EVENTS = (
     "delivery", "failure", "repair", "recall", "shed", "envelope", "fault", "fault_over", "throttle", "trip", "power_on",
     "limit", "limit_over", "overload", "overload_over", "host_fault", "network_fault", "rack_failure", "rack_repair",
-    "repair_begins", "tray_replaced", "recovery", "recovery_over",
+    "repair_begins", "tray_replaced", "recovery", "recovery_over", "expiry_notice", "expiry",
 )  # fmt: skip
 
-LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED, LOAN_PROMOTED = range(6)
-LOAN_REASONS = ("finished", "recalled", "failure", "shed", "transferred", "promoted")
+LOAN_FINISHED, LOAN_RECALLED, LOAN_FAILURE, LOAN_SHED, LOAN_TRANSFERRED, LOAN_PROMOTED, LOAN_EXPIRED = range(
+    7
+)
+LOAN_REASONS = ("finished", "recalled", "failure", "shed", "transferred", "promoted", "expired")
 
 
 def spare_records(racks: int) -> int:
@@ -299,7 +303,7 @@ RULES = np.dtype(
 class State(NamedTuple):
     """A run at one instant: tables whose rows the record types above describe.
 
-    `lost_gpu_s` is float64 (jobs, 5), `interruptions` int32 (jobs, 5) by cause, `waits` int32 (jobs, rules in HOLDS),
+    `lost_gpu_s` is float64 (jobs, 6), `interruptions` int32 (jobs, 5) by cause, `waits` int32 (jobs, rules in HOLDS),
     `fault_cost` float64 (faults, tenants + 1, 3), `node_room_kw` float64 (nodes), power that each node of the plant has
     to spare; `limit_steps` float64 (steps, tenants, 6), limits that hold from `limit_steps_s` on; `recent_s` int64
     (trays, n), times of the last failures of each tray.
@@ -338,6 +342,10 @@ class State(NamedTuple):
     recent_s: Array
     faults: Array
     fault_cost: Array
+    grants: Array
+    grant_periods: Array
+    grant_order: Array
+    job_grants: Array
     tally: Array
     rules: Array
 
@@ -443,7 +451,7 @@ def own_speed(demand: Demand, policy: Policy) -> float:
 
 
 def time_limits_s(scenario: Scenario, table: JobTable, interval_s: Array) -> Array:
-    """Run time that the owner of each job asks for [s]: what it needs, checkpoints included, times the class's factor."""
+    """Run time that each job asks for [s]: `time_limit_h` of its class, else what it needs, checkpoints included, times its factor."""
     demands = scenario.demand.values()
     checkpoint_s = np.array(
         [round(repair.checkpoint_s(demand, scenario.reliability)) for demand in demands] or [0]
@@ -451,11 +459,9 @@ def time_limits_s(scenario: Scenario, table: JobTable, interval_s: Array) -> Arr
     needed_s = table.work_s + checkpoint_s * np.where(
         interval_s > 0, (table.work_s - 1) // np.maximum(interval_s, 1), 0
     )
-    factor = np.array([demand.limit_factor for demand in demands] or [1.0])
-    most_s = np.array(
-        [demand.time_limit_h * 3600 if demand.time_limit_h else np.inf for demand in demands] or [np.inf]
-    )
-    limit_s = np.minimum(np.ceil(needed_s * factor[table.demand]), most_s[table.demand])
+    factor = np.array([demand.limit_factor for demand in demands] or [1.0])[table.demand]
+    given_s = np.array([(demand.time_limit_h or 0.0) * 3600 for demand in demands] or [0.0])[table.demand]
+    limit_s = np.where(given_s > 0, np.round(given_s), np.ceil(needed_s * factor - 1e-9))
     return np.clip(limit_s, 1, 2**31 - 1).astype(np.int32)
 
 
@@ -522,6 +528,7 @@ def new_state(
     tenants = tenant_table(scenario, site.gpus)
     queues, queue_of = _queues(scenario, tenants)
     jobs = _jobs(scenario, table, queue_of, tenants, interval_s)
+    grants, grant_periods = grant_tables(scenario)
     limit_steps_s, limits = limit_rows(scenario)
     renew_shares(tenants, 0)
     spare = spare_records(racks)
@@ -581,6 +588,10 @@ def new_state(
         recent_s=np.zeros((18 * racks, max(1, reliability.lemon_failures)), np.int64),
         faults=faults,
         fault_cost=np.zeros((len(faults), len(tenants), 3)),
+        grants=grants,
+        grant_periods=grant_periods,
+        grant_order=grant_order(scenario, grants),
+        job_grants=job_grants(scenario, jobs),
         tally=_table(TALLY, 1, **NOTHING_YET),
         rules=_table(
             RULES,
