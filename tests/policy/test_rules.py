@@ -3,20 +3,35 @@
 import numpy as np
 import pytest
 
-from kvandal.policy import placement, recall, sharing
+from kvandal.policy import placement, recall, tree
 from kvandal.policy.rules import RULES
-from kvandal.twin.state import JOB, RACK
+from kvandal.twin.records import JOB, RACK
 
 
-def tenants(*rows, installed=1000):
-    """Table of tenants from (tier, deserved share, guarantee share, own, lent out, on loan)."""
-    table = np.zeros(len(rows) + 1, sharing.TENANT)
-    for row, (tier, deserved, guarantee, *_) in zip(table, rows, strict=False):
+def tenants(*rows, installed=1000, parents=(), groups=()):
+    """Table of tenants from (tier, deserved share, guarantee share, own use); `parents` names the row above by number.
+
+    Without parents all stand below the root, the last row.
+    """
+    root = len(rows)
+    table = np.zeros(root + 1, tree.TENANT)
+    table["parent"], table["parent"][root] = root, -1
+    table["is_group"][root] = True
+    for row, above in parents:
+        table["parent"][row] = above
+    for row in groups:
+        table["is_group"][row] = True
+    for index, (tier, deserved, guarantee, _) in enumerate(rows):
+        row = table[index]
         row["tier"], row["share_deserved"], row["share_guarantee"] = tier, deserved, guarantee
         row["share_ceiling"], row["weight"] = 1.0, 1.0
-    sharing.renew_shares(table, installed)
-    for row, (*_, own, lent_out, on_loan) in zip(table, rows, strict=False):
-        row["own"], row["lent_out"], row["on_loan"] = own, lent_out, on_loan
+        above = table["parent"][index]
+        while above >= 0:
+            row["depth"] += 1
+            above = table["parent"][above]
+    tree.renew_shares(table, installed)
+    for index, (*_, own) in enumerate(rows):
+        tree.book_own(table, index, own)
     return table
 
 
@@ -26,52 +41,65 @@ def tenants(*rows, installed=1000):
 )
 def test_lendable_is_deserved_less_guarantee_and_own_use(own, lent_out, lendable):
     """Of 800 deserved and 500 guaranteed GPUs, what is neither guaranteed nor used nor lent yet can be lent."""
-    table = tenants((sharing.FIRM, 0.8, 0.5, own, lent_out, 0))
+    table = tenants((tree.FIRM, 0.8, 0.5, own), (tree.LENT, 0, 0, 0))
+    if lent_out:
+        tree.book_loan(table, 0, 1, lent_out)
 
-    assert sharing.lendable_gpus(table, 0) == lendable
-    assert sharing.excess_gpus(table, 0) == -sharing.lendable_gpus(table, 0)
+    assert tree.lendable_gpus(table, 0, 2) == lendable
+    assert tree.excess_gpus(table, 0) == -lendable
 
 
 def test_claims_are_not_lent():
     """GPUs that are being recalled for a tenant's own jobs are not lent again meanwhile."""
-    table = tenants((sharing.FIRM, 0.8, 0.0, 300, 0, 0))
-    table[0]["claimed"] = 450
+    table = tenants((tree.FIRM, 0.8, 0.0, 300))
+    tree.book_claim(table, 0, 450)
 
-    assert sharing.lendable_gpus(table, 0) == 50
-    assert sharing.is_entitled(table, 0, 50)
-    assert not sharing.is_entitled(table, 0, 51)
+    assert tree.lendable_gpus(table, 0, 1) == 50
+    assert tree.has_share(table, 0, 50)
+    assert not tree.has_share(table, 0, 51)
 
 
 def test_the_pool_owns_what_nobody_deserves():
     """Shares are whole GPUs, rounded down; the rest is the pool's, and never negative."""
-    table = tenants((0, 1 / 3, 0, 0, 0, 0), (1, 1 / 3, 0, 0, 0, 0), (1, 1 / 3, 0, 0, 0, 0), installed=100)
-    assert table["deserved"].tolist() == [33, 33, 33, 1]
+    table = tenants((0, 1 / 3, 0, 0), (1, 1 / 3, 0, 0), (1, 1 / 3, 0, 0), installed=100)
+    assert table["quota"].tolist() == [33, 33, 33, 1]
     for installed in range(0, 3000, 72):
-        sharing.renew_shares(table, installed)
-        assert table["deserved"].sum() == installed
-        assert table["deserved"].min() >= 0
+        tree.renew_shares(table, installed)
+        assert table["quota"].sum() == installed == table["deserved"][-1]
+        assert table["quota"].min() >= 0
 
 
-def test_the_lender_is_who_can_lend_most():
-    """Rule L1: most idle lendable entitlement first, ties in order of the tenants; nobody borrows from itself."""
-    table = tenants((0, 0.3, 0.1, 0, 0, 0), (0, 0.4, 0.1, 0, 0, 0), (2, 0, 0, 0, 0, 0))
-
-    assert sharing.lender_for(table, 2, 10) == 1
-    assert sharing.lender_for(table, 1, 10) == 3  # the pool has 300, the first tenant 200
-    assert sharing.lender_for(table, 2, 301) == -1
-    assert sharing.largest_job(table, 2) == 300
-    assert sharing.largest_job(table, 1) == 400
+def test_what_a_group_deserves_beyond_its_children_is_its_own():
+    """A group of 0.5 with children of 0.2 and 0.1 lends 200 GPUs of its own; only its children are near to it."""
+    table = tenants(
+        (1, 0.2, 0, 0), (1, 0.1, 0, 0), (1, 0.5, 0, 0), (2, 0, 0, 0), parents=[(0, 2), (1, 2)], groups=[2]
+    )
+    assert table["quota"].tolist() == [200, 100, 200, 0, 500]
+    assert tree.common_group(table, 0, 1) == 2
+    assert tree.common_group(table, 0, 3) == 4
+    assert tree.lendable_gpus(table, 2, 2) == 200
+    tree.book_loan(table, 2, 0, 150)  # inside the group it counts as the group's own use
+    assert table["own"].tolist() == [0, 0, 150, 0, 150]
+    assert table["on_loan"].tolist() == [150, 0, 0, 0, 0]
+    tree.book_loan(table, 1, 3, 60)  # out of the group: lent out at both levels
+    assert table["lent_out"].tolist() == [0, 60, 60, 0, 0]
+    assert tree.lendable_gpus(table, 1, 4) == 40
+    assert tree.lendable_gpus(table, 2, 4) == 50
+    assert tree.largest_job(table, 3) == 1000
 
 
 def test_order_among_borrowers():
-    """Rule P2: assured, lent, firm; inside a tier the smallest share on loan over weight."""
-    table = tenants((0, 0.1, 0, 0, 0, 0), (1, 0.1, 0, 0, 0, 500), (2, 0, 0, 0, 0, 90), (2, 0, 0, 0, 0, 100))
+    """Rule P2: assured, lent, firm; inside a tier the smallest share on loan over weight, the request included."""
+    table = tenants((0, 0.1, 0, 0), (1, 0.1, 0, 0), (2, 0, 0, 0), (2, 0, 0, 0))
+    for borrower, gpus in ((1, 500), (2, 90), (3, 100)):
+        tree.book_loan(table, 4, borrower, gpus)
     table[3]["weight"] = 2.0
 
     def ranking():
         order = [0, 1, 2, 3]
         return sorted(
-            order, key=lambda one: sum(sharing.borrows_before(table, other, one) for other in order)
+            order,
+            key=lambda one: sum(tree.borrows_before(table, other, one, 8, 8, False) for other in order),
         )
 
     assert ranking() == [1, 3, 2, 0]

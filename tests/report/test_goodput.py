@@ -4,8 +4,8 @@ import polars as pl
 import pytest
 
 from kvandal.report import goodput
+from kvandal.twin.records import LOSSES
 from kvandal.twin.reliability_state import CAUSES
-from kvandal.twin.state import LOSSES
 
 
 def jobs(*rows):

@@ -18,9 +18,9 @@ from kvandal.demand.jobs import JobTable
 from kvandal.runs import futures
 from kvandal.runs.forecast import Asked, parse_job, quantile, seed_of
 from kvandal.runs.futures import Fork, Job, open_fork, play, useful_s
+from kvandal.twin.records import FINISHED, REFUSED, RUNNING
 from kvandal.twin.simulate import simulate_jobs
 from kvandal.twin.snapshot import Recorder
-from kvandal.twin.state import FINISHED, REFUSED, RUNNING
 
 SMALL = Path(__file__).parent.parent / "small.toml"
 DAY_S = 86_400

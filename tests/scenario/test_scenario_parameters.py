@@ -12,12 +12,13 @@ from kvandal.errors import ScenarioError
 from kvandal.scenario import range_warnings, warnings_of
 from kvandal.scenario.messages import known_keys
 from kvandal.scenario.parameters import curve, parameters, value
+from kvandal.scenario.tenants import LIMITS
 
 UNITS = (
     "mw", "hz", "min", "kw", "w", "kwh", "mwh", "gwh", "s", "h", "days", "utc", "c", "k", "pct", "m", "deg", "gpus", "gpu",
     "trays", "row", "hall", "cdu", "rack", "crews", "failures", "month", "fraction", "share", "efficiency", "effectiveness", "maximum",
     "eur", "usd", "hour", "hours", "year", "interruption", "multiplier", "exponent", "weight", "duration", "seed", "local", "mw",
-    "km", "months", "priority", "factor", "group", "transformers", "needed", "minimum", "pod", "place", "count", "pu",
+    "km", "months", "priority", "factor", "group", "transformers", "needed", "minimum", "pod", "place", "count", "pu", "depth", "reservations",
 )  # fmt: skip
 """Last words of keys that say what the number counts; efficiencies (eta), shares and counts have no unit."""
 
@@ -131,12 +132,14 @@ def test_every_field_of_a_scenario_is_read_somewhere() -> None:
     program = "\n".join(
         path.read_text(encoding="utf-8")
         for path in package.rglob("*.py")
-        if path.parent.name != "scenario" or path.name in {"plausibility.py", "reach.py"}
+        if path.parent.name != "scenario" or path.name in {"plausibility.py", "reach.py", "tree.py"}
     )
     through = {
         "load_fraction": "rack_load_fraction",
         "curtailable": "may_be_curtailed",
+        "gpu_hours": "gpu_s",
     }  # read by a property of its own part
+    through |= {f"{limit}_{unit}": limit for limit in LIMITS for unit in ("share", "gpus")}
     unread = []
     for key in known_keys():
         name = key.rsplit(".", 1)[-1]

@@ -14,8 +14,8 @@ from kvandal.scenario.site import Delivery, Fleet, Layout, Site
 from kvandal.scenario.tenants import Policy, Tenant
 from kvandal.twin.failures import failure_table
 from kvandal.twin.heaps import PRIORITY_SHIFT
+from kvandal.twin.records import QUEUED, REST, RUNNING
 from kvandal.twin.simulate import simulate_jobs
-from kvandal.twin.state import QUEUED, REST, RUNNING
 
 TRAINING, BATCH, INFERENCE = range(3)
 """Classes of demand of every small site: training saves its state, the others do not."""

@@ -25,9 +25,9 @@ from kvandal.errors import ScenarioError
 from kvandal.scenario.plant import Reliability
 from kvandal.twin.account import TICK_BROKEN
 from kvandal.twin.failures import draw_failures, lemon_trays
+from kvandal.twin.records import EVENTS, LOST_RESTART
 from kvandal.twin.reliability_state import CAUSE_HOST, CAUSE_NETWORK, CAUSE_RACK, CAUSE_TRAY, CAUSES
 from kvandal.twin.simulate import prepare, simulate_jobs
-from kvandal.twin.state import EVENTS, LOST_RESTART
 
 ALONE = {"a": tenant("firm", 1.0)}
 DAY_S = 86_400

@@ -9,7 +9,7 @@ from small_sites import BATCH, TRAINING, check_books, check_room, play, small_si
 from kvandal.errors import ScenarioError
 from kvandal.scenario.faults import Fault
 from kvandal.twin import plant_state as plant
-from kvandal.twin.state import COST_JOBS, COST_LOST_GPU_S, COST_SLOWED_GPU_S, EVENTS
+from kvandal.twin.records import COST_JOBS, COST_LOST_GPU_S, COST_SLOWED_GPU_S, EVENTS
 
 WHO = {"firm": tenant("firm", 1.0)}
 FULL = [(0, 72, 100_000, 0, BATCH)] * 8

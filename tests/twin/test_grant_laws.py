@@ -12,9 +12,9 @@ from test_laws import sites
 
 from kvandal.demand.jobs import JobTable
 from kvandal.ledger.grants import grant_hours_table, grants_table
+from kvandal.twin.records import RUNNING
 from kvandal.twin.simulate import go_on, new_outputs, prepare, simulate_jobs
 from kvandal.twin.snapshot import Recorder, jobs_mark, unpacked
-from kvandal.twin.state import RUNNING
 
 pytestmark = pytest.mark.slow
 START = datetime(2027, 3, 31, 12, tzinfo=UTC)

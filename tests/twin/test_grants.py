@@ -19,8 +19,8 @@ from small_sites import (
 )
 
 from kvandal.ledger.grants import grant_hours_table, grants_table, job_columns
+from kvandal.twin.records import EVENT_EXPIRY, EVENT_EXPIRY_NOTICE, FINISHED, REFUSED, STOPPED
 from kvandal.twin.simulate import simulate_jobs
-from kvandal.twin.state import EVENT_EXPIRY, EVENT_EXPIRY_NOTICE, FINISHED, REFUSED, STOPPED
 
 HOUR_S = 3600
 START = datetime(2027, 1, 1, tzinfo=UTC)

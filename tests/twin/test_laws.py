@@ -8,8 +8,8 @@ from small_sites import check_books, check_lending, check_room, group, small_sit
 
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
+from kvandal.twin.records import FINISHED, LOST_RESTART, REFUSED, RUNNING
 from kvandal.twin.simulate import simulate_jobs
-from kvandal.twin.state import FINISHED, LOST_RESTART, REFUSED, RUNNING
 
 DAY_S = 86_400
 ALLOCATED = slice(account.TICK_FIRM, account.TICK_LENT + 1)

@@ -15,8 +15,8 @@ from kvandal.policy.rules import RULES
 from kvandal.scenario.faults import Fault
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
+from kvandal.twin.records import EVENTS, LOAN_REASONS
 from kvandal.twin.simulate import simulate_jobs
-from kvandal.twin.state import EVENTS, LOAN_REASONS
 
 ORDER_S, LIFTED_S, NOTICE_S = 7200, 18_000, 600
 LENT, ASSURED, FIRM = 2, 1, 0

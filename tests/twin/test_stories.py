@@ -3,7 +3,7 @@
 from small_sites import BATCH, INFERENCE, TRAINING, failing, play, small_site, tenant, times
 
 from kvandal.twin.account import CAP_COLUMN
-from kvandal.twin.state import EVENTS, LOAN, LOAN_REASONS, REFUSED
+from kvandal.twin.records import EVENTS, LOAN, LOAN_REASONS, REFUSED
 
 DELIVERY_S = 31 * 86_400
 OWNER, LAB, UK = range(3)

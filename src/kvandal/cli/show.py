@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -19,10 +19,10 @@ from kvandal.cli.options import (
     scenario_of,
 )
 from kvandal.errors import InputError
-from kvandal.scenario.tree import Limit, limits_of, path_text
 
 if TYPE_CHECKING:
     from kvandal.scenario.model import Scenario
+    from kvandal.scenario.tree import Limit
 
 
 def show(
@@ -248,6 +248,8 @@ def _limit_text(limit: Limit) -> str:
 
 
 def _print_tenants(scenario: Scenario) -> None:
+    from kvandal.scenario.tree import limits_of, path_text
+
     limits = limits_of(scenario.tenants, {})
     print_table(
         "Tenants (shares of the installed GPUs)",

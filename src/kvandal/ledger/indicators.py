@@ -8,8 +8,8 @@ import polars as pl
 
 from kvandal.ledger.grants import grant_summary, refused_by_rule
 from kvandal.ledger.shedding import shedding_summary
+from kvandal.twin.records import LOSSES
 from kvandal.twin.reliability_state import CAUSES
-from kvandal.twin.state import LOSSES
 
 LOCATION_BASIS = "location-based, direct emissions, NVE physically delivered mix"
 MARKET_BASIS = "market-based, direct emissions: residual mix less PPA and guarantees of origin"

@@ -11,8 +11,8 @@ from kvandal.ledger.columns import POOL, every, known, named, stands, times_utc
 from kvandal.scenario.faults import AMOUNTS, PLACES
 from kvandal.twin.fault_list import FAULT_KINDS
 from kvandal.twin.plant_state import CONSTRAINTS, node_names, node_parents
+from kvandal.twin.records import COST_JOBS, COST_LOST_GPU_S, COST_SLOWED_GPU_S
 from kvandal.twin.simulate import Trajectory
-from kvandal.twin.state import COST_JOBS, COST_LOST_GPU_S, COST_SLOWED_GPU_S
 
 Array = Any
 

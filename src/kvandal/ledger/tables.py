@@ -14,9 +14,9 @@ from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
+from kvandal.twin.records import EVENTS, LOAN_REASONS, LOSSES, STATES
 from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.simulate import Trajectory
-from kvandal.twin.state import EVENTS, LOAN_REASONS, LOSSES, STATES
 
 Array = Any
 ROUNDING_MWH = 1e-9

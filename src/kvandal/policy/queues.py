@@ -6,7 +6,7 @@ from kvandal.compiled import kernel
 from kvandal.policy.rules import IN_ORDER
 
 QUEUED = 1
-"""State of a job that waits (see :data:`kvandal.twin.state.STATES`)."""
+"""State of a job that waits (see :data:`kvandal.twin.records.STATES`)."""
 
 
 @kernel

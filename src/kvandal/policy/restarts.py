@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvandal.compiled import kernel
 
 LOST_FAILURE = 0
-"""Why a run ended: a failure (see :data:`kvandal.twin.state.LOSSES`)."""
+"""Why a run ended: a failure (see :data:`kvandal.twin.records.LOSSES`)."""
 
 
 @kernel

@@ -22,9 +22,7 @@ from kvandal.twin.failures import draw_failures
 from kvandal.twin.fault_list import list_faults
 from kvandal.twin.heaps import ENTRY, PRIORITY_SHIFT
 from kvandal.twin.plant_state import Plant
-from kvandal.twin.simulate import Start, checkpoint_intervals_s, go_on, new_outputs, prepare
-from kvandal.twin.snapshot import copied, jobs_mark, unpacked, with_jobs
-from kvandal.twin.state import (
+from kvandal.twin.records import (
     FAULT_OVER,
     FAULT_START,
     FINISHED,
@@ -35,9 +33,10 @@ from kvandal.twin.state import (
     RUNNING,
     SPEED_CLASSES,
     STOPPED,
-    State,
-    new_state,
 )
+from kvandal.twin.simulate import Start, checkpoint_intervals_s, go_on, new_outputs, prepare
+from kvandal.twin.snapshot import copied, jobs_mark, unpacked, with_jobs
+from kvandal.twin.state import State, new_state
 
 Array = Any
 

@@ -160,6 +160,7 @@ def _tied_values(part: BaseModel, prefix: str) -> Iterator[tuple[str, float, Par
 
 READ_BY_NAME = frozenset(
     {
+        "access.minimum_run_s",
         "access.recall_s",
         "climate.t_mean_annual_c",
         "cooling.pue_design_day",

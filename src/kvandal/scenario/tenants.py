@@ -49,11 +49,17 @@ class LimitChange(Part):
     hours_local: Annotated[tuple[Annotated[int, Field(ge=0, le=24)], ...], Field(strict=False)] = ()
     """First hour and the hour at which they end, in local time: [22, 6] is the night; empty means all hours."""
     guarantee_share: Share | None = None
+    """Share of the installed GPUs that is never lent at these times."""
     guarantee_gpus: Gpus | None = None
+    """The same as a number of GPUs."""
     deserved_share: Share | None = None
+    """Share of the installed GPUs that the tenant can have back at these times."""
     deserved_gpus: Gpus | None = None
+    """The same as a number of GPUs."""
     ceiling_share: Share | None = None
+    """Largest share of the installed GPUs that the tenant may hold at these times."""
     ceiling_gpus: Gpus | None = None
+    """The same as a number of GPUs."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> LimitChange:

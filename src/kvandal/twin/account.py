@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.tree import PROTECTED
-from kvandal.twin.life import note_plant_event, rack_above_idle_kw
+from kvandal.twin.life import rack_above_idle_kw
 from kvandal.twin.limits import fault_behind, limit_nodes, rack_part
+from kvandal.twin.log import note_plant_event
 from kvandal.twin.plant import plant_tick
 from kvandal.twin.plant_state import PLANT_COLUMNS
-from kvandal.twin.state import EVENT_LIMIT, EVENT_LIMIT_OVER, POWER_TIERS
+from kvandal.twin.records import EVENT_LIMIT, EVENT_LIMIT_OVER, POWER_TIERS
 
 Array = Any
 
@@ -69,8 +70,11 @@ class Outputs(NamedTuple):
     node_constraint : int8 (hours, nodes), the constraint behind it
     bound_s : int64 (nodes, constraints), time that each constraint bound each node
     room_kw : float64 (nodes, constraints), least room under the limit in the ticks in which it was the tightest
-    tenant_hour : int64 (hours, tenants + 1, 5), GPU-seconds held, on loan, lent out; queued jobs and GPUs at the end
+    tenant_hour : int64 (hours, tenants + 1, 5), GPU-seconds held, on loan, lent out; queued jobs and GPUs at the end. Groups
+        and the pool (the last) only lend
     heat_hour : float64 (hours, customers, 5), kWh wanted, delivered, handed over, drawn by its heat pump, lost in its pipe
+    room_hour : int64 (hours, 3), at the end of each: GPUs that are free, of these in wholly free trays, and in racks that a
+        segment of a large gang fits in
     grant_hour : int64 (hours, grants, 3), GPU-seconds spent since the start, committed and left at the end
 
     """
@@ -85,6 +89,7 @@ class Outputs(NamedTuple):
     room_kw: Array
     tenant_hour: Array
     heat_hour: Array
+    room_hour: Array
     grant_hour: Array
 
 
@@ -289,6 +294,21 @@ def _account_nodes(state, plant, out, hour, tick_s, end_s):
             node.was_bound = node.is_bound
 
 
+@kernel
+def _account_room(state, row):
+    """Write down how the free GPUs lie: in trays of which parts are taken, in free trays, in racks with a segment free."""
+    segment_trays = state.rules[0].segment_trays
+    for rack in range(state.room.racks.shape[0]):
+        whole = state.room.racks[rack].whole
+        row[1] += 4 * whole
+        if whole >= segment_trays:
+            row[2] += 4 * segment_trays
+    used = 0
+    for tier in range(POWER_TIERS):
+        used += state.tiers[tier].gpus
+    row[0] = state.tally[0].installed_gpus - state.tally[0].broken_gpus - used
+
+
 @large_kernel
 def account(state, plant, inputs, out, scratch, tick):
     """Write down a tick and add it to its hour."""
@@ -331,6 +351,7 @@ def account(state, plant, inputs, out, scratch, tick):
         out.heat_hour[hour, index, 3] += customer.pump_kw * hours
         out.heat_hour[hour, index, 4] += customer.lost_kw * hours
     if (tick + 1) * tick_s % 3600 == 0:
+        _account_room(state, out.room_hour[hour])
         for index in range(state.tenants.shape[0]):
             tenant = state.tenants[index]
             out.tenant_hour[hour, index, 0] = tenant.held_gpu_s

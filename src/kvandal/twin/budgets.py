@@ -15,8 +15,9 @@ from kvandal.policy.budget import (
 from kvandal.policy.queues import QUEUED, count_out, take_out
 from kvandal.policy.rules import GRANT_OVER, GRANT_TOO_SHORT, REST_RULE
 from kvandal.twin.holdings import let_go, move, time_needed_s, turn_away
-from kvandal.twin.life import leave, note_event
-from kvandal.twin.state import EVENT_EXPIRY, EVENT_EXPIRY_NOTICE, LOST_EXPIRY, RUNNING
+from kvandal.twin.life import leave
+from kvandal.twin.log import note_event
+from kvandal.twin.records import EVENT_EXPIRY, EVENT_EXPIRY_NOTICE, LOST_EXPIRY, RUNNING
 
 
 @kernel

@@ -7,9 +7,9 @@ from kvandal.physics.rack import cap_factor, capped_speed
 from kvandal.policy.acting import MILLIWATT
 from kvandal.policy.rules import ENVELOPE, START_RAMP
 from kvandal.policy.tree import ASSURED, FIRM, LENT, PROTECTED
-from kvandal.twin.life import note_event
+from kvandal.twin.log import note_event
+from kvandal.twin.records import EVENT_ENVELOPE, POWER_TIERS
 from kvandal.twin.shed import recall_for_power, shed_one
-from kvandal.twin.state import EVENT_ENVELOPE, POWER_TIERS
 
 SLOPE = 1.3
 """Most that site power can rise per kilowatt of IT power: chain losses 6 %, pumps and fans at full speed."""

@@ -5,15 +5,9 @@ from __future__ import annotations
 from kvandal.compiled import large_kernel
 from kvandal.policy.acting import CLOSE, DEMOTE, MOVE, NOTICE, PROMOTE, START
 from kvandal.policy.rules import PROMOTION
-from kvandal.twin.life import (
-    await_minimum_run,
-    change_tier,
-    close_record,
-    note_notice,
-    open_records,
-    start_job,
-)
-from kvandal.twin.state import LOAN_PROMOTED, LOAN_TRANSFERRED
+from kvandal.twin.life import await_minimum_run, change_tier, start_job
+from kvandal.twin.log import close_record, note_notice, open_records
+from kvandal.twin.records import LOAN_PROMOTED, LOAN_TRANSFERRED
 
 
 @large_kernel

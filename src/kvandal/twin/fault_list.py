@@ -11,8 +11,8 @@ from kvandal.errors import ScenarioError
 from kvandal.randomness import stream
 from kvandal.scenario.faults import PLACES, Fault, FaultKind
 from kvandal.scenario.model import Scenario
+from kvandal.twin.records import FAULT
 from kvandal.twin.site import SiteArrays, banks_of_a_hall, cdus_in_a_pod
-from kvandal.twin.state import FAULT
 
 Array = Any
 

@@ -18,12 +18,11 @@ from kvandal.policy.placement import (
 )
 from kvandal.twin.electric import hv_limit_kw, working_blocks
 from kvandal.twin.heaps import enter
-from kvandal.twin.life import leave, note_plant_event, rack_above_idle_kw, touch
+from kvandal.twin.life import leave, rack_above_idle_kw, touch
 from kvandal.twin.limits import limiting_fault
+from kvandal.twin.log import note_plant_event
 from kvandal.twin.plant_state import pod_flow_limit, switch_rack
-from kvandal.twin.recovery import note_dark, note_return, return_time_s
-from kvandal.twin.reliability_state import CAUSE_PLANT
-from kvandal.twin.state import (
+from kvandal.twin.records import (
     COST_JOBS,
     COST_LOST_GPU_S,
     EVENT_FAULT,
@@ -47,6 +46,8 @@ from kvandal.twin.state import (
     THROTTLE,
     TRIP,
 )
+from kvandal.twin.recovery import note_dark, note_return, return_time_s
+from kvandal.twin.reliability_state import CAUSE_PLANT
 
 SUB_STEP_S = 0.25
 """Sub-step in which a loss of coolant is followed [s]."""

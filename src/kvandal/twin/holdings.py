@@ -16,7 +16,7 @@ from kvandal.policy.budget import (
     is_in_force,
 )
 from kvandal.policy.rules import GRANT_OVER, GRANT_TOO_SHORT, GRANT_TOO_SMALL
-from kvandal.twin.state import LOST_CHECKPOINT, REFUSED, STOPPED
+from kvandal.twin.records import LOST_CHECKPOINT, REFUSED, STOPPED
 
 
 @kernel

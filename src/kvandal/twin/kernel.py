@@ -31,8 +31,9 @@ from kvandal.twin.faults import (
     trip_if_still_out,
 )
 from kvandal.twin.heaps import enter, pop_first
-from kvandal.twin.life import DONE, LIMIT_REACHED, close_books, leave, note_event, note_plant_event, submit
+from kvandal.twin.life import DONE, LIMIT_REACHED, close_books, leave, submit
 from kvandal.twin.limits import site_limit_kw
+from kvandal.twin.log import note_event, note_plant_event
 from kvandal.twin.plant import accept_tick
 from kvandal.twin.plant_state import (
     CURTAILMENT,
@@ -44,11 +45,7 @@ from kvandal.twin.plant_state import (
     deliver_to_plant,
     switch_rack,
 )
-from kvandal.twin.recovery import limit_ramp
-from kvandal.twin.repairs import close_repairs, end_repair, fail
-from kvandal.twin.rooms import open_rooms
-from kvandal.twin.slowdown import count_slowed, follow_limits
-from kvandal.twin.state import (
+from kvandal.twin.records import (
     DELIVERY,
     DRAW_DOWN,
     EVENT_DELIVERY,
@@ -70,6 +67,10 @@ from kvandal.twin.state import (
     TIMEOUT,
     TRIP,
 )
+from kvandal.twin.recovery import limit_ramp
+from kvandal.twin.repairs import close_repairs, end_repair, fail
+from kvandal.twin.rooms import open_rooms
+from kvandal.twin.slowdown import count_slowed, follow_limits
 
 FAR = np.int64(2**62)
 
@@ -88,6 +89,9 @@ def _pass_time(state, time_s):
         tier.gpu_s += tier.gpus * passed_s
     for index in range(state.tenants.shape[0]):
         tenant = state.tenants[index]
+        if tenant.is_group:  # its tenants' use stands in their own rows
+            tenant.lent_out_gpu_s += tenant.lent * passed_s
+            continue
         tenant.held_gpu_s += (tenant.own + tenant.on_loan) * passed_s
         tenant.on_loan_gpu_s += tenant.on_loan * passed_s
         tenant.lent_out_gpu_s += tenant.lent_out * passed_s

@@ -22,7 +22,7 @@ from kvandal.twin.plant_state import (
     pod_flow_limit,
     working_cdus,
 )
-from kvandal.twin.state import FAULT_BANK
+from kvandal.twin.records import FAULT_BANK
 from kvandal.twin.water import hall_air_limit_kw, hall_limit_kw, wide_open_kw_per_k
 
 ALL = 1.0 - 1e-12

@@ -15,8 +15,8 @@ import numpy as np
 from kvandal.compiled import kernel
 from kvandal.policy.rules import START_RAMP
 from kvandal.twin.caps import SLOPE
-from kvandal.twin.life import note_event
-from kvandal.twin.state import EVENT_RECOVERY, EVENT_RECOVERY_OVER
+from kvandal.twin.log import note_event
+from kvandal.twin.records import EVENT_RECOVERY, EVENT_RECOVERY_OVER
 
 DARK, RETURNING = 1, 2
 """States of the recovery; 0 is none."""

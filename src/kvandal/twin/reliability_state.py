@@ -37,7 +37,7 @@ REPAIR_RULES: tuple[tuple[str, str], ...] = (
     ("spare_trays", "i8"), ("spare_restart_s", "i8"), ("repair_s", "i8"), ("rack_repair_s", "i8"), ("replacement_s", "i8"),
     ("repair_crews", "i8"), ("lemon_failures", "i8"), ("lemon_window_s", "i8"),
 )  # fmt: skip
-"""Columns of the constants of a run (:data:`kvandal.twin.state.RULES`) that :func:`repair_rules` fills."""
+"""Columns of the constants of a run (:data:`kvandal.twin.records.RULES`) that :func:`repair_rules` fills."""
 
 
 def repair_rules(scenario: Scenario) -> dict[str, Any]:

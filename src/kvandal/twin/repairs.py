@@ -15,9 +15,9 @@ from kvandal.policy.placement import (
     repair_tray,
 )
 from kvandal.twin.heaps import enter
-from kvandal.twin.life import leave, note_event
-from kvandal.twin.reliability_state import CAUSE_HOST, CAUSE_NETWORK, CAUSE_RACK, CAUSE_TRAY
-from kvandal.twin.state import (
+from kvandal.twin.life import leave
+from kvandal.twin.log import note_event
+from kvandal.twin.records import (
     EVENT_FAILURE,
     EVENT_HOST_FAULT,
     EVENT_NETWORK_FAULT,
@@ -29,6 +29,7 @@ from kvandal.twin.state import (
     LOST_FAILURE,
     REPAIR,
 )
+from kvandal.twin.reliability_state import CAUSE_HOST, CAUSE_NETWORK, CAUSE_RACK, CAUSE_TRAY
 
 TRAY_STRANDED = 4
 """State of a healthy tray whose rack is out of service; the others stand in :mod:`kvandal.policy.placement`."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from kvandal.policy.acting import MILLIWATT
 from kvandal.policy.placement import GPUS_PER_RACK, TRAYS_PER_RACK
-from kvandal.twin.state import FINISHED, State
+from kvandal.twin.records import FINISHED
+from kvandal.twin.state import State
 
 Array = Any
 

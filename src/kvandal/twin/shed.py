@@ -8,13 +8,9 @@ from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.recall import leaving_cost_gpu_s, recall_cost_gpu_s
 from kvandal.policy.rules import POWER_RECALL, SHED
 from kvandal.policy.tree import ASSURED, FIRM, PROTECTED
-from kvandal.twin.life import (
-    job_power_kw,
-    leave,
-    note_event,
-    notice,
-)
-from kvandal.twin.state import COST_JOBS, COST_LOST_GPU_S, EVENT_SHED, LOST_SHED
+from kvandal.twin.life import job_power_kw, leave
+from kvandal.twin.log import note_event, notice
+from kvandal.twin.records import COST_JOBS, COST_LOST_GPU_S, EVENT_SHED, LOST_SHED
 
 
 @kernel

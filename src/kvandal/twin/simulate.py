@@ -23,10 +23,11 @@ from kvandal.twin.failures import draw_failures
 from kvandal.twin.fault_list import list_faults
 from kvandal.twin.inputs import gather_inputs, with_hot_weeks
 from kvandal.twin.plant_state import CONSTRAINTS, DEMAND_KW, Plant, build_plant
+from kvandal.twin.records import FAULT
 from kvandal.twin.reliability_state import FAILURE, checkpoint_s
 from kvandal.twin.site import SiteArrays, build_site
 from kvandal.twin.snapshot import Recorder
-from kvandal.twin.state import FAULT, State, new_events, new_loans, new_state, new_stints
+from kvandal.twin.state import State, new_events, new_loans, new_state, new_stints
 
 Array = Any
 Progress = Callable[[int, int], None]
@@ -264,6 +265,7 @@ def new_outputs(start: Start) -> account.Outputs:
         room_kw=np.full((nodes, len(CONSTRAINTS)), np.inf),
         tenant_hour=np.zeros((hours, len(state.tenants), 5), np.int64),
         heat_hour=np.zeros((hours, len(plant.customers), 5)),
+        room_hour=np.zeros((hours, 3), np.int64),
         grant_hour=np.zeros((hours, len(state.grants), 3), np.int64),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvandal.compiled import kernel, large_kernel
 from kvandal.twin.limits import limiting_fault
 from kvandal.twin.pace import slow_down, slowest_part
-from kvandal.twin.state import COST_SLOWED_GPU_S, SPEED_CLASSES
+from kvandal.twin.records import COST_SLOWED_GPU_S, SPEED_CLASSES
 
 SMALLEST_CHANGE = 1e-6
 """Changes of a rack's part below this do not reach its jobs."""

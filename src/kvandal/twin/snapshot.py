@@ -22,7 +22,8 @@ from kvandal.demand.jobs import JobTable
 from kvandal.errors import InputError
 from kvandal.scenario.model import Scenario
 from kvandal.twin.plant_state import Plant
-from kvandal.twin.state import QUEUED, RUNNING, State, new_events, new_loans, new_stints
+from kvandal.twin.records import QUEUED, RUNNING
+from kvandal.twin.state import State, new_events, new_loans, new_stints
 
 Array = Any
 Record = TypeVar("Record", bound=NamedTuple)

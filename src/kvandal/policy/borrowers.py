@@ -1,0 +1,133 @@
+"""Jobs that must borrow: who goes first, who holds a reservation, and until nobody can."""
+
+from __future__ import annotations
+
+from kvandal.compiled import kernel, large_kernel
+from kvandal.policy.acting import begin, hold, powered
+from kvandal.policy.claims import drop_claims, reserve_soonest
+from kvandal.policy.lending import borrow, give_back
+from kvandal.policy.placement import (
+    place_reserved,
+)
+from kvandal.policy.rules import (
+    AGED,
+    CEILING,
+    ENVELOPE,
+    LOAN,
+    NO_ROOM,
+    NO_SHARE,
+    RESERVED,
+)
+from kvandal.policy.tree import (
+    LENT,
+    borrows_before,
+    common_group,
+    has_share,
+    lendable_gpus,
+    may_hold,
+)
+from kvandal.policy.trial import STARTED, backfill, try_loan
+
+
+@kernel
+def _is_aged(state, job, time_s):
+    return time_s - state.jobs[job].submit_s >= state.rules[0].aging_s
+
+
+@kernel
+def _goes_before(state, queue, best, time_s):
+    """Whether the head of a queue borrows before that of another: who has waited for long first (A1), then rule P2."""
+    job, other = state.queues[queue].head, state.queues[best].head
+    aged, other_aged = _is_aged(state, job, time_s), _is_aged(state, other, time_s)
+    if aged != other_aged:
+        return aged
+    if aged and state.jobs[job].submit_s != state.jobs[other].submit_s:
+        return state.jobs[job].submit_s < state.jobs[other].submit_s
+    return borrows_before(
+        state.tenants,
+        state.queues[queue].tenant,
+        state.queues[best].tenant,
+        state.jobs[job].gpus,
+        state.jobs[other].gpus,
+        state.rules[0].by_use,
+    )
+
+
+@kernel
+def _loans_would_do(state, job):
+    """Whether some lender could lend enough for a job if nobody else borrowed from it."""
+    tenants, record = state.tenants, state.jobs[job]
+    for lender in range(tenants.shape[0]):
+        if lender != record.tenant:
+            top = common_group(tenants, lender, record.tenant)
+            if lendable_gpus(tenants, lender, top) + tenants[lender].lent >= record.asked_gpus:
+                return True
+    return False
+
+
+@kernel
+def _is_entitled(state, job):
+    """Whether a head waits as an entitled one, so that it does not borrow."""
+    tenant = state.jobs[job].tenant
+    return state.tenants[tenant].tier != LENT and has_share(state.tenants, tenant, state.jobs[job].gpus)
+
+
+@large_kernel
+def _start_reserved_borrower(state, job, time_s):
+    """Start a borrower on the racks that are reserved for it; return STARTED or what holds it back (A1)."""
+    gpus = state.jobs[job].gpus
+    if not may_hold(state.tenants, state.jobs[job].tenant, gpus, True):
+        return CEILING
+    if not powered(state, job, gpus, LENT):
+        return ENVELOPE
+    if not borrow(state, job, gpus, -1, False):
+        return NO_SHARE
+    racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays)
+    if racks > 0 and begin(state, job, gpus, LENT, racks, AGED, time_s):
+        return STARTED
+    give_back(state, job)
+    return RESERVED if racks == 0 else ENVELOPE
+
+
+@large_kernel
+def start_borrowers(state, scratch, time_s):
+    """Start heads that are not entitled on loans, in the order of rules A1 and P2, until nobody can."""
+    jobs, queues = state.jobs, state.queues
+    count = queues.shape[0]
+    for queue in range(count):
+        queues[queue].blocked = False
+    while True:
+        best = -1
+        for queue in range(count):
+            job = queues[queue].head
+            if job < 0 or queues[queue].blocked:
+                continue
+            claimed = queues[queue].last_claim >= 0 and not jobs[job].reserved
+            if claimed or _is_entitled(state, job):
+                continue
+            if best < 0 or _goes_before(state, queue, best, time_s):
+                best = queue
+        if best < 0:
+            return
+        job = queues[best].head
+        queues[best].blocked = True
+        held = -1
+        if queues[best].last_claim >= 0:
+            if time_s >= queues[best].recheck_s:
+                drop_claims(state, best)
+            else:
+                held = _start_reserved_borrower(state, job, time_s)
+        if queues[best].last_claim < 0 and held != STARTED:
+            held = try_loan(state, job, LOAN, time_s)
+        if held == STARTED:
+            queues[best].blocked = False
+            continue
+        hold(state, job, held, time_s)
+        if _is_aged(state, job, time_s):
+            if held == NO_ROOM and queues[best].last_claim < 0 and state.rules[0].reservations > 0:
+                reserve_soonest(state, job, best, scratch.free_s, scratch.tray_s, time_s)
+            if held == NO_SHARE and _loans_would_do(state, job):
+                return  # nobody borrows before it
+            continue
+        if held != ENVELOPE:
+            backfill(state, best, True, time_s)

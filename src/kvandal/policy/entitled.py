@@ -1,0 +1,211 @@
+"""Jobs within what their tenant deserves: they start first, and where there is no room they recall loans or hold racks."""
+
+from __future__ import annotations
+
+from kvandal.compiled import kernel, large_kernel
+from kvandal.policy.acting import begin, expected_run_s, hold, powered
+from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, reserve_soonest
+from kvandal.policy.loans import promote_loans, restore_ceiling, restore_lender
+from kvandal.policy.placement import (
+    place_reserved,
+)
+from kvandal.policy.queues import QUEUED
+from kvandal.policy.rules import (
+    CEILING,
+    ENTITLED,
+    ENVELOPE,
+    NO_ROOM,
+    NO_SHARE,
+    RECALL,
+    RESERVED,
+)
+from kvandal.policy.tree import (
+    has_share,
+    may_hold,
+)
+from kvandal.policy.trial import STARTED, backfill, delays_holder, try_entitled
+
+SHORTEST_SHADOW_S = 60
+"""A reservation of share is not reckoned anew more often than this [s]."""
+
+
+@kernel
+def _free_share_s(state, tenant, gpus, time_s):
+    """When a tenant's running jobs should have given back enough of its share for `gpus` more [s]."""
+    missing = state.tenants[tenant].own + state.tenants[tenant].claimed + gpus
+    missing -= state.tenants[tenant].deserved
+    low_s = time_s
+    while missing > 0:
+        # the earliest end after `low_s`, and what comes back at it
+        next_s, back = FAR, 0
+        for group in range(state.speeds.shape[0]):
+            for index in range(state.speeds[group].running):
+                job = state.ends[group, index].job
+                if state.jobs[job].tenant != tenant or state.jobs[job].on_loan:
+                    continue
+                until_s = max(state.jobs[job].until_s, time_s + 1)
+                if low_s < until_s < next_s:
+                    next_s, back = until_s, state.jobs[job].gpus
+                elif until_s == next_s:
+                    back += state.jobs[job].gpus
+        if next_s == FAR:
+            return FAR
+        low_s = next_s
+        missing -= back
+    return low_s
+
+
+@kernel
+def _hold_share(state, job, time_s):
+    """Let the first waiting job of a tenant hold the share that it waits for: later ones must not delay it (B1)."""
+    tenant = state.tenants[state.jobs[job].tenant]
+    if tenant.holder >= 0 and state.jobs[tenant.holder].state != QUEUED:
+        tenant.holder = -1
+    if tenant.holder >= 0 and tenant.holder != job:
+        if state.jobs[tenant.holder].queue != state.jobs[job].queue:
+            return
+        tenant.holder = -1  # an interrupted job has come before it
+    if tenant.holder < 0 or tenant.shadow_s <= time_s:
+        tenant.holder = job
+        free_s = _free_share_s(state, state.jobs[job].tenant, state.jobs[job].gpus, time_s)
+        tenant.shadow_s = max(free_s, time_s + SHORTEST_SHADOW_S)
+
+
+@kernel
+def _claim_more(state, queue, scratch, time_s):
+    """Claim for the jobs of a queue in their order, all at once, so that one notice serves them all."""
+    jobs, queues, tenants = state.jobs, state.queues, state.tenants
+    if not state.rules[0].recall or state.tally[0].lent_jobs == 0:
+        return
+    tenant = queues[queue].tenant
+    last = queues[queue].last_claim
+    if last >= 0 and jobs[last].reserved:
+        return
+    job = queues[queue].head if last < 0 else jobs[last].next_job
+    while (
+        job >= 0
+        and has_share(tenants, tenant, jobs[job].gpus)
+        and not delays_holder(state, job, jobs[job].gpus, time_s)
+    ):
+        if not may_hold(tenants, tenant, jobs[job].gpus, True):
+            restore_ceiling(state, tenant, job, jobs[job].gpus, time_s)
+            return
+        if not powered(state, job, jobs[job].gpus, tenants[tenant].tier):
+            return
+        if not claim(state, job, queue, scratch.chosen, scratch.victims, time_s):
+            return
+        hold(state, job, RECALL, time_s)
+        restore_lender(state, tenant, scratch.removed, time_s)
+        job = jobs[job].next_job
+
+
+@kernel
+def _reserve_more(state, queue, scratch, time_s):
+    """Reserve racks for the first jobs of a queue that no recall can help, as many as the policy says (B1)."""
+    jobs, queues = state.jobs, state.queues
+    last = queues[queue].last_claim
+    job, count = queues[queue].head, 0
+    while last >= 0 and job >= 0:
+        count += 1
+        if job == last:
+            job = jobs[job].next_job
+            break
+        job = jobs[job].next_job
+    while job >= 0 and count < state.rules[0].reservations:
+        if not has_share(state.tenants, queues[queue].tenant, jobs[job].gpus):
+            return
+        if not reserve_soonest(state, job, queue, scratch.free_s, scratch.tray_s, time_s):
+            return
+        hold(state, job, RESERVED, time_s)
+        count += 1
+        job = jobs[job].next_job
+
+
+@kernel
+def _start_claimed(state, queue, time_s):
+    """Start the head of a queue on the racks that it has claimed or reserved; STARTED, or what holds it back, or -1: drop."""
+    jobs = state.jobs
+    job = state.queues[queue].head
+    gpus, tenant = jobs[job].gpus, jobs[job].tenant
+    tier = state.tenants[tenant].tier
+    if jobs[job].reserved:
+        if time_s >= state.queues[queue].recheck_s:
+            return -1
+        if not has_share(state.tenants, tenant, gpus):
+            return NO_SHARE
+    if not may_hold(state.tenants, tenant, gpus, False):
+        return CEILING
+    if not powered(state, job, gpus, tier):
+        return ENVELOPE  # a claim is kept: the power that its recalls have freed is its own
+    racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays)
+    if racks == 0:
+        if jobs[job].reserved:
+            return RESERVED
+        return RECALL if awaits_leavers(state, job) else -1  # a claimed rack broke meanwhile: choose anew
+    return STARTED if begin(state, job, gpus, tier, racks, ENTITLED, time_s) else ENVELOPE
+
+
+@large_kernel
+def start_entitled(state, queue, scratch, time_s):
+    """Start the heads of one queue that fit in what their tenant deserves (P1), recalling loans where they must."""
+    queues, tenants, jobs = state.queues, state.tenants, state.jobs
+    tenant = queues[queue].tenant
+    held = STARTED
+    while queues[queue].head >= 0:
+        job = queues[queue].head
+        if queues[queue].last_claim >= 0:
+            held = _start_claimed(state, queue, time_s)
+            if held < 0:
+                drop_claims(state, queue)
+                continue
+        else:
+            held = try_entitled(state, job, ENTITLED, time_s)
+        if held != STARTED:
+            hold(state, job, held, time_s)
+            break
+        restore_lender(state, tenant, scratch.removed, time_s)
+    job = queues[queue].head
+    if job < 0:
+        return
+    if held in (NO_ROOM, RECALL):
+        _claim_more(state, queue, scratch, time_s)
+        if queues[queue].last_claim < 0 and state.rules[0].reservations > 0:
+            _reserve_more(state, queue, scratch, time_s)
+    elif held == RESERVED and jobs[job].reserved:
+        _reserve_more(state, queue, scratch, time_s)
+    elif held == CEILING:
+        restore_ceiling(state, tenant, job, jobs[job].gpus, time_s)
+    if state.rules[0].reservations > 0 and (held == NO_SHARE or jobs[job].reserved):
+        _hold_share(state, job, time_s)
+    if held != ENVELOPE:
+        backfill(state, queue, False, time_s)
+    if tenants[tenant].on_loan > 0:
+        promote_loans(state, tenant)
+
+
+@kernel
+def _slack_s(state, job, time_s):
+    """Time left until a job must start to meet its deadline [s]; FAR without one, or when it is missed anyhow."""
+    deadline_s = state.demands[state.jobs[job].demand].deadline_s
+    if deadline_s <= 0:
+        return FAR
+    slack_s = state.jobs[job].submit_s + deadline_s - time_s - expected_run_s(state, job)
+    return slack_s if slack_s >= 0 else FAR
+
+
+@kernel
+def entitled_before(state, queue, other, time_s):
+    """Order of entitled heads (D1): tier, then the deadline that is nearest, then the oldest, then the order of queues."""
+    queues, jobs, tenants = state.queues, state.jobs, state.tenants
+    tier, other_tier = tenants[queues[queue].tenant].tier, tenants[queues[other].tenant].tier
+    if tier != other_tier:
+        return tier < other_tier
+    slack, other_slack = (
+        _slack_s(state, queues[queue].head, time_s),
+        _slack_s(state, queues[other].head, time_s),
+    )
+    if slack != other_slack:
+        return slack < other_slack
+    if jobs[queues[queue].head].submit_s != jobs[queues[other].head].submit_s:
+        return jobs[queues[queue].head].submit_s < jobs[queues[other].head].submit_s
+    return queue < other
