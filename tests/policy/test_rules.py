@@ -16,7 +16,7 @@ def tenants(*rows, installed=1000, parents=(), groups=()):
     root = len(rows)
     table = np.zeros(root + 1, tree.TENANT)
     table["parent"], table["parent"][root] = root, -1
-    table["is_group"][root] = True
+    table["is_group"][root], table["ranked"] = True, np.arange(root + 1)
     for row, above in parents:
         table["parent"][row] = above
     for row in groups:

@@ -7,6 +7,7 @@ from kvandal.policy.acting import begin, hold, powered
 from kvandal.policy.claims import drop_claims, reserve_soonest
 from kvandal.policy.lending import borrow, give_back
 from kvandal.policy.placement import (
+    GPUS_PER_TRAY,
     place_reserved,
 )
 from kvandal.policy.rules import (
@@ -24,6 +25,7 @@ from kvandal.policy.tree import (
     common_group,
     has_share,
     lendable_gpus,
+    lendable_without_loans,
     may_hold,
 )
 from kvandal.policy.trial import STARTED, backfill, try_loan
@@ -55,14 +57,14 @@ def _goes_before(state, queue, best, time_s):
 
 @kernel
 def _loans_would_do(state, job):
-    """Whether some lender could lend enough for a job if nobody else borrowed from it."""
+    """Whether lenders could lend enough for a job if nobody else borrowed from them: one of them, or several together."""
     tenants, record = state.tenants, state.jobs[job]
     for lender in range(tenants.shape[0]):
         if lender != record.tenant:
             top = common_group(tenants, lender, record.tenant)
             if lendable_gpus(tenants, lender, top) + tenants[lender].lent >= record.asked_gpus:
                 return True
-    return False
+    return lendable_without_loans(tenants, record.tenant, GPUS_PER_TRAY) >= record.asked_gpus
 
 
 @kernel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import begin, expected_run_s, hold, powered
 from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, reserve_soonest
@@ -72,6 +74,17 @@ def _hold_share(state, job, time_s):
 
 
 @kernel
+def _waiting_gpus(state, job):
+    """GPUs of a waiting job and of those behind it that fit in what their tenant deserves, beside other queues' jobs."""
+    jobs, gpus = state.jobs, np.int64(0)
+    beside = state.tenants[jobs[job].tenant].wanted
+    while job >= 0 and has_share(state.tenants, jobs[job].tenant, beside + gpus + jobs[job].gpus):
+        gpus += jobs[job].gpus
+        job = jobs[job].next_job
+    return gpus
+
+
+@kernel
 def _claim_more(state, queue, scratch, time_s):
     """Claim for the jobs of a queue in their order, all at once, so that one notice serves them all."""
     jobs, queues, tenants = state.jobs, state.queues, state.tenants
@@ -88,7 +101,7 @@ def _claim_more(state, queue, scratch, time_s):
         and not delays_holder(state, job, jobs[job].gpus, time_s)
     ):
         if not may_hold(tenants, tenant, jobs[job].gpus, True):
-            restore_ceiling(state, tenant, job, jobs[job].gpus, time_s)
+            restore_ceiling(state, tenant, job, _waiting_gpus(state, job), time_s)
             return
         if not powered(state, job, jobs[job].gpus, tenants[tenant].tier):
             return
@@ -174,7 +187,7 @@ def start_entitled(state, queue, scratch, time_s):
     elif held == RESERVED and jobs[job].reserved:
         _reserve_more(state, queue, scratch, time_s)
     elif held == CEILING:
-        restore_ceiling(state, tenant, job, jobs[job].gpus, time_s)
+        restore_ceiling(state, tenant, job, _waiting_gpus(state, job), time_s)
     if state.rules[0].reservations > 0 and (held == NO_SHARE or jobs[job].reserved):
         _hold_share(state, job, time_s)
     if held != ENVELOPE:

@@ -90,12 +90,13 @@ def leaving_gpus(state, row):
 def _lender_for(state, borrower, gpus, excluded, count_leaving):
     """Lender that can lend `gpus` at once, and what it can lend; or -1 (rule L1).
 
-    The nearest group first; inside it the lender with the most to lend; ties: first in order. `excluded` and all below it
+    The nearest group first; inside it the lender with the most to lend; ties: first by rank. `excluded` and all below it
     do not lend; `count_leaving` counts what comes back to a lender after notice as there already.
     """
     tenants = state.tenants
     best, most, nearest = -1, np.int64(0), -1
-    for lender in range(tenants.shape[0]):
+    for place in range(tenants.shape[0]):
+        lender = tenants[place].ranked
         if lender == borrower or (excluded >= 0 and is_within(tenants, lender, excluded)):
             continue
         top = common_group(tenants, lender, borrower)

@@ -322,7 +322,7 @@ def _open_tick(state, plant, start_s):
     tally.tick_start_s = start_s
     _pass_time(state, start_s)
     tally.at_envelope = 0
-    due = _take_ends(state, start_s) + tally.power_wait
+    due = _take_ends(state, start_s) + tally.power_wait + tally.opened
     if tally.agenda_size > 0 and state.agenda[0].time_s == start_s:
         _take_agenda(state, plant, start_s)
         due += 1
@@ -333,6 +333,7 @@ def _open_tick(state, plant, start_s):
         tally.wake_s = start_s
         tally.freed += 1
     tally.power_wait = 0
+    tally.opened = 0
     tally.wanted_kw = 0.0
     tally.tick_is_open = 1
 
