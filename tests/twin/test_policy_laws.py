@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_sites import (
     BATCH,
-    check_books,
     check_lending,
     check_tree,
+    group,
     play,
     small_site,
     table,
@@ -19,12 +19,11 @@ from test_laws import DAY_S, sites
 
 from kvandal.demand.jobs import JobTable
 from kvandal.scenario.tenants import Tenant
-from kvandal.twin.records import FINISHED, RUNNING
+from kvandal.twin.records import RUNNING
 from kvandal.twin.simulate import simulate_jobs
 
 pytestmark = pytest.mark.slow
 ENDLESS_S = 10 * DAY_S
-CLAIM_S = 7200
 
 
 def some_tree(random, racks):
@@ -204,3 +203,160 @@ def test_full_recall_gives_every_owner_its_share_within_the_longest_notice(asked
     assert (jobs["recalls"][owned] == 0).all()
     assert waited_s.min(initial=0) >= 0
     assert waited_s.max(initial=0) <= bound_s
+
+
+def test_one_notice_serves_all_who_wait_below_the_ceiling_of_a_group():
+    """A borrower fills its group up to the group's ceiling, tray by tray. Two owners of the group with two queues each
+    have all of their share when one notice is over, not a tray per notice."""
+    who = {
+        "one": tenant("firm", 0.25, parent="g", ceiling=0.5),
+        "two": tenant("firm", 0.25, parent="g", ceiling=0.5),
+        "uk": tenant("lent", parent="g", ceiling=0.5, notice_s=600),
+        "g": group("assured", 0.5),
+    }
+    claims = [(7200, 4, ENDLESS_S, owner, kind) for owner in (0, 1) for kind in (0, 1) for _ in range(9)]
+    run = play(small_site(who, racks=4, tick_s=3600), *[(0, 4, ENDLESS_S, 2, BATCH)] * 36, *claims)
+
+    assert times(run, "first_start_s")[36:] == [7800] * 36
+    assert times(run, "recalls")[:36] == [1] * 36
+
+
+@settings(max_examples=60)
+@given(st.one_of(sites(recall=True), trees()))
+def test_nobody_is_recalled_twice_for_one_claim(asked):
+    """No eviction loop: whatever fails and whoever comes back at once, a claim gives a job notice at most once, and who
+    lives on loans alone never has anybody recalled."""
+    scenario, jobs = asked
+    if not isinstance(jobs, JobTable):
+        jobs = table(*jobs_of(jobs, scenario, 100))
+    run = simulate_jobs(scenario, jobs)
+    loans = run.state.loans[: run.state.tally["loans"][0]]
+    claims = loans[loans["claimant"] >= 0]
+    columns = (claims[name].tolist() for name in ("claimant", "job", "noticed_s"))
+    noticed = set(zip(*columns, strict=True))  # a loan of several lenders is one notice
+    pairs = [(claimant, job) for claimant, job, _ in noticed]
+    tiers = np.array([one.tier == "lent" for one in scenario.tenants.values()])
+    claimants = run.state.jobs["tenant"][claims["claimant"]]
+
+    assert len(pairs) == len(set(pairs))
+    assert not tiers[claimants].any()
+
+
+@settings(max_examples=60)
+@given(trees(failures=False, aging_h=24.0), st.integers(1, 40_000))
+def test_recalls_stop_when_demand_does(asked, claim_s):
+    """A recalled job that comes back at once has nobody recalled. Owners whose jobs fit in their shares come by `claim_s`,
+    borrowers press on for the whole day and are back as soon as they have rested: after the longest minimum run there
+    is no notice any more."""
+    scenario, random = asked
+    tenants = scenario.tenants
+    names, rows = list(tenants), []
+    for owner in leaves(scenario):
+        left = tenants[names[owner]].deserved_gpus or 0
+        while left > 0 and random.integers(8):
+            gpus = int(random.integers(1, left + 1))
+            rows.append(
+                (int(random.integers(0, claim_s + 1)), gpus, ENDLESS_S, owner, int(random.integers(3)))
+            )
+            left -= gpus
+    borrowers = [
+        row for row in jobs_of(random, scenario, 60, ENDLESS_S) if tenants[names[row[3]]].tier == "lent"
+    ]
+    run = play(scenario, *rows, *borrowers)
+    loans = run.state.loans[: run.state.tally["loans"][0]]
+    longest_s = max(max(one.notice_s, one.minimum_run_s) for one in tenants.values())
+
+    assert loans["noticed_s"].max(initial=-1) <= claim_s + longest_s
+    assert run.state.jobs["recalls"].max() <= len(rows)
+
+
+@st.composite
+def streams(draw):
+    """Small jobs without an end on a site of a few racks, and a large one among them that fits the site.
+
+    The small ones are borrowers, and as many run at the start as there is room for; more come at one to three times the
+    rate at which the site can serve them, until long after the large one must have started.
+    """
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    racks, segment_trays = draw(st.integers(1, 6)), draw(st.sampled_from([8, 16]))
+    longest_s = draw(st.sampled_from([1800, 3600, 7200]))
+    aging_s = draw(st.sampled_from([0, 1800, 3600]))
+    small = draw(st.sampled_from([4, 8, 20, 24, 40]))
+    share = draw(st.sampled_from([0.6, 1.0]))
+    large = draw(st.sampled_from([36, 64, 72, 4 * segment_trays * racks]))
+    gpus = racks * 72
+    if large > 72 * racks * share or (large > 72 and racks == 1):
+        large = 36
+    until_s = min(aging_s + 5 * longest_s, DAY_S // 2)
+    gap_s = max(1.0, longest_s * small / gpus / draw(st.sampled_from([1.0, 1.5, 3.0])))
+    kinds = random.integers(0, 3, 4000)
+    rows = [
+        (0, small, int(random.integers(longest_s // 3, longest_s)), 0, int(kinds[i]))
+        for i in range(gpus // small)
+    ]
+    rows += [
+        (2 + int(at_s), small, int(random.integers(longest_s // 2, longest_s)), 0, int(kind))
+        for at_s, kind in zip(np.arange(0.0, until_s, gap_s), kinds, strict=False)
+    ]
+    options = {
+        "racks": racks, "segment_trays": segment_trays, "tick_s": 300, "aging_h": aging_s / 3600,
+        "reservations": draw(st.sampled_from([1, 5])), "recall": draw(st.booleans()),
+        "restart_s": 0, "checkpoint_s": 0, "of": {"limit_factor": 1.0},
+    }  # fmt: skip
+    terms = {
+        "notice_s": draw(st.sampled_from([0, 120, 1800])),
+        "minimum_run_s": draw(st.sampled_from([0, 300])),
+    }
+    return options, terms, share, rows, large, longest_s, aging_s
+
+
+@settings(max_examples=40)
+@given(streams())
+def test_no_borrower_waits_for_ever(asked):
+    r"""A borrower that fits the site starts within :math:`A + 3L` of its submission, whatever stream of smaller borrowers
+    comes after it: A is `policy.aging_h`, L the longest run-time limit. There is at least one reservation, nothing fails,
+    owners ask for nothing, power is ample and no group is full.
+
+    Why: at A it is older than any other borrower that waits, and goes first (A1). (1) While its lenders lack the room,
+    nobody borrows; after at most L every loan has ended. (2) Once they have it and racks are missing, it holds those that
+    fall free soonest, at the latest L later; nobody enters them who would not have left by then, and looking at them
+    afresh never finds later ones. (3) Meanwhile others may have borrowed what it needs, on other racks; from the moment
+    its racks are free nobody borrows before it, and after at most another L its lenders have the room.
+    """
+    options, terms, share, rows, large, longest_s, aging_s = asked
+    who = {"small": tenant("lent", **terms), "large": tenant("lent", **terms), "owner": tenant("firm", share)}
+    run = play(small_site(who, **options), *rows, (1, large, longest_s, 1, BATCH))
+    [start_s] = run.state.jobs["first_start_s"][run.state.jobs["tenant"] == 1]
+
+    assert 1 <= start_s <= 1 + aging_s + 3 * longest_s
+
+
+@settings(max_examples=40)
+@given(streams())
+def test_no_owner_waits_for_ever(asked):
+    r"""An entitled job starts within :math:`\max(L, N)` of its submission, L being the longest run-time limit and N the
+    longest notice or minimum run, also where nothing may be recalled.
+
+    Why: it is the first of its queue and has its share, so that it recalls what stands in its way (R1, N), or holds the
+    racks that fall free soonest (B1), at the latest when all that runs has ended, after L; who enters them will have left.
+    """
+    options, terms, share, rows, large, longest_s, _ = asked
+    who = {"small": tenant("lent", **terms), "owner": tenant("firm", share)}
+    run = play(small_site(who, **options), *rows, (1, large, longest_s, 1, BATCH))
+    [start_s] = run.state.jobs["first_start_s"][run.state.jobs["tenant"] == 1]
+
+    assert 1 <= start_s <= 1 + max(longest_s, *terms.values())
+
+
+def test_without_age_a_large_borrower_does_wait_for_ever():
+    """What the law excludes: three jobs of 20 GPUs in each rack, never ending together, keep a job of a whole rack out for
+    as long as they come, although its lender could always lend it a rack. With age it starts at the next look."""
+    who = {"owner": tenant("firm", 1.0), "large": tenant("lent"), "small": tenant("lent")}
+    rows = [(0, 20, 400 * (index + 1), 2, BATCH) for index in range(18)]
+    rows += [(2, 20, 7200, 2, BATCH)] * 180 + [(1, 72, 7200, 1, BATCH)]
+    waits = {}
+    for aging_h in (0.5, 1000.0):
+        run = play(small_site(who, racks=6, tick_s=300, aging_h=aging_h, of={"limit_factor": 1.0}), *rows)
+        waits[aging_h] = times(run, "first_start_s")[18] - 1
+    assert waits[0.5] <= 1800 + 3 * 7200
+    assert waits[1000.0] > 10 * 7200
