@@ -107,12 +107,13 @@ def _lendable_soon(state, lender, top):
 def _lender_for(state, borrower, gpus, excluded, of_quota, soon):
     """Lender that can lend `gpus` at once, and what it can lend; or -1 (rule L1).
 
-    The nearest group first; inside it the lender with the most to lend; ties: first in order. `excluded` does not lend,
+    The nearest group first; inside it the lender with the most to lend; ties: first by rank. `excluded` does not lend,
     and, unless `of_quota`, nor does anybody below it; `soon` counts what comes back after notice as there already.
     """
     tenants = state.tenants
     best, most, nearest = -1, np.int64(0), -1
-    for lender in range(tenants.shape[0]):
+    for place in range(tenants.shape[0]):
+        lender = tenants[place].ranked
         if lender in (borrower, excluded):
             continue
         if excluded >= 0 and not of_quota and is_within(tenants, lender, excluded):

@@ -8,7 +8,6 @@ from kvandal.policy.lending import leaving_gpus, lent_by
 from kvandal.policy.rules import GROUP_CEILING, PROMOTION, RESTORE
 from kvandal.policy.tree import (
     book_own,
-    ceiling_reached,
     excess_gpus,
     has_share,
     is_within,
@@ -77,15 +76,28 @@ def _restore(state, row, of_quota, removed, time_s):
 
 @large_kernel
 def restore_ceiling(state, tenant, claimant, gpus, time_s):
-    """Recall loans that tenants of a full group hold, so that an entitled job of the group finds room below its ceiling (R4).
+    """Recall loans that tenants of full groups hold, so that entitled jobs find room below every ceiling (R4).
 
-    Who is under notice counts as gone, so that nobody is recalled twice for one job.
+    `gpus` are those of all jobs of a queue that wait for it, `claimant` is the first of them; one notice serves them all,
+    and those of other queues. Who is under notice counts as gone, so that nobody is recalled twice for one job.
     """
-    jobs, tenants = state.jobs, state.tenants
-    row = ceiling_reached(tenants, tenant, gpus, False)
-    if row < 0 or not state.rules[0].recall:
+    if not state.rules[0].recall:
         return
-    over = tenants[row].own + tenants[row].on_loan + gpus - tenants[row].ceiling
+    row, root = tenant, state.tenants.shape[0] - 1
+    while row != root:
+        state.tenants[row].wanted += gpus
+        _make_room_below(state, row, claimant, time_s)
+        row = state.tenants[row].parent
+
+
+@large_kernel
+def _make_room_below(state, row, claimant, time_s):
+    """Recall loans of one group until all that is claimed and wanted below it fits under its ceiling."""
+    jobs, tenants = state.jobs, state.tenants
+    over = tenants[row].own + tenants[row].on_loan - tenants[row].ceiling
+    over += tenants[row].claimed + tenants[row].wanted
+    if over <= 0:
+        return
     for index in range(state.tally[0].lent_jobs):
         job = state.lent_jobs[index]
         if jobs[job].draining and is_within(tenants, jobs[job].tenant, row):

@@ -134,7 +134,7 @@ QUEUE = np.dtype(
     ],
     align=True,
 )  # fmt: skip
-"""Queues in order of tier, tenant, class of demand. Jobs larger than their tenant's share, which can only run on a
+"""Queues in order of tier, name of the tenant, name of the class of demand. Jobs larger than their tenant's share, which can only run on a
 loan, have a queue of their own, so that they do not hold up the others."""
 
 LOAN = np.dtype(
@@ -258,6 +258,7 @@ TALLY = np.dtype(
         ("reservations", "i8"),  # jobs that racks are reserved for
         ("freed", "i8"),  # times that GPUs, share or power have come free
         ("stints", "i8"), ("tight", "i8"),  # some racks are closed to new jobs: their nodes have no power to spare
+        ("opened", "i8"),  # some of them are open again
         ("recovering", "i8"),  # after a trip: 1 racks are dark, 2 they return
         ("dark_kw", "f8"), ("before_trip_kw", "f8"),  # TDP of the dark racks; the meter before they tripped
         ("schedule_kw", "f8"), ("ramp_limit_kw", "f8"),  # what may be started, and shown by the meter, while it recovers
