@@ -142,3 +142,12 @@ def test_readme_names_the_two_commands():
 def test_ci_calls_the_test_command_of_the_readme():
     """What CI runs is what a reader is told to run."""
     assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
+def test_the_page_on_policy_names_every_rule() -> None:
+    """Ids and sentences are those of the program, in its order."""
+    from kvandal.policy.rules import RULES
+
+    page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([A-Z]\d) \| (.*) \|$", page, re.MULTILINE)
+    assert rows == [rule for number, rule in sorted(RULES.items()) if number]
