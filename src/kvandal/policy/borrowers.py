@@ -115,10 +115,9 @@ def start_borrowers(state, scratch, time_s):
         queues[best].blocked = True
         held = -1
         if queues[best].last_claim >= 0:
-            if time_s >= queues[best].recheck_s:
+            held = _start_reserved_borrower(state, job, time_s)
+            if held != STARTED and time_s >= queues[best].recheck_s:
                 drop_claims(state, best)
-            else:
-                held = _start_reserved_borrower(state, job, time_s)
         if queues[best].last_claim < 0 and held != STARTED:
             held = try_loan(state, job, LOAN, time_s)
         if held == STARTED:
