@@ -74,6 +74,18 @@ def _is_entitled(state, job):
     return state.tenants[tenant].tier != LENT and has_share(state.tenants, tenant, state.jobs[job].gpus)
 
 
+@kernel
+def _leaves_what_is_promised(room, job):
+    """Whether the racks that are reserved for a job have room for all who hold a reservation there."""
+    piece = room.first_claim[job]
+    while piece >= 0:
+        rack = room.racks[room.pieces[piece].rack]
+        if rack.whole < rack.promised:
+            return False
+        piece = room.pieces[piece].next
+    return True
+
+
 @large_kernel
 def _start_reserved_borrower(state, job, time_s):
     """Start a borrower on the racks that are reserved for it; return STARTED or what holds it back (A1)."""
@@ -84,6 +96,9 @@ def _start_reserved_borrower(state, job, time_s):
         return ENVELOPE
     if not borrow(state, job, gpus, -1, False):
         return NO_SHARE
+    if not _leaves_what_is_promised(state.room, job):
+        give_back(state, job)
+        return RESERVED
     racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays)
     if racks > 0 and begin(state, job, gpus, LENT, racks, AGED, time_s):
         return STARTED
