@@ -46,7 +46,7 @@ def test_lendable_is_deserved_less_guarantee_and_own_use(own, lent_out, lendable
         tree.book_loan(table, 0, 1, lent_out)
 
     assert tree.lendable_gpus(table, 0, 2) == lendable
-    assert tree.excess_gpus(table, 0) == -lendable
+    assert tree.excess_gpus(table, 0, False) == -lendable
 
 
 def test_claims_are_not_lent():
