@@ -51,10 +51,18 @@ def test_two_queues_of_9_and_12_share_21():
 
 
 def test_nominal_quota_is_met_before_anybody_borrows_anew():
-    """Same example without preemption: when team-a's workloads end, team-b's pending ones go before team-a's."""
-    site = cohort(recall=False, a={"deserved_gpus": 9}, b={"deserved_gpus": 12})
-    full = (0, 51, 10 * DAY_S, 2, BATCH)
-    run = play(site, full, *[(0, 1, 2000, TEAM_A, BATCH)] * 42, *[(1000, 1, 9000, TEAM_B, BATCH)] * 12)
+    """Same example without preemption: when team-a's workloads end, team-b's pending ones go before team-a's.
+
+    A CPU is a tray of four GPUs here, of two racks; somebody else sits on what neither team deserves.
+    """
+    tenants = {
+        "a": Tenant(tier="assured", deserved_gpus=36),
+        "b": Tenant(tier="assured", deserved_gpus=48),
+        "rest": Tenant(tier="firm", deserved_gpus=60, guarantee_gpus=60),
+    }
+    site = small_site(tenants, racks=2, tick_s=3600, recall=False, backfill_depth=0)
+    rows = [(0, 60, 10 * DAY_S, 2, BATCH), *[(0, 4, 2000, TEAM_A, BATCH)] * 42]
+    run = play(site, *rows, *[(1000, 4, 9000, TEAM_B, BATCH)] * 12)
     first = times(run, "first_start_s")[1:]
 
     assert first[:21] == [0] * 21

@@ -78,6 +78,18 @@ def _is_entitled(state, job):
     return state.tenants[tenant].tier != LENT and has_share(state.tenants, tenant, state.jobs[job].gpus)
 
 
+@kernel
+def _leaves_what_is_promised(room, job):
+    """Whether the racks that are reserved for a job have room for all who hold a reservation there."""
+    piece = room.first_claim[job]
+    while piece >= 0:
+        rack = room.racks[room.pieces[piece].rack]
+        if rack.whole < rack.promised:
+            return False
+        piece = room.pieces[piece].next
+    return True
+
+
 @large_kernel
 def _start_reserved_borrower(state, job, time_s):
     """Start a borrower on the racks that are reserved for it; return STARTED or what holds it back (A1)."""
@@ -88,6 +100,9 @@ def _start_reserved_borrower(state, job, time_s):
         return ENVELOPE
     if not borrow(state, job, gpus, -1, False):
         return NO_SHARE
+    if not _leaves_what_is_promised(state.room, job):
+        give_back(state, job)
+        return RESERVED
     racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays)
     if racks > 0 and begin(state, job, gpus, LENT, racks, AGED, time_s):
         return STARTED
@@ -119,10 +134,9 @@ def start_borrowers(state, scratch, time_s):
         queues[best].blocked = True
         held = -1
         if queues[best].last_claim >= 0:
-            if time_s >= queues[best].recheck_s:
+            held = _start_reserved_borrower(state, job, time_s)
+            if held != STARTED and time_s >= queues[best].recheck_s:
                 drop_claims(state, best)
-            else:
-                held = _start_reserved_borrower(state, job, time_s)
         if queues[best].last_claim < 0 and held != STARTED:
             held = try_loan(state, job, LOAN, time_s)
         if held == STARTED:

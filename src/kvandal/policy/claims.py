@@ -152,6 +152,8 @@ def reserve_soonest(state, job, queue, free_s, tray_s, time_s):
     state.tally[0].reservations += 1
     state.queues[queue].last_claim = job
     state.queues[queue].recheck_s = min(shadow_s if shadow_s > time_s else FAR, time_s + RECHECK_S)
+    if shadow_s <= time_s:
+        state.tally[0].wake_s = time_s  # room beside what others hold: decide again, it can start now
     return True
 
 

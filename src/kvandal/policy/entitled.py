@@ -142,17 +142,17 @@ def _start_claimed(state, queue, time_s):
     job = state.queues[queue].head
     gpus, tenant = jobs[job].gpus, jobs[job].tenant
     tier = state.tenants[tenant].tier
-    if jobs[job].reserved:
-        if time_s >= state.queues[queue].recheck_s:
-            return -1
-        if not has_share(state.tenants, tenant, gpus):
-            return NO_SHARE
+    due = jobs[job].reserved and time_s >= state.queues[queue].recheck_s
+    if jobs[job].reserved and not has_share(state.tenants, tenant, gpus):
+        return -1 if due else NO_SHARE
     if not may_hold(state.tenants, tenant, gpus, False):
-        return CEILING
+        return -1 if due else CEILING
     if not powered(state, job, gpus, tier):
-        return ENVELOPE  # a claim is kept: the power that its recalls have freed is its own
+        return -1 if due else ENVELOPE  # a claim is kept: the power that its recalls have freed is its own
     racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays)
     if racks == 0:
+        if due:
+            return -1
         if jobs[job].reserved:
             return RESERVED
         return RECALL if awaits_leavers(state, job) else -1  # a claimed rack broke meanwhile: choose anew
