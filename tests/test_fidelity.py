@@ -83,7 +83,8 @@ WORSE = {
 }
 """Simpler models are worse than the defaults: a comparison that cannot tell them apart is none."""
 PARTS = [
-    pytest.param(name, marks=pytest.mark.shared_data if name == "heat_demand" else ()) for name in GROUPS
+    pytest.param(name, marks=pytest.mark.shared_data if name in {"heat_demand", "replay"} else ())
+    for name in GROUPS
 ]
 
 
