@@ -79,12 +79,31 @@ def kernel(function: Function) -> Function:
     allocate nothing, so numba need not count references to their tables, which would take a third of the compilation.
     """
     compile_it: Any = numba.njit(cache=True, error_model="numpy", forceinline=True, _nrt=False)
-    compiled: Function = compile_it(function)
+    compiled: Function = _once(compile_it(function))
     return compiled
 
 
 def large_kernel(function: Function) -> Function:
     """Compile `function` like :func:`kernel`, as a function of its own: for what is large and called in many places."""
     compile_it: Any = numba.njit(cache=True, error_model="numpy", _nrt=False)
-    compiled: Function = compile_it(function)
+    compiled: Function = _once(compile_it(function))
     return compiled
+
+
+def _once(dispatcher: Any) -> Any:
+    """Let a kernel be compiled once for all constants that it is called with.
+
+    numba has a type for every constant and would compile a kernel anew for each; inlined code folds them anyhow.
+    """
+    template_for = getattr(dispatcher, "get_call_template", None)
+    if template_for is None:  # compilation is switched off
+        return dispatcher
+    unliteral = numba.types.unliteral
+
+    def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        return template_for(
+            tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()}
+        )
+
+    dispatcher.get_call_template = get_call_template
+    return dispatcher

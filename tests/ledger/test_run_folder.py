@@ -1,6 +1,7 @@
 """The books of a run, checked from its Parquet files alone: nothing here is shared with the code that wrote them."""
 
 import json
+import math
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import kvandal as kv
 ROOT = Path(__file__).parent.parent.parent
 
 SMALL_SITE = {
-    "site.fleet.main.gpus": 144,
+    "site.fleet.main.gpus": 216,
     "site.grid_mw": 1.0,
     "market.ppa_mw": 0.1,
     "run.days": 2,
@@ -129,7 +130,8 @@ def test_jobs_and_waits_are_those_of_the_table(books):
     for tenant, printed in summary["wait_p95_s"].items():
         of_tenant = sorted(waits.filter(jobs["tenant"].cast(pl.String) == tenant).drop_nulls().to_list())
         if of_tenant:
-            assert printed == of_tenant[round(0.95 * (len(of_tenant) - 1))]
+            place = 0.95 * (len(of_tenant) - 1)
+            assert printed in {of_tenant[math.floor(place)], of_tenant[math.ceil(place)]}
         else:
             assert printed is None
 
@@ -141,11 +143,15 @@ def test_loans_are_records(books):
     assert summary["loans"] == loans.height > 0
     assert summary["recalls"] == loans.height - loans["noticed_utc"].null_count()
     assert (loans["lender"].cast(pl.String) != loans["borrower"].cast(pl.String)).all()
-    assert (loans["gpus"] == jobs["gpus"].gather(loans["job"])).all()
+    assert (loans["gpus"] <= jobs["gpus"].gather(loans["job"])).all()
+    whole = (
+        loans.filter(pl.col("reason") != "transferred").group_by("job", "start_utc").agg(pl.col("gpus").sum())
+    )
+    assert (whole["gpus"] <= jobs["gpus"].gather(whole["job"])).all()
     recalled = loans.filter(pl.col("reason") == "recalled")
     latency = (recalled["returned_utc"] - recalled["noticed_utc"]).dt.total_seconds()
     assert (latency == recalled["notice_s"]).all()
-    assert jobs["recalls"].sum() == recalled.height
+    assert jobs["recalls"].sum() == recalled.select("job", "returned_utc").unique().height
     if recalled.height:
         assert summary["recall_latency_p99_s"] == sorted(latency.to_list())[round(0.99 * (len(latency) - 1))]
 

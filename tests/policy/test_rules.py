@@ -16,7 +16,7 @@ def tenants(*rows, installed=1000, parents=(), groups=()):
     root = len(rows)
     table = np.zeros(root + 1, tree.TENANT)
     table["parent"], table["parent"][root] = root, -1
-    table["is_group"][root] = True
+    table["is_group"][root], table["ranked"] = True, np.arange(root + 1)
     for row, above in parents:
         table["parent"][row] = above
     for row in groups:
@@ -46,7 +46,7 @@ def test_lendable_is_deserved_less_guarantee_and_own_use(own, lent_out, lendable
         tree.book_loan(table, 0, 1, lent_out)
 
     assert tree.lendable_gpus(table, 0, 2) == lendable
-    assert tree.excess_gpus(table, 0) == -lendable
+    assert tree.excess_gpus(table, 0, False) == -lendable
 
 
 def test_claims_are_not_lent():

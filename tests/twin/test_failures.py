@@ -269,7 +269,7 @@ def test_checkpoints_may_be_given_per_class():
     )
     run = play(site, (0, 4, 10_000, 0, TRAINING), failures=failing((2500, 71), (2500, 0), (2500, 4)))
     # of 2,500 s two dumps of 10 s are paid, 480 s unsaved; 50 s of restart; 8,000 s left with seven dumps
-    assert run.state.lost_gpu_s[0].tolist() == [4 * 480, 0, 0, 4 * (20 + 70), 4 * 50]
+    assert run.state.lost_gpu_s[0].tolist() == [4 * 480, 0, 0, 4 * (20 + 70), 4 * 50, 0]
     assert times(run, "end_s") == [2500 + 50 + 8000 + 70]
 
 

@@ -96,8 +96,9 @@ def test_every_gpu_second_of_a_grant_is_somewhere(asked):
     tenants, classes = list(scenario.tenants), list(scenario.demand)
     for job, row in enumerate(mine):
         bound = (tenants[state.jobs["tenant"][job]], classes[state.jobs["demand"][job]]) in binding
-        assert bound or (row["grant"] < 0 and row["refused_rule"] in {0, 3})
-        assert not bound or row["grant"] >= 0 or row["refused_rule"] > 0
+        rule = state.jobs["refused_rule"][job]
+        assert bound or (row["grant"] < 0 and rule in {0, 3})
+        assert not bound or row["grant"] >= 0 or rule > 0
 
 
 @settings(max_examples=40)
@@ -107,12 +108,18 @@ def test_a_refusal_tells_numbers_that_refuse(asked):
     scenario, jobs = asked
     run = simulate_jobs(scenario, jobs)
     mine, factor = run.state.job_grants, next(iter(scenario.demand.values())).limit_factor
-    limits_s = [math.ceil(work * factor - 1e-9) for work in jobs.work_s.tolist()]
-    for job in np.flatnonzero(mine["refused_rule"]).tolist():
+    interval_s, dump_s = run.state.jobs["interval_s"].tolist(), round(scenario.reliability.checkpoint_s)
+    dumps = [
+        (work - 1) // every if every else 0
+        for work, every in zip(jobs.work_s.tolist(), interval_s, strict=True)
+    ]
+    needs_s = [work + count * dump_s for work, count in zip(jobs.work_s.tolist(), dumps, strict=True)]
+    limits_s = [math.ceil(need * factor - 1e-9) for need in needs_s]
+    for job in np.flatnonzero(run.state.jobs["refused_rule"]).tolist():
         row, gpus = mine[job], int(jobs.gpus[job])
-        assert row["refused_needed"] > row["refused_available"] or row["refused_rule"] == 33
+        rule = int(run.state.jobs["refused_rule"][job])
+        assert row["refused_needed"] > row["refused_available"] or rule == 33
         if run.state.jobs["starts"][job] == 0:
-            rule = int(row["refused_rule"])
             expected = {3: gpus, 31: gpus * limits_s[job], 32: limits_s[job], 33: gpus * limits_s[job]}[rule]
             assert row["refused_needed"] == expected
 

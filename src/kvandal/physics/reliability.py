@@ -86,7 +86,7 @@ def renewal_time_ratio(
     >>> m = 50700 / 100_000 * 3600
     >>> tau = young_interval_s(30.0, m)
     >>> round(expected_time_ratio(30.0, tau, 300.0, m), 3), round(renewal_time_ratio(30.0, tau, 300.0, m), 3)
-    (0.654, 0.703)
+    (0.654, 0.704)
     """
     cycle = (interval_s + checkpoint_s) / mean_time_to_interrupt_s
     saved = math.exp(-restart_s / mean_time_to_interrupt_s) / math.expm1(cycle)

@@ -20,13 +20,13 @@ MILLIWATT = 1e-6
 
 ACTION = np.dtype(
     [
-        ("job", "i4"),
-        ("other", "i4"),
-        ("gpus", "i4"),
-        ("racks", "i4"),
-        ("kind", "i1"),
-        ("rule", "i1"),
-        ("tier", "i1"),
+        ("job", "i8"),
+        ("other", "i8"),
+        ("gpus", "i8"),
+        ("racks", "i8"),
+        ("kind", "i8"),
+        ("rule", "i8"),
+        ("tier", "i8"),
     ],
     align=True,
 )
@@ -35,7 +35,7 @@ ACTIONS = ("start", "notice", "move", "promote", "demote", "close")
 START, NOTICE, MOVE, PROMOTE, DEMOTE, CLOSE = range(6)
 
 
-@kernel
+@large_kernel
 def act(state, kind, job, other, racks, rule, tier):
     """Write an action down."""
     tally = state.tally[0]
@@ -50,7 +50,7 @@ def act(state, kind, job, other, racks, rule, tier):
     tally.actions += 1
 
 
-@kernel
+@large_kernel
 def count_wait(state, job, time_s):
     """Book the time since a queued job's last change of mind to what it has waited for."""
     record = state.jobs[job]
@@ -110,7 +110,7 @@ def powered(state, job, gpus, tier):
     return False
 
 
-@kernel
+@large_kernel
 def _draw(state, job, tier, sign):
     """Take a placed job's power from the room of every node above its racks (or give it back).
 
@@ -208,7 +208,7 @@ def release_claim(state, job):
         book_claim(state.tenants, state.jobs[job].tenant, -state.jobs[job].gpus)
 
 
-@kernel
+@large_kernel
 def give_notice(state, job, claimant, rule, time_s):
     """Give a borrower notice: it saves its state and leaves at the deadline."""
     jobs = state.jobs
@@ -219,9 +219,9 @@ def give_notice(state, job, claimant, rule, time_s):
 
 
 @large_kernel
-def move_loan(state, job, row, removed):
+def move_loan(state, job, row, of_quota, removed):
     """Move to other lenders what a row has lent to a job, if they have room; the job runs on (rule L2)."""
-    count = move_from(state, job, row, removed)
+    count = move_from(state, job, row, of_quota, removed)
     if count < 0:
         return False
     for index in range(count):
@@ -276,6 +276,7 @@ def end_loan(state, job):
 def stop(state, job):
     """Take a running job's GPUs away: its seats, its part of its tenant's share or its loan, its notice."""
     jobs, tally = state.jobs, state.tally[0]
+    _draw(state, job, jobs[job].use_tier, -1)
     vacate(state.room, job)
     if jobs[job].on_loan:
         end_loan(state, job)

@@ -7,8 +7,10 @@ from kvandal.policy.acting import begin, hold, powered
 from kvandal.policy.claims import drop_claims, reserve_soonest
 from kvandal.policy.lending import borrow, give_back
 from kvandal.policy.placement import (
+    GPUS_PER_TRAY,
     place_reserved,
 )
+from kvandal.policy.restarts import may_use_spares
 from kvandal.policy.rules import (
     AGED,
     CEILING,
@@ -24,6 +26,7 @@ from kvandal.policy.tree import (
     common_group,
     has_share,
     lendable_gpus,
+    lendable_without_loans,
     may_hold,
 )
 from kvandal.policy.trial import STARTED, backfill, try_loan
@@ -36,8 +39,11 @@ def _is_aged(state, job, time_s):
 
 @kernel
 def _goes_before(state, queue, best, time_s):
-    """Whether the head of a queue borrows before that of another: who has waited for long first (A1), then rule P2."""
+    """Whether the head of a queue borrows before that of another: F1, then who has waited for long (A1), then rule P2."""
     job, other = state.queues[queue].head, state.queues[best].head
+    failed = may_use_spares(state, job)
+    if failed != may_use_spares(state, other):
+        return failed
     aged, other_aged = _is_aged(state, job, time_s), _is_aged(state, other, time_s)
     if aged != other_aged:
         return aged
@@ -55,14 +61,14 @@ def _goes_before(state, queue, best, time_s):
 
 @kernel
 def _loans_would_do(state, job):
-    """Whether some lender could lend enough for a job if nobody else borrowed from it."""
+    """Whether lenders could lend enough for a job if nobody else borrowed from them: one of them, or several together."""
     tenants, record = state.tenants, state.jobs[job]
     for lender in range(tenants.shape[0]):
         if lender != record.tenant:
             top = common_group(tenants, lender, record.tenant)
             if lendable_gpus(tenants, lender, top) + tenants[lender].lent >= record.asked_gpus:
                 return True
-    return False
+    return lendable_without_loans(tenants, record.tenant, GPUS_PER_TRAY) >= record.asked_gpus
 
 
 @kernel

@@ -18,7 +18,7 @@ from kvandal.policy.placement import (
 from kvandal.policy.recall import choose_racks, choose_victims, recall_cost_gpu_s
 from kvandal.policy.restarts import spare_trays_for
 from kvandal.policy.rules import RECALL
-from kvandal.policy.tree import book_claim
+from kvandal.policy.tree import LENT, book_claim, has_share
 
 FAR = np.int64(2**62)
 """A time that does not come."""
@@ -63,12 +63,20 @@ def claim(state, job, queue, chosen, victims, time_s):
 
 
 @kernel
-def leaves_s(state, job, time_s):
-    """When a running job should have left its GPUs: by its limit, or as soon as its loan can be called back [s]."""
+def can_recall(state, job):
+    """Whether a waiting job may call loans back: an entitled one may (R1), a borrower must wait until they end (A1)."""
+    tenant = state.jobs[job].tenant
+    entitled = state.tenants[tenant].tier != LENT and has_share(state.tenants, tenant, state.jobs[job].gpus)
+    return entitled and state.rules[0].recall
+
+
+@kernel
+def leaves_s(state, job, recalls, time_s):
+    """When a running job should have left its GPUs: by its limit, or with `recalls` as soon as its loan can be called back [s]."""
     record = state.jobs[job]
     if record.draining:
         return record.deadline_s
-    if record.on_loan:
+    if record.on_loan and recalls:
         tenant = state.tenants[record.tenant]
         sure_s = record.start_s + tenant.minimum_run_s
         return max(time_s, min(record.until_s, max(sure_s, time_s + tenant.notice_s)))
@@ -76,7 +84,7 @@ def leaves_s(state, job, time_s):
 
 
 @kernel
-def _free_s(state, rack, trays, tray_s, time_s):
+def _free_s(state, rack, trays, tray_s, recalls, time_s):
     """When so many trays of a rack should be free [s]; FAR when it has not that many in service.
 
     `tray_s` is int64 (18,), filled with the instant at which each tray should be free.
@@ -91,7 +99,7 @@ def _free_s(state, rack, trays, tray_s, time_s):
         for slot in range(GPUS_PER_TRAY):
             job = room.slots[first + index, slot]
             if job >= 0 and job != before:
-                tray_s[index] = max(tray_s[index], leaves_s(state, job, time_s))
+                tray_s[index] = max(tray_s[index], leaves_s(state, job, recalls, time_s))
                 before = job
     latest_s = np.int64(time_s)
     for _ in range(trays):
@@ -116,14 +124,14 @@ def reserve_soonest(state, job, queue, free_s, tray_s, time_s):
     """
     room, jobs = state.room, state.jobs
     segment_trays = state.rules[0].segment_trays
-    gpus = jobs[job].gpus
+    gpus, recalls = jobs[job].gpus, can_recall(state, job)
     segments, needed = segments_for(gpus, segment_trays), segment_trays_for(gpus, segment_trays)
     spare = spares_kept(gpus, spare_trays_for(state, job))
     for rack in range(room.racks.shape[0]):
         free_s[rack] = FAR
         wanted = room.racks[rack].promised + needed + spare
         if state.racks[rack].delivered and wanted <= TRAYS_PER_RACK:
-            free_s[rack] = _free_s(state, rack, wanted, tray_s, time_s)
+            free_s[rack] = _free_s(state, rack, wanted, tray_s, recalls, time_s)
     possible = 0
     for rack in range(room.racks.shape[0]):
         if free_s[rack] < FAR:
@@ -158,6 +166,16 @@ def drop_claims(state, queue):
             break
         job = state.jobs[job].next_job
     state.queues[queue].last_claim = -1
+
+
+@large_kernel
+def drop_reservations(state):
+    """End all reservations that nobody was recalled for: a job that a failure stopped goes before them (F1)."""
+    if state.tally[0].reservations == 0:
+        return
+    for queue in range(state.queues.shape[0]):
+        if state.queues[queue].last_claim >= 0 and state.jobs[state.queues[queue].head].reserved:
+            drop_claims(state, queue)
 
 
 @kernel

@@ -60,7 +60,8 @@ def draw_down(state, limits, installed_gpus, until_s, time_s):
 
     Jobs that should have ended by then are left alone: natural churn comes first.
     """
-    for row in range(limits.shape[0]):
+    for place in range(limits.shape[0]):
+        row = state.tenants[place].ranked
         ceiling = int(limits[row, 4] * installed_gpus + limits[row, 5] + 1e-9)
         if ceiling >= state.tenants[row].ceiling:
             continue
@@ -78,7 +79,8 @@ def draw_down(state, limits, installed_gpus, until_s, time_s):
 def demote_excess(state, time_s):
     """Turn own use above what a tenant now deserves into loans, the newest first, while some lender has room."""
     tenants, jobs = state.tenants, state.jobs
-    for row in range(tenants.shape[0] - 1):
+    for place in range(tenants.shape[0] - 1):
+        row = tenants[place].ranked
         while not tenants[row].is_group and tenants[row].own > tenants[row].deserved:
             job = _newest(state, row, False, -1)
             if job < 0:

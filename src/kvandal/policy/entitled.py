@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import begin, expected_run_s, hold, powered
 from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, reserve_soonest
@@ -10,6 +12,7 @@ from kvandal.policy.placement import (
     place_reserved,
 )
 from kvandal.policy.queues import QUEUED
+from kvandal.policy.restarts import may_use_spares
 from kvandal.policy.rules import (
     CEILING,
     ENTITLED,
@@ -72,6 +75,17 @@ def _hold_share(state, job, time_s):
 
 
 @kernel
+def _waiting_gpus(state, job):
+    """GPUs of a waiting job and of those behind it that fit in what their tenant deserves, beside other queues' jobs."""
+    jobs, gpus = state.jobs, np.int64(0)
+    beside = state.tenants[jobs[job].tenant].wanted
+    while job >= 0 and has_share(state.tenants, jobs[job].tenant, beside + gpus + jobs[job].gpus):
+        gpus += jobs[job].gpus
+        job = jobs[job].next_job
+    return gpus
+
+
+@kernel
 def _claim_more(state, queue, scratch, time_s):
     """Claim for the jobs of a queue in their order, all at once, so that one notice serves them all."""
     jobs, queues, tenants = state.jobs, state.queues, state.tenants
@@ -88,7 +102,7 @@ def _claim_more(state, queue, scratch, time_s):
         and not delays_holder(state, job, jobs[job].gpus, time_s)
     ):
         if not may_hold(tenants, tenant, jobs[job].gpus, True):
-            restore_ceiling(state, tenant, job, jobs[job].gpus, time_s)
+            restore_ceiling(state, tenant, job, _waiting_gpus(state, job), time_s)
             return
         if not powered(state, job, jobs[job].gpus, tenants[tenant].tier):
             return
@@ -174,7 +188,7 @@ def start_entitled(state, queue, scratch, time_s):
     elif held == RESERVED and jobs[job].reserved:
         _reserve_more(state, queue, scratch, time_s)
     elif held == CEILING:
-        restore_ceiling(state, tenant, job, jobs[job].gpus, time_s)
+        restore_ceiling(state, tenant, job, _waiting_gpus(state, job), time_s)
     if state.rules[0].reservations > 0 and (held == NO_SHARE or jobs[job].reserved):
         _hold_share(state, job, time_s)
     if held != ENVELOPE:
@@ -195,11 +209,14 @@ def _slack_s(state, job, time_s):
 
 @kernel
 def entitled_before(state, queue, other, time_s):
-    """Order of entitled heads (D1): tier, then the deadline that is nearest, then the oldest, then the order of queues."""
+    """Order of entitled heads: tier, who was stopped by a failure (F1), the nearest deadline (D1), the oldest, the queue."""
     queues, jobs, tenants = state.queues, state.jobs, state.tenants
     tier, other_tier = tenants[queues[queue].tenant].tier, tenants[queues[other].tenant].tier
     if tier != other_tier:
         return tier < other_tier
+    failed = may_use_spares(state, queues[queue].head)
+    if failed != may_use_spares(state, queues[other].head):
+        return failed
     slack, other_slack = (
         _slack_s(state, queues[queue].head, time_s),
         _slack_s(state, queues[other].head, time_s),

@@ -60,7 +60,7 @@ RULES: dict[int, tuple[str, str]] = {
     24: ("T2", "A job that reaches its time limit is ended."),
     25: (
         "F1",
-        "A job that lost its GPUs goes to the front of its queue and resumes from its last checkpoint.",
+        "A job that lost its GPUs goes to the front of its queue and resumes; after a failure it goes before all of its tier.",
     ),
     26: ("R4", "An entitled job below a group's ceiling recalls loans that the group's tenants hold."),
     27: ("L5", "A loan to a tenant whose own share has room again becomes its own use."),

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kvandal.compiled import kernel
+from kvandal.compiled import kernel, large_kernel
 
 FIRM, ASSURED, LENT, PROTECTED = 0, 1, 2, 3
 """Tiers of use; power knows a fourth: firm work whose contract does not let it be curtailed."""
@@ -44,6 +44,8 @@ TENANT = np.dtype(
         ("largest_job", "i8"),  # most GPUs that one job can ever get, by share or by loan
         ("own", "i8"),
         ("claimed", "i8"),
+        ("wanted", "i8"),  # GPUs that entitled jobs miss below full ceilings, at this instant
+        ("could_lend", "i8"),  # to work in: what the subtree could lend if no loan ran
         ("on_loan", "i8"),
         ("lent_out", "i8"),
         ("lent", "i8"),  # GPUs of the row's own quota that others hold
@@ -53,19 +55,24 @@ TENANT = np.dtype(
         ("lent_out_gpu_s", "i8"),
         ("notice_s", "i8"),  # before a loan of this tenant ends
         ("minimum_run_s", "i8"),  # that a loan of this tenant is sure of
-        ("tier", "i4"),
-        ("parent", "i4"),  # row of the group above it; the root has -1
-        ("depth", "i4"),  # steps below the root
-        ("holder", "i4"),  # its job that waits longest for GPUs of its share, or -1
+        ("tier", "i8"),
+        ("parent", "i8"),  # row of the group above it; the root has -1
+        ("depth", "i8"),  # steps below the root
+        ("holder", "i8"),  # its job that waits longest for GPUs of its share, or -1
+        ("ranked", "i8"),  # row that comes at this place where rows take turns
         ("is_group", "?"),
         ("admitted", "?"),  # its data may be processed here
     ],
     align=True,
 )
-"""One row per tenant or group and a last one for the root."""
+"""One row per tenant or group and a last one for the root.
+
+`ranked` makes decisions independent of the order in which a scenario lists its tenants: whoever goes through the rows so
+that their order matters, in ties and in sums of floats, takes `tenants[0].ranked`, `tenants[1].ranked` and so on.
+"""
 
 
-@kernel
+@large_kernel
 def renew_shares(tenants, installed_gpus):
     """Recompute every entitlement from the GPUs installed now.
 
@@ -136,7 +143,7 @@ def _reducible(tenant, step):
 
 
 @kernel
-def _lendable_out(tenant):
+def lendable_out(tenant):
     """GPUs that a subtree can still lend to the outside."""
     return (
         min(tenant.deserved - tenant.guarantee, tenant.deserved - tenant.own - tenant.claimed)
@@ -144,7 +151,7 @@ def _lendable_out(tenant):
     )
 
 
-@kernel
+@large_kernel
 def common_group(tenants, one, other):
     """Lowest row that holds both rows in its subtree."""
     while one != other:
@@ -169,18 +176,45 @@ def lendable_gpus(tenants, lender, top):
     room = tenants[lender].quota - tenants[lender].lent
     row = lender
     while row != top:
-        room = min(room, _lendable_out(tenants[row]))
+        room = min(room, lendable_out(tenants[row]))
         row = tenants[row].parent
     return room
 
 
 @kernel
-def excess_gpus(tenants, row):
-    """GPUs lent that a row must have back: own use, claims and loans above its share. A subtree's count, too."""
-    excess = tenants[row].lent - tenants[row].quota if tenants[row].is_group else np.int64(0)
-    if tenants[row].parent >= 0:
-        excess = max(excess, -_lendable_out(tenants[row]))
-    return excess
+def lendable_without_loans(tenants, borrower, part):
+    """GPUs that all others together could lend a tenant if no loan ran, each lender a multiple of `part` (rule K1)."""
+    deepest = 0
+    for row in range(tenants.shape[0]):
+        tenants[row].could_lend = 0
+        deepest = max(deepest, tenants[row].depth)
+    for depth in range(deepest, -1, -1):
+        for row in range(tenants.shape[0]):
+            one = tenants[row]
+            if one.depth != depth or row == borrower:
+                continue
+            if one.is_group:
+                one.could_lend += max(np.int64(0), one.quota) // part * part
+            else:
+                one.could_lend = max(np.int64(0), one.deserved - one.own - one.claimed) // part * part
+            if is_within(tenants, borrower, row):
+                if one.parent < 0:
+                    return one.could_lend
+            else:
+                one.could_lend = min(one.could_lend, (one.deserved - one.guarantee) // part * part)
+            tenants[one.parent].could_lend += one.could_lend
+    return np.int64(0)
+
+
+@kernel
+def excess_gpus(tenants, row, of_quota):
+    """GPUs lent that a row must have back: above its own quota, or else above what its subtree may lend to the outside.
+
+    Own use and claims come first; a row that has lent no more than it may has an excess of zero or less.
+    """
+    if of_quota:
+        return tenants[row].lent - tenants[row].quota
+    return -lendable_out(tenants[row])
 
 
 @kernel
@@ -249,7 +283,7 @@ def has_share(tenants, tenant, gpus):
     return holder.own + holder.claimed + gpus <= holder.deserved
 
 
-@kernel
+@large_kernel
 def largest_job(tenants, tenant):
     """Most GPUs that one job of a tenant can get: its own share, or all that others may lend it (rule K1)."""
     borrowed, below, row = np.int64(0), tenant, tenants[tenant].parent
@@ -267,7 +301,7 @@ def largest_job(tenants, tenant):
     return largest
 
 
-@kernel
+@large_kernel
 def compare_shares(tenants, one, other, gpus_one, gpus_other, by_use):
     """Compare two tenants where their paths part: -1, 0 or 1 as the first has the smaller, equal or larger share.
 
@@ -301,11 +335,13 @@ def compare_shares(tenants, one, other, gpus_one, gpus_other, by_use):
 def used_over_share(tenants, row):
     """Use of a row among its siblings over its weight among them: the inverse of Slurm's level fairshare (rule S3)."""
     used, weight = 0.0, 0.0
-    for index in range(tenants.shape[0]):
+    for place in range(tenants.shape[0]):
+        index = tenants[place].ranked
         if tenants[index].parent == tenants[row].parent:
             used += tenants[index].used_gpu_s
             weight += tenants[index].weight
-    return tenants[row].used_gpu_s / used / (tenants[row].weight / weight) if used > 0.0 else 0.0
+    # one division, so that whole numbers in proportion tie exactly
+    return tenants[row].used_gpu_s * weight / (used * tenants[row].weight) if used > 0.0 else 0.0
 
 
 @kernel
@@ -318,7 +354,7 @@ def _step_down(tenants, row, leaf):
 
 @kernel
 def borrows_before(tenants, one, other, gpus_one, gpus_other, by_use):
-    """Whether tenant `one` borrows before tenant `other` (rule P2); on a tie the first in order does."""
+    """Whether tenant `one` borrows before tenant `other` (rule P2); on a tie the queue that comes first does."""
     rank_one, rank_other = BORROWER_RANK[tenants[one].tier], BORROWER_RANK[tenants[other].tier]
     if rank_one != rank_other:
         return rank_one < rank_other

@@ -6,6 +6,7 @@ import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import begin, expected_run_s, powered
+from kvandal.policy.claims import can_recall
 from kvandal.policy.lending import borrow, give_back
 from kvandal.policy.placement import (
     GPUS_PER_RACK,
@@ -43,14 +44,18 @@ def _least_gpus(state, job):
 
 
 @kernel
-def _in_reserved_rack(state, job, gpus, leaves_s):
-    """Place a job of at most one rack where somebody else has a reservation, if it will have left by then (B2)."""
+def _in_reserved_rack(state, job, gpus, ends_s, recalled_s):
+    """Place a job of at most one rack where somebody else has a reservation, if it will have left by then (B2).
+
+    It leaves at `ends_s`, or at `recalled_s` where who has the reservation may recall it.
+    """
     room, jobs = state.room, state.jobs
     whole = trays_for(gpus) + spares_kept(gpus, spare_trays_for(state, job))
     for queue in range(state.queues.shape[0]):
         last = state.queues[queue].last_claim
         waiting = state.queues[queue].head
         while last >= 0:
+            leaves_s = recalled_s if can_recall(state, waiting) else ends_s
             if jobs[waiting].reserved and jobs[waiting].until_s >= leaves_s and waiting != job:
                 piece = room.first_claim[waiting]
                 while piece >= 0:
@@ -71,11 +76,11 @@ def _find_place(state, job, gpus, on_loan, time_s):
     """Place a job where nobody else is hindered; return its racks, or 0."""
     racks = place(state.room, job, gpus, state.rules[0].segment_trays, spare_trays_for(state, job))
     if racks == 0 and state.tally[0].reservations > 0 and gpus <= GPUS_PER_RACK:
-        leaves_s = time_s + _run_s(state, job, gpus)
+        ends_s = recalled_s = time_s + _run_s(state, job, gpus)
         if on_loan:
             tenant = state.tenants[state.jobs[job].tenant]
-            leaves_s = min(leaves_s, time_s + max(tenant.minimum_run_s, tenant.notice_s))
-        racks = _in_reserved_rack(state, job, gpus, leaves_s)
+            recalled_s = min(ends_s, time_s + max(tenant.minimum_run_s, tenant.notice_s))
+        racks = _in_reserved_rack(state, job, gpus, ends_s, recalled_s)
     return racks
 
 

@@ -32,7 +32,7 @@ def time_needed_s(state, job, gpu_s):
     return (gpu_s + gpus - 1) // gpus
 
 
-@kernel
+@large_kernel
 def turn_away(state, job, rule, needed, available, time_s):
     """End a job by a rule, with the numbers that say so: *refused* when it never ran, else *stopped*."""
     jobs, mine = state.jobs, state.job_grants[job]
@@ -111,7 +111,7 @@ def _watch(state, job):
         grant.next_s = min(grant.next_s, late_s)
 
 
-@kernel
+@large_kernel
 def let_go(state, job):
     """Give back what a job still holds of its grant."""
     mine = state.job_grants[job]
@@ -130,7 +130,7 @@ def let_go(state, job):
     mine.holds = False
 
 
-@kernel
+@large_kernel
 def move(state, job, time_s):
     """Let a job draw on another grant for what it still needs; false if none can hold it."""
     gpu_s = state.job_grants[job].committed

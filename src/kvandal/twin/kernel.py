@@ -69,7 +69,7 @@ from kvandal.twin.records import (
 )
 from kvandal.twin.recovery import limit_ramp
 from kvandal.twin.repairs import close_repairs, end_repair, fail
-from kvandal.twin.rooms import open_rooms
+from kvandal.twin.rooms import give_room, open_rooms
 from kvandal.twin.slowdown import count_slowed, follow_limits
 
 FAR = np.int64(2**62)
@@ -123,6 +123,7 @@ def _deliver(state, plant, rack, time_s):
     deliver_to_plant(plant, pod, group, state.racks[rack].model, model.tdp_kw, model.liquid_fraction)
     switch_rack(plant, pod, group, model.idle_kw, model.liquid_fraction, 1)
     state.racks[rack].delivered = True
+    give_room(state, rack, model.tdp_kw - model.idle_kw)  # until the plant has told its limits
     tally.installed_gpus += 72
     renew_shares(state.tenants, tally.installed_gpus)
     tally.shares_renewed = 1
@@ -322,7 +323,7 @@ def _open_tick(state, plant, start_s):
     tally.tick_start_s = start_s
     _pass_time(state, start_s)
     tally.at_envelope = 0
-    due = _take_ends(state, start_s) + tally.power_wait
+    due = _take_ends(state, start_s) + tally.power_wait + tally.opened
     if tally.agenda_size > 0 and state.agenda[0].time_s == start_s:
         _take_agenda(state, plant, start_s)
         due += 1
@@ -333,6 +334,7 @@ def _open_tick(state, plant, start_s):
         tally.wake_s = start_s
         tally.freed += 1
     tally.power_wait = 0
+    tally.opened = 0
     tally.wanted_kw = 0.0
     tally.tick_is_open = 1
 

@@ -9,6 +9,7 @@ import numpy as np
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import cap_factor
 from kvandal.policy.acting import MILLIWATT, power_tier, protected_until_s, stop
+from kvandal.policy.claims import drop_reservations
 from kvandal.policy.queues import count_queued, enqueue
 from kvandal.policy.recall import INFERENCE
 from kvandal.policy.restarts import restore_time_s
@@ -75,7 +76,7 @@ def submit(state, job, time_s):
         enqueue(state, job, False, time_s)
 
 
-@kernel
+@large_kernel
 def job_power_kw(state, job, cap):
     """Power above idle of a job wherever it is placed, under a cap [kW]."""
     jobs, room = state.jobs, state.room
@@ -209,7 +210,7 @@ def change_tier(state, job, tier, time_s):
     push_end(jobs, state.ends, state.speeds, new_class, new_s + left_s, job)
 
 
-@kernel
+@large_kernel
 def _settle(state, job, time_s, cause):
     """Split the GPU-seconds of the run that ends now into useful and lost; return the useful seconds saved.
 
@@ -304,6 +305,8 @@ def leave(state, job, time_s, cause):
         jobs[job].sheds += 1
     if not may_wait(state, job, time_s):
         return
+    if cause == LOST_FAILURE:
+        drop_reservations(state)
     rest_s = state.rules[0].rest_s * min(jobs[job].recalls, LONGEST_REST)
     elastic = state.demands[jobs[job].demand].elastic_minimum < 1.0
     if cause == LOST_RECALL and state.tenants[tenant].tier == LENT and rest_s > 0 and not elastic:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvandal.compiled import kernel
+from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import give_notice
 from kvandal.policy.rules import (
     FAILED,
@@ -26,7 +26,7 @@ from kvandal.twin.records import (
 )
 
 
-@kernel
+@large_kernel
 def note_event(state, time_s, kind, rack, tray, job, gpus, rule):
     """Write an event down."""
     tally = state.tally[0]
@@ -47,7 +47,7 @@ def note_event(state, time_s, kind, rack, tray, job, gpus, rule):
     tally.events = index + 1
 
 
-@kernel
+@large_kernel
 def note_plant_event(state, time_s, kind, rack, job, gpus, fault, node, constraint):
     """Write an event of the plant down."""
     note_event(state, time_s, kind, rack, -1, job, gpus, 0)

@@ -23,6 +23,7 @@ def open_rooms(state, plant):
     if not near:
         if tally.tight:
             tally.tight = 0
+            tally.opened = 1
             for rack in range(state.racks.shape[0]):
                 bar_rack(state.room, rack, False)
         return
@@ -45,7 +46,18 @@ def open_rooms(state, plant):
         barred = rack.delivered and spare_kw < SMALLEST_KW
         if barred:
             tally.tight = 1
+        elif state.room.racks[index].barred:
+            tally.opened = 1
         bar_rack(state.room, index, barred)
+
+
+@kernel
+def give_room(state, rack, kw):
+    """Let the nodes above a new rack have so much more to spare [kW]."""
+    hall, group, pod = _nodes_above(state, state.racks[rack])
+    state.node_room_kw[hall] += kw
+    state.node_room_kw[group] += kw
+    state.node_room_kw[pod] += kw
 
 
 @kernel

@@ -168,6 +168,7 @@ def tenant_table(scenario: Scenario, gpus: int) -> Array:
     table["parent"], table["holder"] = root, -1
     table["parent"][root] = -1
     table["is_group"][root] = True
+    table["ranked"] = [*sorted(range(root), key=names.__getitem__), root]
     groups = groups_of(scenario.tenants)
     for row, (name, tenant) in zip(table, scenario.tenants.items(), strict=False):
         if tenant.parent is not None:
@@ -236,19 +237,18 @@ def _jobs(scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, 
 
 def _queues(scenario: Scenario, tenants: Array) -> tuple[Array, Array]:
     """Queues, and the queue of each (tenant, class of demand, whether the job is larger than the tenant's share)."""
-    names = list(scenario.tenants)
+    names, classes = list(scenario.tenants), list(scenario.demand)
     keys = sorted(
-        (int(tenants[names.index(name)]["tier"]), names.index(name), index, needs_loan)
-        for index, demand in enumerate(scenario.demand.values())
+        (int(tenants[names.index(name)]["tier"]), name, demand_name, needs_loan)
+        for demand_name, demand in scenario.demand.items()
         for name in demand.tenants
         for needs_loan in (0, 1)
     )
-    queue_of = np.full((max(len(names), 1), max(len(scenario.demand), 1), 2), -1, np.int32)
-    for row, (_, tenant, demand_index, needs_loan) in enumerate(keys):
-        queue_of[tenant, demand_index, needs_loan] = row
+    queue_of = np.full((max(len(names), 1), max(len(classes), 1), 2), -1, np.int32)
     queues = _table(QUEUE, len(keys), head=-1, tail=-1, last_claim=-1)
-    queues["tenant"] = [key[1] for key in keys]
-    queues["demand"] = [key[2] for key in keys]
+    for row, (_, name, demand_name, needs_loan) in enumerate(keys):
+        queues[row]["tenant"], queues[row]["demand"] = names.index(name), classes.index(demand_name)
+        queue_of[names.index(name), classes.index(demand_name), needs_loan] = row
     return queues, queue_of
 
 
@@ -311,8 +311,8 @@ def new_state(
             part=1.0,
         ),
         rack_tiers=np.zeros((racks, POWER_TIERS), RACK_TIER),
-        touched=np.zeros(racks, np.int32),
-        lent_jobs=np.zeros(site.gpus + 1, np.int32),
+        touched=np.zeros(racks, np.int64),
+        lent_jobs=np.zeros(site.gpus + 1, np.int64),
         models=model_table(site),
         demands=_table(
             DEMAND,
