@@ -64,6 +64,10 @@ BOUNDS = {
     "ettr_clustered": (1e-9, 1e-9),
     "ettr_llama": (1e-9, 1e-9),
     "ettr_spares": (1e-9, 1e-9),
+    "philly_use": (4, 4),
+    "philly_trays": (7, 7),
+    "philly_hours": (120, 15),
+    "lingjun_hours": (1e-6, 1e-6),
 }
 """Row: largest error and RMS of the error, relative [%]."""
 KELVINS = {
