@@ -64,6 +64,10 @@ BOUNDS = {
     "ettr_clustered": (1e-9, 1e-9),
     "ettr_llama": (1e-9, 1e-9),
     "ettr_spares": (1e-9, 1e-9),
+    "philly_use": (4, 4),
+    "philly_trays": (7, 7),
+    "philly_hours": (120, 15),
+    "lingjun_hours": (1e-6, 1e-6),
 }
 """Row: largest error and RMS of the error, relative [%]."""
 KELVINS = {
@@ -83,7 +87,8 @@ WORSE = {
 }
 """Simpler models are worse than the defaults: a comparison that cannot tell them apart is none."""
 PARTS = [
-    pytest.param(name, marks=pytest.mark.shared_data if name == "heat_demand" else ()) for name in GROUPS
+    pytest.param(name, marks=pytest.mark.shared_data if name in {"heat_demand", "replay"} else ())
+    for name in GROUPS
 ]
 
 

@@ -25,6 +25,7 @@ GROUPS = {
     "site_power": "Site power per GPU",
     "heat_demand": "District heating",
     "training_time": "Training time under failures",
+    "replay": "Recorded jobs, replayed",
 }
 """Parts of the page: module and heading."""
 HEAD = """\
