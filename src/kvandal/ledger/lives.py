@@ -69,7 +69,6 @@ def life_columns(run: Trajectory) -> dict[str, Any]:
         "last_gpus": known(gpus.astype(np.int32), jobs["starts"] > 0),
         "start_rule": named(np.where(jobs["starts"] > 0, jobs["start_rule"], -1), rule_ids()),
         "held_rule": named(np.where(held, jobs["held_by"], -1), rule_ids()),
-        "held_since_utc": times_utc(start_utc, np.where(held, jobs["held_since_s"], -1)),
         **{name: waits[:, index] for index, name in enumerate(WAITS)},
     }
 

@@ -20,7 +20,7 @@ REASONS = {
     "Q1": "because earlier jobs of its tenant and class stood before it",
     "K1": "because its tenant, or a group above it, was at its ceiling",
     "K2": "because neither its tenant's own share nor any lender's idle share had room for it",
-    "T1": "because no rack had the whole trays for it free",
+    "T1": "because too few whole trays were free together",
     "B1": "because racks or shares that it needed were reserved, for it or for a job before it",
     "R1": "because borrowers under notice had still to leave the racks that it claimed",
     "E1": "because the power envelope had no room for it",
@@ -134,7 +134,8 @@ class _Life:
             self.sentences += changes(self.records, run, self.clock)
             self._end(index, run)
         self._outcome()
-        self._sum()
+        if self.runs:
+            self._sum()
 
     def _submission(self) -> None:
         job = self.job
@@ -316,9 +317,9 @@ class _Life:
         else:
             self._wait(self.gaps[-1], job["submit_utc"])
         held = str(job["held_rule"])
-        since = self.clock.at(job["held_since_utc"])
         at = self.clock.at(self.left_utc)
-        text = f"From {since} until the run ended, {at}, it was still queued {REASONS[held]} ({held})."
+        why = "" if list(self.waits_s) == [held] else f", in the end {REASONS[held]}"
+        text = f"Still queued when the run ended, {at}{why} ({held})."
         self.say(self.left_utc, text, held)
 
     def _sum(self) -> None:
@@ -337,13 +338,10 @@ class _Life:
         expiries = sum(1 for run in self.runs if run["cause"] == "expiry")
         hit += [counted(expiries, "expired grant")] if expiries else []
         text += f", was interrupted by {listed(hit)}" if hit else ", was never interrupted"
-        if self.runs:
-            text += (
-                f"; held {gpu_hours(job['gpu_s_allocated'])}, {gpu_hours(job['gpu_s_useful'])} of them useful"
-            )
-            lost = {what: job[f"gpu_s_lost_{cause}"] for cause, what in LOST.items()}
-            parts = [f"{gpu_hours(gpu_s)} to {what}" for what, gpu_s in lost.items() if gpu_s]
-            text += f"; lost {listed(parts)}" if parts else ""
+        text += f"; held {gpu_hours(job['gpu_s_allocated'])}, {gpu_hours(job['gpu_s_useful'])} of them useful"
+        lost = {what: job[f"gpu_s_lost_{cause}"] for cause, what in LOST.items()}
+        parts = [f"{gpu_hours(gpu_s)} to {what}" for what, gpu_s in lost.items() if gpu_s]
+        text += f"; lost {listed(parts)}" if parts else ""
         self.say(self.left_utc, f"{text}.", *rules)
 
 

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 JOB_COLUMNS = (
     "job", "demand", "tenant", "tier", "gpus", "submit_utc", "start_utc", "end_utc", "state", "starts", "failures", "recalls",
     "sheds", "racks", "gpu_s_allocated", "gpu_s_useful", "refused_rule", "refused_text", "limit_s", "last_start_utc", "last_gpus",
-    "start_rule", "held_rule", "held_since_utc",
+    "start_rule", "held_rule",
 )  # fmt: skip
 """Columns of jobs.parquet that a life is told from; the waits by rule and the losses by cause come on top."""
 INTERRUPTION_COLUMNS = (
