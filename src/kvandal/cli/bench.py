@@ -28,7 +28,7 @@ def bench(
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time a run, warm: wall seconds by stage, peak memory, rack-ticks and jobs per second, size of the folder."""
+    """Time a run, warm, by stage, its memory and its folder; and one decision with thousands of jobs running and queued."""
     from kvandal import compiled
 
     asked = scenario_of(scenario, changes, {"run.days": ("--days", days), "run.seed": ("--seed", seed)})
@@ -51,6 +51,7 @@ def measured(scenario: Any, *, cached: bool) -> dict[str, Any]:
 
     import kvandal
     from kvandal import compiled
+    from kvandal.runs.decision_time import decision_times
     from kvandal.runs.folder import write_run
     from kvandal.runs.run import simulate, versions
 
@@ -66,6 +67,7 @@ def measured(scenario: Any, *, cached: bool) -> dict[str, Any]:
         write_run(result, target)
         written = time.perf_counter()
         size_mib = sum(path.stat().st_size for path in target.rglob("*")) / 2**20
+    peak_mib = _peak_mib()
     ticks = scenario.run.days * 86_400 // scenario.run.tick_s
     jobs = int(result.summary["jobs_submitted"])
     return {
@@ -79,10 +81,11 @@ def measured(scenario: Any, *, cached: bool) -> dict[str, Any]:
         "write_s": round(written - simulated, 3),
         "warm_up_s": round(warmed - began, 3),
         "kernels_cached": cached,
-        "peak_mib": _peak_mib(),
+        "peak_mib": peak_mib,
         "rack_ticks_per_s": round(scenario.site.racks * ticks / (simulated - warmed)),
         "jobs_per_s": round(jobs / (simulated - warmed)),
         "folder_mib": round(size_mib, 1),
+        **decision_times(scenario),
         "kvandal_version": kvandal.__version__,
         "python_version": versions()["python"],
         "numba_version": numba.__version__,

@@ -20,13 +20,13 @@ MILLIWATT = 1e-6
 
 ACTION = np.dtype(
     [
-        ("job", "i4"),
-        ("other", "i4"),
-        ("gpus", "i4"),
-        ("racks", "i4"),
-        ("kind", "i1"),
-        ("rule", "i1"),
-        ("tier", "i1"),
+        ("job", "i8"),
+        ("other", "i8"),
+        ("gpus", "i8"),
+        ("racks", "i8"),
+        ("kind", "i8"),
+        ("rule", "i8"),
+        ("tier", "i8"),
     ],
     align=True,
 )
@@ -219,9 +219,9 @@ def give_notice(state, job, claimant, rule, time_s):
 
 
 @large_kernel
-def move_loan(state, job, row, removed):
+def move_loan(state, job, row, of_quota, removed):
     """Move to other lenders what a row has lent to a job, if they have room; the job runs on (rule L2)."""
-    count = move_from(state, job, row, removed)
+    count = move_from(state, job, row, of_quota, removed)
     if count < 0:
         return False
     for index in range(count):

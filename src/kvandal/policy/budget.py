@@ -26,14 +26,14 @@ GRANT = np.dtype(
         ("notice_s", "i8"),  # instant at which running jobs are told of a hard end; FAR: never, or done
         ("next_s", "i8"),  # when something happens to it by the calendar
         ("check_s", "i8"),  # from when on a waiting job could no longer end in time; FAR: none
-        ("tenant", "i4"),
-        ("first", "i4"),  # its first row in the table of periods
-        ("last", "i4"),
-        ("period", "i4"),  # its present row; -1: it has not begun
-        ("head", "i4"),  # first of the jobs that hold commitments; -1: none
-        ("carry_millionths", "i4"),
-        ("lose_after_millionths", "i4"),
-        ("lose_below_millionths", "i4"),
+        ("tenant", "i8"),
+        ("first", "i8"),  # its first row in the table of periods
+        ("last", "i8"),
+        ("period", "i8"),  # its present row; -1: it has not begun
+        ("head", "i8"),  # first of the jobs that hold commitments; -1: none
+        ("carry_millionths", "i8"),
+        ("lose_after_millionths", "i8"),
+        ("lose_below_millionths", "i8"),
         ("is_hard", "?"),
         ("is_over", "?"),
     ],
@@ -54,7 +54,7 @@ GRANT_PERIOD = np.dtype(
         ("carried_out", "i8"),
         ("expired", "i8"),
         ("withdrawn", "i8"),
-        ("grant", "i4"),
+        ("grant", "i8"),
     ],
     align=True,
 )
@@ -66,10 +66,10 @@ JOB_GRANT = np.dtype(
         ("charged", "i8"),
         ("refused_needed", "i8"),  # in GPUs, GPU-seconds or seconds, as the rule counts
         ("refused_available", "i8"),
-        ("grant", "i4"),  # that it draws on, or drew on last; -1: none
-        ("period", "i4"),  # row of the period that its commitment was made in
-        ("next", "i4"),  # in the list of its grant
-        ("previous", "i4"),
+        ("grant", "i8"),  # that it draws on, or drew on last; -1: none
+        ("period", "i8"),  # row of the period that its commitment was made in
+        ("next", "i8"),  # in the list of its grant
+        ("previous", "i8"),
         ("holds", "?"),  # a commitment, however small
     ],
     align=True,

@@ -12,11 +12,11 @@ import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.placement import GPUS_PER_TRAY
-from kvandal.policy.tree import book_loan, common_group, is_within, lendable_gpus
+from kvandal.policy.tree import book_loan, common_group, is_within, lendable_gpus, lendable_out
 
 Array = Any
 
-PART = np.dtype([("lender", "i4"), ("gpus", "i4"), ("next", "i4"), ("record", "i4")], align=True)
+PART = np.dtype([("lender", "i8"), ("gpus", "i8"), ("next", "i8"), ("record", "i8")], align=True)
 """A part of a loan: its lender, its GPUs, the next part of the job, its record in the books (-1: not written yet)."""
 
 
@@ -60,70 +60,89 @@ def give_back(state, job):
 
 
 @kernel
-def lent_by(state, job, row):
-    """GPUs of a job's loan that count as lent out by a row: from its own quota, or from its subtree to the outside."""
-    tenants = state.tenants
-    outside = tenants[row].is_group and not is_within(tenants, state.jobs[job].tenant, row)
+def _counts(state, job, lender, row, of_quota):
+    """Whether a part of a job's loan comes from a row: from its own quota, or else from its subtree to the outside."""
+    if of_quota:
+        return lender == row
+    return is_within(state.tenants, lender, row) and not is_within(state.tenants, state.jobs[job].tenant, row)
+
+
+@kernel
+def lent_by(state, job, row, of_quota):
+    """GPUs of a job's loan that come from a row: from its own quota, or else from its subtree to the outside."""
     total = 0
     part = state.jobs[job].first_part
     while part >= 0:
-        lender = state.parts[part].lender
-        if lender == row or (outside and is_within(tenants, lender, row)):
+        if _counts(state, job, state.parts[part].lender, row, of_quota):
             total += state.parts[part].gpus
         part = state.parts[part].next
     return total
 
 
 @kernel
-def leaving_gpus(state, row):
-    """GPUs lent out by a row that come back at the end of a notice."""
+def leaving_gpus(state, row, of_quota):
+    """GPUs that come back to a row at the end of a notice: to its own quota, or else to its subtree from the outside."""
     leaving = 0
     if state.tally[0].draining > 0:
         for index in range(state.tally[0].lent_jobs):
             job = state.lent_jobs[index]
             if state.jobs[job].draining:
-                leaving += lent_by(state, job, row)
+                leaving += lent_by(state, job, row, of_quota)
     return leaving
 
 
 @kernel
-def _lender_for(state, borrower, gpus, excluded, count_leaving):
+def _lendable_soon(state, lender, top):
+    """GPUs that a lender can lend below `top` when all who are under notice have left."""
+    tenants = state.tenants
+    room = tenants[lender].quota - tenants[lender].lent + leaving_gpus(state, lender, True)
+    row = lender
+    while row != top:
+        room = min(room, lendable_out(tenants[row]) + leaving_gpus(state, row, False))
+        row = tenants[row].parent
+    return room
+
+
+@kernel
+def _lender_for(state, borrower, gpus, excluded, of_quota, soon):
     """Lender that can lend `gpus` at once, and what it can lend; or -1 (rule L1).
 
-    The nearest group first; inside it the lender with the most to lend; ties: first in order. `excluded` and all below it
-    do not lend; `count_leaving` counts what comes back to a lender after notice as there already.
+    The nearest group first; inside it the lender with the most to lend; ties: first in order. `excluded` does not lend,
+    and, unless `of_quota`, nor does anybody below it; `soon` counts what comes back after notice as there already.
     """
     tenants = state.tenants
     best, most, nearest = -1, np.int64(0), -1
     for lender in range(tenants.shape[0]):
-        if lender == borrower or (excluded >= 0 and is_within(tenants, lender, excluded)):
+        if lender in (borrower, excluded):
+            continue
+        if excluded >= 0 and not of_quota and is_within(tenants, lender, excluded):
             continue
         top = common_group(tenants, lender, borrower)
         depth = tenants[top].depth
         if depth < nearest:
             continue
-        room = lendable_gpus(tenants, lender, top)
-        if count_leaving:
-            room += leaving_gpus(state, lender)
+        room = _lendable_soon(state, lender, top) if soon else lendable_gpus(tenants, lender, top)
         if room >= gpus and (depth > nearest or room > most):
             best, most, nearest = lender, room, depth
     return best, most
 
 
 @large_kernel
-def borrow(state, job, gpus, excluded, count_leaving):
+def borrow(state, job, gpus, excluded, of_quota):
     """Lend `gpus` to a job: one lender's if one has them, else several lenders' in whole trays (rules K1, L1).
 
-    Return whether it has them; if not, nothing has changed.
+    `excluded` is the row whose loan moves (see :func:`move_from`; others may then count on what comes back to them), or -1.
+    Return whether the job has them; if not, nothing has changed.
     """
     tenant, before = state.jobs[job].tenant, state.jobs[job].first_part
-    lender, _ = _lender_for(state, tenant, gpus, excluded, count_leaving)
+    moves = excluded >= 0
+    lender, _ = _lender_for(state, tenant, gpus, excluded, of_quota, moves)
     if lender >= 0:
         _add_part(state, job, lender, gpus)
         return True
     left = gpus
     while left > 0:
-        lender, room = _lender_for(state, tenant, min(left, GPUS_PER_TRAY), excluded, count_leaving)
+        lender, room = _lender_for(state, tenant, min(left, GPUS_PER_TRAY), excluded, of_quota, moves)
         if lender < 0 or gpus < GPUS_PER_TRAY:
             while state.jobs[job].first_part != before:
                 _drop_first_part(state, job)
@@ -135,30 +154,27 @@ def borrow(state, job, gpus, excluded, count_leaving):
 
 
 @large_kernel
-def move_from(state, job, row, removed):
-    """Move the parts of a loan that a row has lent to other lenders, if others have room.
+def move_from(state, job, row, of_quota, removed):
+    """Move the parts of a loan that come from a row (see :func:`lent_by`) to other lenders, if others have room.
 
     Return the number of records in `removed` that are to be closed, or -1 when nobody has room and nothing has changed.
     """
     tenants, parts = state.tenants, state.parts
     tenant = state.jobs[job].tenant
-    outside = tenants[row].is_group and not is_within(tenants, tenant, row)
     amount = 0
     part = state.jobs[job].first_part
     while part >= 0:
-        lender = parts[part].lender
-        if lender == row or (outside and is_within(tenants, lender, row)):
-            book_loan(tenants, lender, tenant, -parts[part].gpus)
+        if _counts(state, job, parts[part].lender, row, of_quota):
+            book_loan(tenants, parts[part].lender, tenant, -parts[part].gpus)
             amount += parts[part].gpus
         part = parts[part].next
-    moved = borrow(state, job, amount, row, True)
-    count, before, part = 0, -1, state.jobs[job].first_part
+    moved = borrow(state, job, amount, row, of_quota)
+    count, before, part = 0, np.int64(-1), state.jobs[job].first_part
     while part >= 0:
         after = parts[part].next
-        lender = parts[part].lender
-        if lender == row or (outside and is_within(tenants, lender, row)):
+        if _counts(state, job, parts[part].lender, row, of_quota):
             if not moved:
-                book_loan(tenants, lender, tenant, parts[part].gpus)
+                book_loan(tenants, parts[part].lender, tenant, parts[part].gpus)
             else:
                 removed[count] = parts[part].record
                 count += 1

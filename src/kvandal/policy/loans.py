@@ -28,14 +28,14 @@ def _better_loan(jobs, job, gpus, best, best_gpus, excess):
 
 
 @kernel
-def _best_loan(state, row, excess):
+def _best_loan(state, row, of_quota, excess):
     """Loan of a row that fits an excess best, and its GPUs; or -1."""
     best, best_gpus = -1, 0
     for index in range(state.tally[0].lent_jobs):
         job = state.lent_jobs[index]
         if not state.jobs[job].recallable or state.jobs[job].draining:
             continue
-        gpus = lent_by(state, job, row)
+        gpus = lent_by(state, job, row, of_quota)
         if gpus > 0 and _better_loan(state.jobs, job, gpus, best, best_gpus, excess):
             best, best_gpus = job, gpus
     return best, best_gpus
@@ -43,20 +43,32 @@ def _best_loan(state, row, excess):
 
 @large_kernel
 def restore_lender(state, row, removed, time_s):
-    """Give a lender its share back: move its loans to other lenders (L2), else recall what fits best (R3)."""
-    jobs, tenants = state.jobs, state.tenants
-    if excess_gpus(tenants, row) <= 0:
+    """Give a lender its share back: move its loans to other lenders (L2), else recall what fits best (R3).
+
+    A group must have back what it lent above its own quota, any row what its subtree lent to the outside above its share.
+    """
+    if state.tenants[row].is_group:
+        _restore(state, row, True, removed, time_s)
+    if state.tenants[row].parent >= 0:
+        _restore(state, row, False, removed, time_s)
+
+
+@kernel
+def _restore(state, row, of_quota, removed, time_s):
+    jobs = state.jobs
+    excess = excess_gpus(state.tenants, row, of_quota)
+    if excess <= 0:
         return
-    excess = excess_gpus(tenants, row) - leaving_gpus(state, row)
+    excess -= leaving_gpus(state, row, of_quota)
     index = state.tally[0].lent_jobs - 1
     while excess > 0 and index >= 0:
         job = state.lent_jobs[index]
-        gpus = 0 if jobs[job].draining else lent_by(state, job, row)
-        if gpus > 0 and move_loan(state, job, row, removed):
+        gpus = 0 if jobs[job].draining else lent_by(state, job, row, of_quota)
+        if gpus > 0 and move_loan(state, job, row, of_quota, removed):
             excess -= gpus
         index -= 1
     while excess > 0 and state.rules[0].recall:
-        job, gpus = _best_loan(state, row, excess)
+        job, gpus = _best_loan(state, row, of_quota, excess)
         if job < 0:
             return
         give_notice(state, job, -1, RESTORE, time_s)

@@ -47,7 +47,7 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen, spare_trays=0):
     racks : table of racks; `lent_gpus` counts the GPUs on loan in each
     gpus : size of the claim
     segment_trays : trays per rack of a gang larger than a rack
-    chosen : int32 (racks,), filled with the chosen racks
+    chosen : int64 (racks,), filled with the chosen racks
     spare_trays : wholly free trays that stay free in each rack
 
     Returns
@@ -130,7 +130,7 @@ def choose_victims(room, jobs, rack, needed, victims, count):
         would lose [GPU-seconds]; `named` is set for each chosen job
     rack : the rack
     needed : trays to obtain
-    victims : int32, filled from `count` on
+    victims : int64, filled from `count` on
 
     Returns
     -------

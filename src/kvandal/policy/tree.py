@@ -53,10 +53,10 @@ TENANT = np.dtype(
         ("lent_out_gpu_s", "i8"),
         ("notice_s", "i8"),  # before a loan of this tenant ends
         ("minimum_run_s", "i8"),  # that a loan of this tenant is sure of
-        ("tier", "i4"),
-        ("parent", "i4"),  # row of the group above it; the root has -1
-        ("depth", "i4"),  # steps below the root
-        ("holder", "i4"),  # its job that waits longest for GPUs of its share, or -1
+        ("tier", "i8"),
+        ("parent", "i8"),  # row of the group above it; the root has -1
+        ("depth", "i8"),  # steps below the root
+        ("holder", "i8"),  # its job that waits longest for GPUs of its share, or -1
         ("is_group", "?"),
         ("admitted", "?"),  # its data may be processed here
     ],
@@ -136,7 +136,7 @@ def _reducible(tenant, step):
 
 
 @kernel
-def _lendable_out(tenant):
+def lendable_out(tenant):
     """GPUs that a subtree can still lend to the outside."""
     return (
         min(tenant.deserved - tenant.guarantee, tenant.deserved - tenant.own - tenant.claimed)
@@ -169,18 +169,20 @@ def lendable_gpus(tenants, lender, top):
     room = tenants[lender].quota - tenants[lender].lent
     row = lender
     while row != top:
-        room = min(room, _lendable_out(tenants[row]))
+        room = min(room, lendable_out(tenants[row]))
         row = tenants[row].parent
     return room
 
 
 @kernel
-def excess_gpus(tenants, row):
-    """GPUs lent that a row must have back: own use, claims and loans above its share. A subtree's count, too."""
-    excess = tenants[row].lent - tenants[row].quota if tenants[row].is_group else np.int64(0)
-    if tenants[row].parent >= 0:
-        excess = max(excess, -_lendable_out(tenants[row]))
-    return excess
+def excess_gpus(tenants, row, of_quota):
+    """GPUs lent that a row must have back: above its own quota, or else above what its subtree may lend to the outside.
+
+    Own use and claims come first; a row that has lent no more than it may has an excess of zero or less.
+    """
+    if of_quota:
+        return tenants[row].lent - tenants[row].quota
+    return -lendable_out(tenants[row])
 
 
 @kernel

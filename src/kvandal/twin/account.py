@@ -99,11 +99,11 @@ class Scratch(NamedTuple):
     Attributes
     ----------
     above_kw, part : float64 (racks,), power above idle of the racks and the part left to them
-    chosen : int32 (racks,), racks chosen for a claim
-    victims : int32 (GPUs + 1,), jobs chosen for a recall
+    chosen : int64 (racks,), racks chosen for a claim
+    victims : int64 (GPUs + 1,), jobs chosen for a recall
     free_s, tray_s : int64 (racks,), (18,), when racks and trays should be free
     order : int64 (queues + 1,), queues in the order in which they are served
-    removed : int32 (GPUs + 1,), records of loans that moved
+    removed : int64 (GPUs + 1,), records of loans that moved
 
     """
 

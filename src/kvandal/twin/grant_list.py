@@ -49,11 +49,11 @@ def _fill(row: Array, scenario: Scenario, grant: Grant, tenant: int) -> None:
 
 
 def grant_order(scenario: Scenario, grants: Array) -> Array:
-    """Grants that a job may draw on, in order of expiry: int32 (tenants, classes, most + 1), filled up with -1; read-only."""
+    """Grants that a job may draw on, in order of expiry: int64 (tenants, classes, most + 1), filled up with -1; read-only."""
     tenants, classes = list(scenario.tenants), list(scenario.demand)
     by_expiry = np.lexsort((np.arange(len(grants)), grants["end_s"])).tolist()
     entries = list(scenario.grants.values())
-    order = np.full((max(len(tenants), 1), max(len(classes), 1), len(grants) + 1), -1, np.int32)
+    order = np.full((max(len(tenants), 1), max(len(classes), 1), len(grants) + 1), -1, np.int64)
     for tenant, name in enumerate(tenants):
         for column, demand in enumerate(classes):
             mine = [g for g in by_expiry if entries[g].tenant == name and entries[g].binds(demand)]

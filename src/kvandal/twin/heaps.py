@@ -10,7 +10,7 @@ from kvandal.compiled import kernel
 
 Array = Any
 
-END = np.dtype([("key", "f8"), ("job", "i4")], align=True)
+END = np.dtype([("key", "f8"), ("job", "i8")], align=True)
 """A running job and the virtual time of its end [s]."""
 
 ENTRY = np.dtype([("time_s", "i8"), ("rank", "i8"), ("subject", "i8")], align=True)

@@ -87,23 +87,23 @@ JOB = np.dtype(
         ("clock_start_s", "f8"),  # reading of the speed clock at the start of the run that goes on now
         ("capped_gpu_s", "f8"),  # lost to caps on its tier; part of what shedding lost
         ("cut_gpu_s", "f8"),  # work lost when it was shed, or recalled, for power
-        ("gpus", "i4"),  # now; an elastic job may run on fewer than it asked for
-        ("asked_gpus", "i4"),  # `work_s` and `remaining_s` are seconds on so many
+        ("gpus", "i8"),  # now; an elastic job may run on fewer than it asked for
+        ("asked_gpus", "i8"),  # `work_s` and `remaining_s` are seconds on so many
         ("limit_s", "i4"),  # run time that its owner asked for
-        ("queue", "i4"),
+        ("queue", "i8"),
         ("interval_s", "i4"),  # work between two checkpoints; 0: none are written
         ("restore_s", "i4"),  # of the run that goes on now, before its work goes on
-        ("first_part", "i4"),  # of the loan that it runs on, or -1
-        ("loan", "i4"),  # record of that part, or -1
+        ("first_part", "i8"),  # of the loan that it runs on, or -1
+        ("loan", "i8"),  # record of that part, or -1
         ("lent_position", "i4"),  # where it stands among the jobs on loan
         ("heap_position", "i4"),
-        ("next_job", "i4"),  # behind it in the queue
+        ("next_job", "i8"),  # behind it in the queue
         ("starts", "i4"),
         ("failures", "i4"),
         ("recalls", "i4"),
         ("sheds", "i4"),
-        ("racks", "i4"),  # of the last placement
-        ("tenant", "i2"),
+        ("racks", "i8"),  # of the last placement
+        ("tenant", "i8"),
         ("demand", "i2"),
         ("state", "i1"),
         ("held_by", "i1"),  # rule that holds it back while it waits
@@ -126,8 +126,8 @@ JOB = np.dtype(
 
 QUEUE = np.dtype(
     [
-        ("jobs", "i8"), ("gpus", "i8"), ("tenant", "i4"), ("demand", "i4"), ("head", "i4"), ("tail", "i4"),
-        ("last_claim", "i4"),  # the jobs from the head to this one have racks claimed or reserved; -1: none
+        ("jobs", "i8"), ("gpus", "i8"), ("tenant", "i8"), ("demand", "i8"), ("head", "i8"), ("tail", "i8"),
+        ("last_claim", "i8"),  # the jobs from the head to this one have racks claimed or reserved; -1: none
         ("recheck_s", "i8"),  # when its reservations are looked at afresh
         ("seen_freed", "i8"), ("scanned", "i8"),  # what had come free and which jobs had come at the last look for backfill
         ("blocked", "?"),
@@ -174,10 +174,10 @@ RACK = np.dtype(
         ("extra_kw", "f8"),  # correction of this tick's mean for power switched on or off inside it
         ("dry_part", "f8"),  # the same on average from the loss of its coolant to its trip
         ("off_since_s", "i8"),
-        ("model", "i4"), ("cdu", "i4"), ("pod", "i4"), ("group", "i4"), ("hall", "i4"),
-        ("lent_gpus", "i4"),
-        ("failures", "i4"),
-        ("replaced", "i4"),  # trays that failed too often
+        ("model", "i8"), ("cdu", "i8"), ("pod", "i8"), ("group", "i8"), ("hall", "i8"),
+        ("lent_gpus", "i8"),
+        ("failures", "i8"),
+        ("replaced", "i8"),  # trays that failed too often
         ("delivered", "?"),
         ("is_off", "?"),
         ("returns", "?"),  # it is off, and will be powered again

@@ -24,13 +24,13 @@ FAILURE = np.dtype(
 )  # fmt: skip
 WORK = np.dtype(
     [
-        ("out_since_s", "i8"), ("ordered_s", "i8"), ("repair_s", "i8"), ("next_unit", "i4"), ("failures", "i4"),
+        ("out_since_s", "i8"), ("ordered_s", "i8"), ("repair_s", "i8"), ("next_unit", "i8"), ("failures", "i8"),
         ("is_out", "?"), ("has_crew", "?"), ("replaced", "?"),
     ],
     align=True,
 )  # fmt: skip
 """Repair of a unit: first all trays, then all racks. `is_out` is used of racks, `failures` and `replaced` of trays."""
-REPAIR_QUEUE = np.dtype([("head", "i4"), ("tail", "i4")], align=True)
+REPAIR_QUEUE = np.dtype([("head", "i8"), ("tail", "i8")], align=True)
 """Units that wait for a crew, linked by `WORK.next_unit`: racks, trays."""
 
 REPAIR_RULES: tuple[tuple[str, str], ...] = (

@@ -275,12 +275,12 @@ def new_scratch(site: SiteArrays, queues: int) -> account.Scratch:
     return account.Scratch(
         above_kw=np.zeros(site.racks),
         part=np.ones(site.racks),
-        chosen=np.zeros(site.racks, np.int32),
-        victims=np.zeros(site.gpus + 1, np.int32),
+        chosen=np.zeros(site.racks, np.int64),
+        victims=np.zeros(site.gpus + 1, np.int64),
         free_s=np.zeros(site.racks, np.int64),
         tray_s=np.zeros(TRAYS_PER_RACK, np.int64),
         order=np.zeros(queues + 1, np.int64),
-        removed=np.zeros(site.gpus + 1, np.int32),
+        removed=np.zeros(site.gpus + 1, np.int64),
     )
 
 

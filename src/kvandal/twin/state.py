@@ -311,8 +311,8 @@ def new_state(
             part=1.0,
         ),
         rack_tiers=np.zeros((racks, POWER_TIERS), RACK_TIER),
-        touched=np.zeros(racks, np.int32),
-        lent_jobs=np.zeros(site.gpus + 1, np.int32),
+        touched=np.zeros(racks, np.int64),
+        lent_jobs=np.zeros(site.gpus + 1, np.int64),
         models=model_table(site),
         demands=_table(
             DEMAND,
