@@ -65,9 +65,7 @@ def test_a_job_or_run_that_is_not_there_ends_as_one_message(
     outcome = inside("why", str(small_run), "999999")
     assert (outcome.code, outcome.out) == (2, "")
     (line,) = outcome.mistakes
-    assert line == (
-        f"kvandal: {small_run}: JOB: this run has no job 999999; its jobs are 0 to {count - 1:,}"
-    )
+    assert line == (f"kvandal: {small_run}: JOB: this run has no job 999999; its jobs are 0 to {count - 1:,}")
     outcome = inside("why", str(tmp_path / "none"), "1")
     assert outcome.code == 2
     assert "no such run folder" in outcome.err
@@ -82,9 +80,7 @@ def test_a_damaged_table_ends_as_one_message(inside: Command, small_run: Path, t
     jobs.drop("wait_k1_s").write_parquet(folder / "jobs.parquet")
     outcome = inside("why", str(folder), "1")
     assert outcome.code == 2
-    assert outcome.mistakes == [
-        f"kvandal: {folder}/jobs.parquet: wait_k1_s: the table lacks this column"
-    ]
+    assert outcome.mistakes == [f"kvandal: {folder}/jobs.parquet: wait_k1_s: the table lacks this column"]
     (folder / "jobs.parquet").write_bytes(b"no table")
     outcome = inside("why", str(folder), "1")
     assert (outcome.code, len(outcome.mistakes)) == (2, 1)

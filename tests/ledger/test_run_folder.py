@@ -140,14 +140,34 @@ def test_loans_are_records(books):
     loans, jobs = tables["loans"], tables["jobs"]
     assert summary["loans"] == loans.height > 0
     assert summary["recalls"] == loans.height - loans["noticed_utc"].null_count()
+    by_lender = summary["recall_latency_by_lender"]
+    assert sum(row["recalls"] for row in by_lender.values()) == summary["recalls"]
     assert (loans["lender"].cast(pl.String) != loans["borrower"].cast(pl.String)).all()
-    assert (loans["gpus"] == jobs["gpus"].gather(loans["job"])).all()
+    whole = loans.group_by("job", "start_utc").agg(pl.col("gpus").sum())  # a loan may have several lenders
+    assert (whole["gpus"] <= jobs["gpus"].gather(whole["job"])).all()
     recalled = loans.filter(pl.col("reason") == "recalled")
     latency = (recalled["returned_utc"] - recalled["noticed_utc"]).dt.total_seconds()
     assert (latency == recalled["notice_s"]).all()
-    assert jobs["recalls"].sum() == recalled.height
+    assert jobs["recalls"].sum() == recalled.n_unique(["job", "noticed_utc"])
     if recalled.height:
         assert summary["recall_latency_p99_s"] == sorted(latency.to_list())[round(0.99 * (len(latency) - 1))]
+
+
+def test_free_room_is_what_nobody_holds(books):
+    """At the end of an hour the free GPUs lie between those of its ticks; trays and segments are part of them."""
+    _, summary, tables = books
+    room = tables["room"]
+    assert (room["free_gpus"] >= room["free_tray_gpus"]).all()
+    assert (room["free_tray_gpus"] >= room["free_segment_gpus"]).all()
+    assert (room["free_tray_gpus"] % 4 == 0).all()
+    free = room["free_gpus"].sum()
+    for what in ("tray", "segment"):
+        expected = 1 - room[f"free_{what}_gpus"].sum() / free
+        assert summary[f"fragmentation_{what}s"] == pytest.approx(expected)
+    site = tables["site"].group_by_dynamic("time_utc", every="1h").agg(pl.col("gpu_s_idle").last())
+    last_tick = site["gpu_s_idle"].to_numpy() / 60
+    assert np.abs(last_tick - room["free_gpus"].to_numpy()).max() <= 720
+    assert np.mean(np.abs(last_tick - room["free_gpus"].to_numpy()) < 1) > 0.5
 
 
 def test_carbon_is_metered_energy_times_factor_once(books):
