@@ -92,6 +92,20 @@ def test_every_command_of_the_page_on_forecasts_runs(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_every_command_of_the_page_on_why_runs(tmp_path: Path):
+    """In order, in one empty folder; what it shows is what the program prints."""
+    text = (ROOT / "docs/why.md").read_text(encoding="utf-8")
+    for block in BLOCK.finditer(text):
+        if block["kind"] != "text":
+            run_block(block["kind"], block["name"], block["body"], tmp_path)
+    (shown,) = [block["body"] for block in BLOCK.finditer(text) if block["kind"] == "text"]
+    (command,) = re.findall(r"^\$ kvandal (why .*)$", text, re.MULTILINE)
+    program = [sys.executable, "-m", "kvandal.cli.main", *shlex.split(command)]
+    printed = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert printed.split() == shown.split()
+
+
+@pytest.mark.slow
 def test_every_command_of_the_page_on_failures_runs(tmp_path: Path):
     """In order, in one empty folder."""
     for block in BLOCK.finditer((ROOT / "docs/failures.md").read_text(encoding="utf-8")):

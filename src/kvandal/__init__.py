@@ -7,7 +7,7 @@
 
 ``kv.simulate(scenario)`` gives a :class:`Run`; ``run.summary`` holds its headline numbers, ``run.queues`` and
 ``run.site`` are tables. ``kv.compare(run, other)`` puts two side by side; ``kv.whatif(scenario, changes)`` says what a
-change does to whom.
+change does to whom; ``kv.why(run, job)`` tells the life of a job.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kvandal.runs.forecast import forecast
     from kvandal.runs.run import Run, simulate
     from kvandal.runs.whatif import WhatIf, whatif
+    from kvandal.runs.why import Why, why
     from kvandal.scenario.loading import load, presets
     from kvandal.scenario.model import Scenario
 
@@ -35,6 +36,7 @@ __all__ = [
     "Run",
     "Scenario",
     "WhatIf",
+    "Why",
     "compare",
     "forecast",
     "load",
@@ -42,6 +44,7 @@ __all__ = [
     "read_run",
     "simulate",
     "whatif",
+    "why",
     "write_run",
 ]
 
@@ -52,6 +55,7 @@ _HOMES = {
     "Run": "kvandal.runs.run",
     "Scenario": "kvandal.scenario.model",
     "WhatIf": "kvandal.runs.whatif",
+    "Why": "kvandal.runs.why",
     "compare": "kvandal.runs.compare",
     "forecast": "kvandal.runs.forecast",
     "load": "kvandal.scenario.loading",
@@ -59,6 +63,7 @@ _HOMES = {
     "read_run": "kvandal.runs.folder",
     "simulate": "kvandal.runs.run",
     "whatif": "kvandal.runs.whatif",
+    "why": "kvandal.runs.why",
     "write_run": "kvandal.runs.folder",
 }
 

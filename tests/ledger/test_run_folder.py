@@ -142,6 +142,8 @@ def test_loans_are_records(books):
     loans, jobs = tables["loans"], tables["jobs"]
     assert summary["loans"] == loans.height > 0
     assert summary["recalls"] == loans.height - loans["noticed_utc"].null_count()
+    by_lender = summary["recall_latency_by_lender"]
+    assert sum(row["recalls"] for row in by_lender.values()) == summary["recalls"]
     assert (loans["lender"].cast(pl.String) != loans["borrower"].cast(pl.String)).all()
     assert (loans["gpus"] <= jobs["gpus"].gather(loans["job"])).all()
     whole = (
@@ -154,6 +156,26 @@ def test_loans_are_records(books):
     assert jobs["recalls"].sum() == recalled.select("job", "returned_utc").unique().height
     if recalled.height:
         assert summary["recall_latency_p99_s"] == sorted(latency.to_list())[round(0.99 * (len(latency) - 1))]
+
+
+def test_free_room_is_what_nobody_holds(books):
+    """Where the last tick of an hour and the first of the next idle alike, so does the instant between; trays and segments
+    are part of it."""
+    record, summary, tables = books
+    room = tables["room"]
+    assert (room["free_gpus"] >= room["free_tray_gpus"]).all()
+    assert (room["free_tray_gpus"] >= room["free_segment_gpus"]).all()
+    assert (room["free_tray_gpus"] % 4 == 0).all()
+    free = room["free_gpus"].sum()
+    for what in ("tray", "segment"):
+        expected = 1 - room[f"free_{what}_gpus"].sum() / free
+        assert summary[f"fragmentation_{what}s"] == pytest.approx(expected)
+    per_hour = HOUR_S // record["tick_s"]
+    idle = tables["site"]["gpu_s_idle"].to_numpy() / record["tick_s"]
+    before, after = idle[per_hour - 1 : -1 : per_hour], idle[per_hour::per_hour]
+    steady = (before == after) & (before % 1 == 0)
+    assert steady.sum() > 20
+    assert (before[steady] == room["free_gpus"].to_numpy()[:-1][steady]).all()
 
 
 def test_carbon_is_metered_energy_times_factor_once(books):

@@ -57,6 +57,7 @@ CASES = [
     ("policy.perf_offset_fraction", "0.43", "must be below 0.43, got 0.43"),
     ("climate.at_end", '"never"', "must be 'refuse' or 'repeat', got 'never'"),
     ("tenants.uk.tier", '"gold"', "must be 'firm', 'assured' or 'lent', got 'gold'"),
+    ("tenants.pool", '{ tier = "lent" }', "is what the tables call GPUs that nobody is entitled to"),
     ("demand.surplus.tenants", "{}", "must hold at least one entry"),
     ("name", '"Big Site"', "is not allowed, got 'Big Site' (Short name: lower-case letters"),
     ("name", f'"{"a" * 300}"', "at most 100 characters"),

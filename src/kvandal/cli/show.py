@@ -51,22 +51,25 @@ def show(
         bool,
         typer.Option("--grants", help="Of a run: books of every grant, and jobs that rules turned away."),
     ] = False,
+    loans: Annotated[
+        bool,
+        typer.Option("--loans", help="Of a run: loans by lender and borrower, and how fast they came back."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a site and whether its GPUs fit its grid connection; or what a run came to."""
     from kvandal.scenario.loading import presets
 
     folder = _folder(source)
+    views = Views(binding, faults, goodput, power, grants, loans)
     if folder is not None and source in presets():
         note(f"kvandal: {source!r} is a preset and a folder; this is the preset, the folder is ./{source}")
     elif folder is not None:
         if changes:
             raise InputError("belongs to a scenario, but this is a run folder", file=source, key="--set")
-        _show_run(folder, Views(binding, faults, goodput, power, grants), as_json=as_json)
+        _show_run(folder, views, as_json=as_json)
         return
-    asked = [
-        name for name, wanted in Views(binding, faults, goodput, power, grants)._asdict().items() if wanted
-    ]
+    asked = [name for name, wanted in views._asdict().items() if wanted]
     if asked:
         raise InputError(
             "belongs to a run folder; give the folder that `kvandal run` wrote",
@@ -98,11 +101,13 @@ class Views(NamedTuple):
     goodput: bool
     power: bool
     grants: bool
+    loans: bool
 
 
 def _show_run(folder: Path, views: Views, *, as_json: bool) -> None:
     from kvandal.cli.goodput import goodput_document, print_goodput
     from kvandal.cli.grants import grants_document, print_grants
+    from kvandal.cli.loans import loans_document, print_loans
     from kvandal.cli.plant import plant_document, print_plant
     from kvandal.runs.compare import flatten
     from kvandal.runs.folder import read_record
@@ -117,6 +122,8 @@ def _show_run(folder: Path, views: Views, *, as_json: bool) -> None:
         shown["goodput"] = goodput_document(folder)
     if views.grants:
         shown |= grants_document(folder)
+    if views.loans:
+        shown |= loans_document(folder)
     if not any(views):
         shown = record["summary"]
     if as_json:
@@ -132,6 +139,10 @@ def _show_run(folder: Path, views: Views, *, as_json: bool) -> None:
             if plant or views.goodput:
                 emit("")
             print_grants(title, shown)
+        if views.loans:
+            if plant or views.goodput or views.grants:
+                emit("")
+            print_loans(title, shown)
     else:
         print_table(
             title, [("", ""), ("", "right")], [(key, number(value)) for key, value in flatten(shown).items()]

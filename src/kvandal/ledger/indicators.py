@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
 
+from kvandal.ledger.columns import POOL
 from kvandal.ledger.grants import grant_summary, refused_by_rule
+from kvandal.ledger.lives import deadlines_met
+from kvandal.ledger.recalls import latency_by_lender
+from kvandal.ledger.room import fragmentation
 from kvandal.ledger.shedding import shedding_summary
 from kvandal.twin.records import LOSSES
 from kvandal.twin.reliability_state import CAUSES
@@ -27,7 +32,11 @@ def _quantiles(table: pl.DataFrame, column: str, share: float, names: list[str])
 
 
 def summarise(
-    tables: dict[str, pl.DataFrame], tick_s: int, tenants: dict[str, float], hot_day_c: float
+    tables: dict[str, pl.DataFrame],
+    tick_s: int,
+    tenants: dict[str, float],
+    hot_day_c: float,
+    deadlines_h: dict[str, float],
 ) -> dict[str, Any]:
     """Summarise the tables of a run.
 
@@ -37,6 +46,7 @@ def summarise(
     tick_s : length of a tick [s]
     tenants : price of an allocated GPU-hour [USD] by tenant, in order
     hot_day_c : outdoor temperature above which a day counts as hot [°C]
+    deadlines_h : time after submission by which jobs should have finished [h], of the classes that have one
 
     Returns
     -------
@@ -64,6 +74,7 @@ def summarise(
     ].drop_nulls()  # of every loan under notice that has come back, whether at its deadline or before
     started = jobs.filter(pl.col("start_utc").is_not_null())
     names = list(tenants)
+    end_utc = site["time_utc"][0] + timedelta(seconds=tick_s * site.height)
     allocated = jobs.group_by("tenant").agg(pl.col("gpu_s_allocated").sum())
     used = dict(
         zip(
@@ -104,10 +115,12 @@ def summarise(
         "jobs_stopped": jobs.filter(pl.col("state") == "stopped").height,
         "wait_p50_s": _quantiles(started, "wait_s", 0.50, names),
         "wait_p95_s": _quantiles(started, "wait_s", 0.95, names),
+        "deadlines_met": deadlines_met(jobs, deadlines_h, end_utc),
         "loans": loans.height,
         "recalls": loans.filter(pl.col("noticed_utc").is_not_null()).height,
         "recall_latency_p50_s": _number(latency.quantile(0.50, "nearest")),
         "recall_latency_p99_s": _number(latency.quantile(0.99, "nearest")),
+        "recall_latency_by_lender": latency_by_lender(loans, [*names, POOL]),
         "failures": tables["events"].filter(pl.col("kind") == "failure").height,
         "interruptions": _interruptions(jobs),
         "trays_replaced": int(tables["racks"]["trays_replaced"].sum()),
@@ -127,6 +140,7 @@ def summarise(
         "hours_at_envelope": float(site["at_envelope"].sum()) * hours,
         "hours_bound": _hours_bound(tables["nodes"]),
         **shedding_summary(tables, tick_s, tenants),
+        **fragmentation(tables["room"]),
         "hot_day_hours": float((site["ambient_c"] > hot_day_c).sum()) * hours,
         "junction_peak_c": _number(site["junction_c"].max()),
         "tcs_supply_peak_c": _number(tables["pods"]["supply_c"].max()),

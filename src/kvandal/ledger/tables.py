@@ -10,6 +10,7 @@ import polars as pl
 
 from kvandal.ledger.columns import POOL, counted, every, known, named, stands, times_utc
 from kvandal.ledger.grants import job_columns, rule_ids
+from kvandal.ledger.lives import life_columns
 from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
@@ -196,7 +197,7 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
         "demand": named(jobs["demand"], list(scenario.demand) or [POOL]),
         "tenant": named(jobs["tenant"], list(scenario.tenants) or [POOL]),
         "tier": named(tiers[jobs["tenant"]], TIERS),
-        "gpus": jobs["gpus"].astype(np.int32),
+        "gpus": jobs["asked_gpus"].astype(np.int32),
         "submit_utc": times_utc(start_utc, jobs["submit_s"]),
         "start_utc": times_utc(start_utc, first),
         "end_utc": times_utc(start_utc, jobs["end_s"]),
@@ -219,13 +220,14 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
     columns["gpu_s_restart_recall"] = jobs["restored_gpu_s"]
     columns |= {"gpu_s_capped": jobs["capped_gpu_s"], "gpu_s_stopped": jobs["cut_gpu_s"]}
     columns |= job_columns(run)
+    columns |= life_columns(run)
     return pl.DataFrame(
         {name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
     )
 
 
 def loans_table(run: Trajectory) -> pl.DataFrame:
-    """One row per loan."""
+    """One row per loan, or per part of one that several lenders make up."""
     scenario = run.scenario
     loans = run.state.loans[: int(run.state.tally["loans"][0])]
     start_utc = scenario.run.start_utc

@@ -9,6 +9,7 @@ import polars as pl
 
 from kvandal.report.chart import Figure, Line, Section, over_time, period_table
 from kvandal.report.folder import RunFolder
+from kvandal.report.lending import recall_part
 from kvandal.report.losses import loss_parts
 from kvandal.report.text import DASH, NOT_KNOWN, duration, escape, number, percent, table, words
 from kvandal.report.ticks import Site
@@ -283,5 +284,10 @@ def loan_section(folder: RunFolder) -> Section:
     return Section(
         "loans",
         "Loans and recalls",
-        parts=[figure, f'<p class="caption">How loans ended: {ended}. {shown}</p>', body],
+        parts=[
+            figure,
+            f'<p class="caption">How loans ended: {ended}. {shown}</p>',
+            body,
+            recall_part(folder),
+        ],
     )

@@ -10,6 +10,7 @@ import polars as pl
 from kvandal.report.chart import Figure, Section
 from kvandal.report.folder import RunFolder
 from kvandal.report.grid import period_name, rounded
+from kvandal.report.lending import fragmentation_sentence
 from kvandal.report.text import DASH, escape, number, percent, stamp, table, words
 
 RACK_COLUMNS = [
@@ -83,6 +84,7 @@ def floor_section(folder: RunFolder) -> Section:
         f"{number(frame.height)} racks in {number(len(halls))} halls as seen from above; a rack's colour is its mean load over TDP: "
         f"{percent(_float(average))} on average, from {percent(_float(coldest))} to {percent(_float(hottest))}. "
         f"{number(_float(failures))} failures struck {number(frame.filter(pl.col('failures') > 0).height)} racks."
+        f"{fragmentation_sentence(folder)}"
     )
     buttons = "".join(
         f'<button type="button" data-metric="{key}" aria-pressed="{"true" if key == "load" else "false"}">{name}</button>'

@@ -130,6 +130,10 @@ class Scenario(Part):
     @model_validator(mode="after")
     def _holds_together(self) -> Scenario:
         refuse_unreachable(self.heat, self.cooling)
+        if "pool" in self.tenants:
+            raise ValueError(
+                "tenants.pool: is what the tables call GPUs that nobody is entitled to; name the tenant otherwise"
+            )
         refuse_loops(self.tenants)
         offset = self.policy.perf_offset_fraction
         for name, block in self.site.fleet.items():

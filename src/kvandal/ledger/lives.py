@@ -1,0 +1,118 @@
+"""The life of every job: what it waited for, its last run, and the runs that ended before it did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from kvandal.ledger.columns import POOL, counted, known, named, times_utc
+from kvandal.ledger.grants import rule_ids
+from kvandal.policy.rules import HOLDS, RULES
+from kvandal.scenario.tenants import TIERS
+from kvandal.twin.records import LOSSES, QUEUED, RUNNING
+from kvandal.twin.simulate import Trajectory
+
+Array = Any
+
+WAITS = tuple(f"wait_{RULES[rule][0].lower()}_s" for rule in HOLDS)
+"""Columns of jobs.parquet that say how long a job waited for what, in the order of the rules that hold jobs back."""
+
+
+def _stints(run: Trajectory) -> Array:
+    return run.state.stints[: int(run.state.tally["stints"][0])]
+
+
+def waits_s(run: Trajectory) -> Array:
+    """Time that every job has waited, by the rule that held it back: int64 (jobs, rules in HOLDS) [s].
+
+    The time of a job that is still queued counts to the end of the run.
+    """
+    jobs = run.state.jobs
+    waits = run.state.waits[: len(jobs)].astype(np.int64)
+    end_s = run.scenario.run.days * 86_400
+    for index, rule in enumerate(HOLDS):
+        held = (jobs["state"] == QUEUED) & (jobs["held_by"] == rule)
+        waits[held, index] += end_s - jobs["held_since_s"][held]
+    return waits
+
+
+def _last_run(run: Trajectory) -> tuple[Array, Array]:
+    """Start [s] and GPUs of the last run of every job; -1 and 0 for a job that never ran.
+
+    An elastic job may have run on fewer GPUs than it asked for: what its earlier runs have not held, the last one has.
+    """
+    jobs, stints = run.state.jobs, _stints(run)
+    start_s = np.where(jobs["starts"] > 0, jobs["start_s"], -1)
+    gpus = np.where(jobs["starts"] > 0, jobs["gpus"], 0).astype(np.int64)
+    interrupted = np.bincount(stints["job"], minlength=len(jobs)) == jobs["starts"]
+    gpus[stints["job"]] = stints["gpus"]  # in order of time: the last one stays
+    before = np.zeros(len(jobs), np.int64)
+    np.add.at(before, stints["job"], stints["gpus"] * (stints["end_s"] - stints["start_s"]))
+    end_s = np.where(jobs["state"] == RUNNING, run.scenario.run.days * 86_400, jobs["end_s"])
+    length_s = np.where((jobs["starts"] > 0) & ~interrupted, end_s - start_s, 0)
+    held = jobs["allocated_gpu_s"] - before
+    uninterrupted = np.where(length_s > 0, held // np.maximum(length_s, 1), jobs["gpus"])
+    return start_s, np.where((jobs["starts"] > 0) & ~interrupted, uninterrupted, gpus)
+
+
+def life_columns(run: Trajectory) -> dict[str, Any]:
+    """Columns of the table of jobs: the limit, the last run and its rule, what holds it back, what it waited for."""
+    jobs, start_utc = run.state.jobs, run.scenario.run.start_utc
+    last_s, gpus = _last_run(run)
+    held = (jobs["state"] == QUEUED) & (jobs["held_by"] > 0)
+    waits = waits_s(run)
+    return {
+        "limit_s": jobs["limit_s"],
+        "last_start_utc": times_utc(start_utc, last_s),
+        "last_gpus": known(gpus.astype(np.int32), jobs["starts"] > 0),
+        "start_rule": named(np.where(jobs["starts"] > 0, jobs["start_rule"], -1), rule_ids()),
+        "held_rule": named(np.where(held, jobs["held_by"], -1), rule_ids()),
+        **{name: waits[:, index] for index, name in enumerate(WAITS)},
+    }
+
+
+def interruptions_table(run: Trajectory) -> pl.DataFrame:
+    """One row per run of a job that ended before the job did, in order of its end."""
+    stints, start_utc = _stints(run), run.scenario.run.start_utc
+    return pl.DataFrame(
+        {
+            "job": np.ascontiguousarray(stints["job"]),
+            "start_utc": times_utc(start_utc, stints["start_s"]),
+            "end_utc": times_utc(start_utc, stints["end_s"]),
+            "gpus": np.ascontiguousarray(stints["gpus"]),
+            "rack": counted(stints["rack"]),
+            "lender": named(stints["lender"], [*run.scenario.tenants, POOL]),
+            "tier": named(stints["tier"], (*TIERS, TIERS[0])),  # protected work is firm
+            "start_rule": named(stints["start_rule"], rule_ids()),
+            "end_rule": named(stints["end_rule"], rule_ids()),
+            "cause": named(stints["cause"], LOSSES),
+        }
+    )
+
+
+def deadlines_met(jobs: pl.DataFrame, deadlines_h: dict[str, float], end_utc: Any) -> dict[str, float | None]:
+    """Share of the jobs of each class that finished by their deadline.
+
+    Counted are the jobs that finished and those whose deadline passed in the run before they did; refused jobs are not.
+    None where none is known yet.
+
+    Parameters
+    ----------
+    jobs : table of jobs
+    deadlines_h : time after submission by which the jobs of a class should have finished [h], by class
+    end_utc : end of the run
+
+    """
+    shares: dict[str, float | None] = {}
+    for name, deadline_h in deadlines_h.items():
+        due = pl.col("submit_utc") + pl.duration(seconds=round(deadline_h * 3600))
+        finished = pl.col("state") == "finished"
+        found = jobs.filter((pl.col("demand") == name) & (pl.col("state") != "refused")).select(
+            (finished & (pl.col("end_utc") <= due)).sum().alias("met"),
+            (finished | (due < end_utc)).sum().alias("known"),
+        )
+        met, counted_jobs = found.row(0)
+        shares[name] = met / counted_jobs if counted_jobs else None
+    return shares
