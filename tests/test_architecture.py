@@ -15,7 +15,7 @@ PACKAGE = Path(kv.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
-    ("errors", "compiled", "randomness"),
+    ("errors", "linking", "tables", "compiled", "randomness"),
     ("scenario",),
     ("physics",),
     ("series",),

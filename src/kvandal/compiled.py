@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import numba
 
+from kvandal.linking import Kernel
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 KERNEL_FOLDERS = ("physics", "policy", "twin")
@@ -75,35 +77,18 @@ def mark_cached() -> None:
 def kernel(function: Function) -> Function:
     """Compile `function` with numba in nopython mode; division by zero gives infinity as in numpy.
 
-    It becomes part of its callers: handing over the two dozen tables of a state costs more than most kernels do. Kernels
-    allocate nothing, so numba need not count references to their tables, which would take a third of the compilation.
+    It becomes part of its callers: for what is small or called very often.
     """
-    compile_it: Any = numba.njit(cache=True, error_model="numpy", forceinline=True, _nrt=False)
-    compiled: Function = _once(compile_it(function))
-    return compiled
+    return _compiled(function, True)
 
 
 def large_kernel(function: Function) -> Function:
-    """Compile `function` like :func:`kernel`, as a function of its own: for what is large and called in many places."""
-    compile_it: Any = numba.njit(cache=True, error_model="numpy", _nrt=False)
-    compiled: Function = _once(compile_it(function))
-    return compiled
+    """Compile `function` like :func:`kernel`, as a function of its own: for what is large or called in many places."""
+    return _compiled(function, False)
 
 
-def _once(dispatcher: Any) -> Any:
-    """Let a kernel be compiled once for all constants that it is called with.
-
-    numba has a type for every constant and would compile a kernel anew for each; inlined code folds them anyhow.
-    """
-    template_for = getattr(dispatcher, "get_call_template", None)
-    if template_for is None:  # compilation is switched off
-        return dispatcher
-    unliteral = numba.types.unliteral
-
-    def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-        return template_for(
-            tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()}
-        )
-
-    dispatcher.get_call_template = get_call_template
-    return dispatcher
+def _compiled(function: Function, inlined: bool) -> Function:
+    if numba.config.DISABLE_JIT:
+        return function
+    compiled: Any = Kernel(function, inlined)
+    return compiled  # type: ignore[no-any-return]

@@ -11,8 +11,8 @@ import numpy as np
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.lending import give_back, move_from
 from kvandal.policy.placement import bar_rack, release, vacate
-from kvandal.policy.queues import take_out
-from kvandal.policy.rules import HOLDS, TRANSFER
+from kvandal.policy.queues import count_wait, take_out
+from kvandal.policy.rules import TRANSFER
 from kvandal.policy.tree import FIRM, LENT, PROTECTED, book_claim, book_own
 
 MILLIWATT = 1e-6
@@ -50,25 +50,6 @@ def act(state, kind, job, other, racks, rule, tier):
     tally.actions += 1
 
 
-@large_kernel
-def count_wait(state, job, time_s):
-    """Book the time since a queued job's last change of mind to what it has waited for."""
-    record = state.jobs[job]
-    if record.held_by > 0 and time_s > record.held_since_s:
-        for index in range(len(HOLDS)):
-            if HOLDS[index] == record.held_by:
-                state.waits[job, index] += time_s - record.held_since_s
-    record.held_since_s = time_s
-
-
-@kernel
-def hold(state, job, rule, time_s):
-    """Say which rule holds a waiting job back from now on."""
-    if state.jobs[job].held_by != rule:
-        count_wait(state, job, time_s)
-        state.jobs[job].held_by = rule
-
-
 @kernel
 def power_tier(state, job, tier):
     """Tier whose cap a job of a tier falls under: firm work that its contract protects has one of its own."""
@@ -97,7 +78,7 @@ def want_power(state, tier, need_kw):
         tally.wanted_tier = tier
 
 
-@kernel
+@large_kernel
 def powered(state, job, gpus, tier):
     """Whether the envelope of the site has room for a job, before it is placed (rule E1)."""
     tally = state.tally[0]
@@ -197,7 +178,7 @@ def end_claim(state, job):
         queue.last_claim = before
 
 
-@kernel
+@large_kernel
 def release_claim(state, job):
     """Give back the racks that are kept for a job, and what they count in its tenant's books."""
     release(state.room, job)
@@ -257,7 +238,7 @@ def protected_until_s(state, job):
     return state.jobs[job].start_s + max(np.int64(0), tenant.minimum_run_s - tenant.notice_s)
 
 
-@kernel
+@large_kernel
 def end_loan(state, job):
     """Take a job off the list of those on loan; its lenders have their GPUs back."""
     jobs, tally = state.jobs, state.tally[0]
@@ -272,7 +253,7 @@ def end_loan(state, job):
     jobs[job].recallable = False
 
 
-@kernel
+@large_kernel
 def stop(state, job):
     """Take a running job's GPUs away: its seats, its part of its tenant's share or its loan, its notice."""
     jobs, tally = state.jobs, state.tally[0]

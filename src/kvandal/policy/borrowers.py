@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import begin, hold, powered
+from kvandal.policy.acting import begin, powered
 from kvandal.policy.claims import drop_claims, reserve_soonest
 from kvandal.policy.lending import borrow, give_back
 from kvandal.policy.placement import (
     GPUS_PER_TRAY,
     place_reserved,
 )
+from kvandal.policy.queues import hold
 from kvandal.policy.restarts import may_use_spares
 from kvandal.policy.rules import (
     AGED,
@@ -34,7 +35,9 @@ from kvandal.policy.trial import STARTED, backfill, try_loan
 
 @kernel
 def _is_aged(state, job, time_s):
-    return time_s - state.jobs[job].submit_s >= state.rules[0].aging_s
+    """Whether a job has waited for long since it came, or since it last lost its GPUs."""
+    since_s = max(state.jobs[job].submit_s, state.jobs[job].left_s)
+    return time_s - since_s >= state.rules[0].aging_s
 
 
 @kernel

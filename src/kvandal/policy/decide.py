@@ -9,7 +9,7 @@ from __future__ import annotations
 from kvandal.compiled import large_kernel
 from kvandal.policy.borrowers import start_borrowers
 from kvandal.policy.entitled import entitled_before, start_entitled
-from kvandal.policy.loans import restore_lender
+from kvandal.policy.loans import promote_loans, restore_lender
 from kvandal.policy.tree import (
     LENT,
 )
@@ -49,7 +49,13 @@ def decide(state, scratch, time_s):
             count += 1
     for index in range(count):
         start_entitled(state, scratch.order[index], scratch, time_s)
+    for tenant in range(state.tenants.shape[0]):
+        if not state.tenants[tenant].is_group and state.tenants[tenant].on_loan > 0:
+            promote_loans(state, tenant)
     start_borrowers(state, scratch, time_s)
     for queue in range(queues.shape[0]):
         queues[queue].seen_freed = tally.freed
         queues[queue].scanned = tally.next_arrival
+        reserved = queues[queue].last_claim >= 0 and state.jobs[queues[queue].head].reserved
+        if reserved and queues[queue].recheck_s > time_s:
+            tally.wake_s = min(tally.wake_s, queues[queue].recheck_s)

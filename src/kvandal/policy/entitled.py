@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import begin, expected_run_s, hold, powered
+from kvandal.policy.acting import begin, expected_run_s, powered
 from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, reserve_soonest
-from kvandal.policy.loans import promote_loans, restore_ceiling, restore_lender
+from kvandal.policy.loans import restore_ceiling, restore_lender
 from kvandal.policy.placement import (
     place_reserved,
 )
-from kvandal.policy.queues import QUEUED
+from kvandal.policy.queues import QUEUED, hold
 from kvandal.policy.restarts import may_use_spares
 from kvandal.policy.rules import (
     CEILING,
@@ -32,7 +32,7 @@ SHORTEST_SHADOW_S = 60
 """A reservation of share is not reckoned anew more often than this [s]."""
 
 
-@kernel
+@large_kernel
 def _free_share_s(state, tenant, gpus, time_s):
     """When a tenant's running jobs should have given back enough of its share for `gpus` more [s]."""
     missing = state.tenants[tenant].own + state.tenants[tenant].claimed + gpus
@@ -58,7 +58,7 @@ def _free_share_s(state, tenant, gpus, time_s):
     return low_s
 
 
-@kernel
+@large_kernel
 def _hold_share(state, job, time_s):
     """Let the first waiting job of a tenant hold the share that it waits for: later ones must not delay it (B1)."""
     tenant = state.tenants[state.jobs[job].tenant]
@@ -74,7 +74,7 @@ def _hold_share(state, job, time_s):
         tenant.shadow_s = max(free_s, time_s + SHORTEST_SHADOW_S)
 
 
-@kernel
+@large_kernel
 def _waiting_gpus(state, job):
     """GPUs of a waiting job and of those behind it that fit in what their tenant deserves, beside other queues' jobs."""
     jobs, gpus = state.jobs, np.int64(0)
@@ -85,7 +85,7 @@ def _waiting_gpus(state, job):
     return gpus
 
 
-@kernel
+@large_kernel
 def _claim_more(state, queue, scratch, time_s):
     """Claim for the jobs of a queue in their order, all at once, so that one notice serves them all."""
     jobs, queues, tenants = state.jobs, state.queues, state.tenants
@@ -113,7 +113,7 @@ def _claim_more(state, queue, scratch, time_s):
         job = jobs[job].next_job
 
 
-@kernel
+@large_kernel
 def _reserve_more(state, queue, scratch, time_s):
     """Reserve racks for the first jobs of a queue that no recall can help, as many as the policy says (B1)."""
     jobs, queues = state.jobs, state.queues
@@ -135,7 +135,7 @@ def _reserve_more(state, queue, scratch, time_s):
         job = jobs[job].next_job
 
 
-@kernel
+@large_kernel
 def _start_claimed(state, queue, time_s):
     """Start the head of a queue on the racks that it has claimed or reserved; STARTED, or what holds it back, or -1: drop."""
     jobs = state.jobs
@@ -162,7 +162,7 @@ def _start_claimed(state, queue, time_s):
 @large_kernel
 def start_entitled(state, queue, scratch, time_s):
     """Start the heads of one queue that fit in what their tenant deserves (P1), recalling loans where they must."""
-    queues, tenants, jobs = state.queues, state.tenants, state.jobs
+    queues, jobs = state.queues, state.jobs
     tenant = queues[queue].tenant
     held = STARTED
     while queues[queue].head >= 0:
@@ -193,8 +193,6 @@ def start_entitled(state, queue, scratch, time_s):
         _hold_share(state, job, time_s)
     if held != ENVELOPE:
         backfill(state, queue, False, time_s)
-    if tenants[tenant].on_loan > 0:
-        promote_loans(state, tenant)
 
 
 @kernel

@@ -52,7 +52,7 @@ def restore_lender(state, row, removed, time_s):
         _restore(state, row, False, removed, time_s)
 
 
-@kernel
+@large_kernel
 def _restore(state, row, of_quota, removed, time_s):
     jobs = state.jobs
     excess = excess_gpus(state.tenants, row, of_quota)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kvandal.compiled import kernel
+from kvandal.tables import by_reference
 
 GPUS_PER_TRAY = 4
 TRAYS_PER_RACK = 18
@@ -37,6 +38,7 @@ PIECE = np.dtype([("rack", "i8"), ("gpus", "i8"), ("next", "i8")], align=True)
 """A part of a job in one rack, and the next part."""
 
 
+@by_reference
 class Room(NamedTuple):
     """Who sits where, as arrays.
 

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from kvandal.compiled import kernel
-from kvandal.policy.rules import IN_ORDER
+from kvandal.compiled import large_kernel
+from kvandal.policy.rules import HOLDS, IN_ORDER
 
 QUEUED = 1
 """State of a job that waits (see :data:`kvandal.twin.records.STATES`)."""
 
 
-@kernel
+@large_kernel
+def count_wait(state, job, time_s):
+    """Book the time since a queued job's last change of mind to what it has waited for."""
+    record = state.jobs[job]
+    if record.held_by > 0 and time_s > record.held_since_s:
+        for index in range(len(HOLDS)):
+            if HOLDS[index] == record.held_by:
+                state.waits[job, index] += time_s - record.held_since_s
+    record.held_since_s = time_s
+
+
+@large_kernel
+def hold(state, job, rule, time_s):
+    """Say which rule holds a waiting job back from now on."""
+    if state.jobs[job].held_by != rule:
+        count_wait(state, job, time_s)
+        state.jobs[job].held_by = rule
+
+
+@large_kernel
 def enqueue(state, job, in_front, time_s):
     """Put a job into its queue: at the end when it is new, in front when it was interrupted.
 
     Jobs that racks are reserved for stay in front; an interrupted job then goes behind them.
     """
     count_queued(state, job, IN_ORDER, time_s)
-    link(state, job, in_front)
+    link(state, job, in_front, time_s)
 
 
-@kernel
+@large_kernel
 def count_queued(state, job, rule, time_s):
     """Count a job as queued, held back by a rule from now on."""
     tally = state.tally[0]
@@ -33,9 +52,9 @@ def count_queued(state, job, rule, time_s):
     tally.queued_gpus += state.jobs[job].gpus
 
 
-@kernel
-def link(state, job, in_front):
-    """Give a queued job its place in its queue."""
+@large_kernel
+def link(state, job, in_front, time_s):
+    """Give a queued job its place in its queue; who stood there waits for its turn from now on."""
     queues, jobs = state.queues, state.jobs
     queue = jobs[job].queue
     if queues[queue].head < 0:
@@ -49,6 +68,7 @@ def link(state, job, in_front):
         if queues[queue].tail == last:
             queues[queue].tail = job
     elif in_front:
+        hold(state, queues[queue].head, IN_ORDER, time_s)
         jobs[job].next_job = queues[queue].head
         queues[queue].head = job
     else:
@@ -57,7 +77,7 @@ def link(state, job, in_front):
         queues[queue].tail = job
 
 
-@kernel
+@large_kernel
 def take_out(state, job):
     """Take a job out of its queue, wherever it stands in it; it need not be far from the head."""
     jobs = state.jobs
@@ -77,7 +97,7 @@ def take_out(state, job):
     count_out(state, job)
 
 
-@kernel
+@large_kernel
 def count_out(state, job):
     """Count a job as no longer queued; it holds its tenant's share no more."""
     tally, record = state.tally[0], state.jobs[job]

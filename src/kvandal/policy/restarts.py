@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvandal.compiled import kernel
+from kvandal.compiled import kernel, large_kernel
 
 LOST_FAILURE = 0
 """Why a run ended: a failure (see :data:`kvandal.twin.records.LOSSES`)."""
@@ -14,7 +14,7 @@ def may_use_spares(state, job):
     return state.jobs[job].resumes and state.jobs[job].last_loss == LOST_FAILURE
 
 
-@kernel
+@large_kernel
 def spare_trays_for(state, job):
     """Healthy trays of each rack that a job must leave free when it is placed."""
     return 0 if may_use_spares(state, job) else state.rules[0].spare_trays

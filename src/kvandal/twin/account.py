@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.tree import PROTECTED
+from kvandal.tables import by_reference
 from kvandal.twin.life import rack_above_idle_kw
 from kvandal.twin.limits import fault_behind, limit_nodes, rack_part
 from kvandal.twin.log import note_plant_event
@@ -37,6 +38,7 @@ TICK_REALS = PLANT_COLUMNS + 8
 site may draw [kW], the number of the constraint that says so, and the power that the meter may show [kW]."""
 
 
+@by_reference
 class Inputs(NamedTuple):
     """Series of the run.
 
@@ -56,6 +58,7 @@ class Inputs(NamedTuple):
     heat_demand_kw: Array
 
 
+@by_reference
 class Outputs(NamedTuple):
     """What the loop writes.
 
@@ -93,6 +96,7 @@ class Outputs(NamedTuple):
     grant_hour: Array
 
 
+@by_reference
 class Scratch(NamedTuple):
     """Room to work in; holds nothing from tick to tick.
 
@@ -125,7 +129,7 @@ def _at_tick(hourly, tick, tick_s):
     return hourly[hour] * (1 - part) + hourly[hour + 1] * part
 
 
-@kernel
+@large_kernel
 def _gather_wishes(state, above_kw):
     """Mean power above idle of every rack in this tick under the caps, before the plant's limits [kW]."""
     for index in range(above_kw.shape[0]):
@@ -226,7 +230,7 @@ def physics(state, plant, inputs, scratch, tick):
     plant_tick(plant, state.models, it_kw, weather, limit_kw, rules.tick_s)
 
 
-@kernel
+@large_kernel
 def _account_racks(state, scratch, hours):
     """Add this tick to the racks, and forget what changed inside it."""
     for index in range(scratch.above_kw.shape[0]):
@@ -267,7 +271,7 @@ def _account_plant(plant, out, hour, hours):
         row[2] = max(row[2], pod.junction_c)
 
 
-@kernel
+@large_kernel
 def _account_nodes(state, plant, out, hour, tick_s, end_s):
     """Write down the limits of the envelope tree, and where one begins or ceases to bind."""
     tally = state.tally[0]
@@ -294,7 +298,7 @@ def _account_nodes(state, plant, out, hour, tick_s, end_s):
             node.was_bound = node.is_bound
 
 
-@kernel
+@large_kernel
 def _account_room(state, row):
     """Write down how the free GPUs lie: in trays of which parts are taken, in free trays, in racks with a segment free."""
     segment_trays = state.rules[0].segment_trays

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import end_claim, hold
+from kvandal.policy.acting import end_claim
 from kvandal.policy.budget import (
     FAR,
     begin_period,
@@ -12,7 +12,7 @@ from kvandal.policy.budget import (
     next_instant,
     withdraw_unused,
 )
-from kvandal.policy.queues import QUEUED, count_out, take_out
+from kvandal.policy.queues import QUEUED, count_out, hold, take_out
 from kvandal.policy.rules import GRANT_OVER, GRANT_TOO_SHORT, REST_RULE
 from kvandal.twin.holdings import let_go, move, time_needed_s, turn_away
 from kvandal.twin.life import leave
@@ -29,7 +29,7 @@ def next_grant_s(state):
     return found
 
 
-@kernel
+@large_kernel
 def _take_out(state, job, time_s):
     """Take a waiting job out of its queue, wherever it stands; what racks it has reserved are free again."""
     rests = state.jobs[job].held_by == REST_RULE
@@ -42,7 +42,7 @@ def _take_out(state, job, time_s):
     state.tally[0].freed += 1
 
 
-@kernel
+@large_kernel
 def _dismiss(state, job, rule, needed, available, time_s):
     """End a waiting job by a rule."""
     _take_out(state, job, time_s)
@@ -56,7 +56,7 @@ def _note(state, job, kind, time_s):
     note_event(state, time_s, kind, rack, -1, job, state.jobs[job].gpus, GRANT_OVER)
 
 
-@kernel
+@large_kernel
 def _give_notice(state, index, time_s):
     """Tell who runs on a hard grant that it ends (G4)."""
     job = state.grants[index].head
@@ -88,7 +88,7 @@ def _turn(state, index, time_s):
             return
 
 
-@kernel
+@large_kernel
 def _expire(state, index, time_s):
     """End a grant (G4): waiting jobs move to another or are refused; a hard end stops what runs."""
     grants = state.grants
@@ -106,7 +106,7 @@ def _expire(state, index, time_s):
         job = following
 
 
-@kernel
+@large_kernel
 def _dismiss_late(state, index, time_s):
     """Refuse waiting jobs that can no longer end inside a hard grant, unless another takes them (G3)."""
     grant = state.grants[index]
@@ -141,7 +141,7 @@ def take_grants(state, time_s):
         grants[index].next_s = min(following_s, grants[index].check_s)
 
 
-@kernel
+@large_kernel
 def count_grants(state, out, tick):
     """Write down at the end of an hour what has been spent of each grant so far, what is committed and what is left."""
     end_s = (tick + 1) * state.rules[0].tick_s

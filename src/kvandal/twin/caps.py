@@ -44,7 +44,7 @@ def set_cap(state, tier, cap, time_s):
         speed.rate = capped_speed(cap, exponent, rules.perf_offset)
 
 
-@kernel
+@large_kernel
 def refresh_it_now(state):
     """Recompute the IT power of this instant from the tiers' sums."""
     tally = state.tally[0]
@@ -143,7 +143,7 @@ def hold_envelope(state, time_s):
         note_event(state, time_s, EVENT_ENVELOPE, -1, -1, -1, 0, rule)
 
 
-@kernel
+@large_kernel
 def _cap_in_order(state, over_kw, wanted_kw, wanted_tier, time_s):
     """Cap tier after tier until `over_kw` is taken off, and the lower ones further for somebody who waits."""
     rules = state.rules[0]
@@ -161,7 +161,7 @@ def _cap_in_order(state, over_kw, wanted_kw, wanted_tier, time_s):
         set_cap(state, tier, cap, time_s)
 
 
-@kernel
+@large_kernel
 def _wanted_by_caps(state, allowed_kw, uncapped_kw, time_s):
     """Power that a waiting firm or assured job shall get from caps on lower tiers [kW], and its tier.
 

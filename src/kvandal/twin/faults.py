@@ -183,7 +183,7 @@ def fault_that_keeps_off(state, plant, index):
     return -1
 
 
-@kernel
+@large_kernel
 def trip_if_it_cannot_run(state, plant, index, time_s):
     """Switch a rack off again that was delivered where coolant or power is out of order."""
     number = fault_that_keeps_off(state, plant, index)
@@ -293,7 +293,7 @@ def _lose_flow(state, plant, pod, number, time_s):
         enter(state.agenda, state.tally[0], at_s, TRIP, number * SUBJECTS + index)
 
 
-@kernel
+@large_kernel
 def _dip(state, plant, number, time_s):
     """Voltage dip: power blocks with UPS carry it on batteries; without them, the racks' own shelves must."""
     fault, rules, design = state.faults[number], state.rules[0], plant.design[0]
@@ -354,7 +354,7 @@ def _still_out(state, plant, subject):
     return fault_that_keeps_off(state, plant, subject % SUBJECTS) >= 0
 
 
-@kernel
+@large_kernel
 def note_throttle(state, plant, subject, time_s):
     """Note that the GPUs of a rack without coolant begin to throttle, unless the coolant is back."""
     if _still_out(state, plant, subject):
@@ -365,14 +365,14 @@ def note_throttle(state, plant, subject, time_s):
         note_plant_event(state, time_s, EVENT_THROTTLE, subject % SUBJECTS, -1, 72, number, -1, -1)
 
 
-@kernel
+@large_kernel
 def trip_if_still_out(state, plant, subject, time_s):
     """Trip a rack whose coolant stood still for too long."""
     if _still_out(state, plant, subject):
         trip_rack(state, plant, subject % SUBJECTS, subject // SUBJECTS, time_s)
 
 
-@kernel
+@large_kernel
 def schedule_faults(state):
     """Note the beginnings and ends of all faults."""
     for number in range(state.faults.shape[0]):

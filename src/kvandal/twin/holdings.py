@@ -64,7 +64,7 @@ def _chosen(state, job, gpu_s, time_s):
     return -1
 
 
-@kernel
+@large_kernel
 def _refuse(state, job, gpu_s, time_s):
     """Refuse a new job that no grant can hold: too large for what is left (G2), or too long (G3)."""
     tenant, demand = state.jobs[job].tenant, state.jobs[job].demand

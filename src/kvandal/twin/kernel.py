@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import hold, protected_until_s
+from kvandal.policy.acting import protected_until_s
 from kvandal.policy.decide import decide
 from kvandal.policy.drawdown import demote_excess, draw_down, take_limits
 from kvandal.policy.placement import deliver_rack
-from kvandal.policy.queues import link
+from kvandal.policy.queues import hold, link
 from kvandal.policy.rules import IN_ORDER
 from kvandal.policy.tree import renew_shares
 from kvandal.twin.account import account, physics
@@ -75,7 +75,7 @@ from kvandal.twin.slowdown import count_slowed, follow_limits
 FAR = np.int64(2**62)
 
 
-@kernel
+@large_kernel
 def _pass_time(state, time_s):
     """Count GPU-seconds up to an instant."""
     tally = state.tally[0]
@@ -113,7 +113,7 @@ def _next_end(state):
     return best_s, best
 
 
-@kernel
+@large_kernel
 def _deliver(state, plant, rack, time_s):
     """Put a rack into service: it is powered, cooled and may be used from now on."""
     tally = state.tally[0]
@@ -148,7 +148,7 @@ def _take_agenda(state, plant, now_s):
         elif priority == REST:
             if state.jobs[subject].state == QUEUED:  # not refused meanwhile
                 hold(state, subject, IN_ORDER, now_s)
-                link(state, subject, True)
+                link(state, subject, True, now_s)
         elif priority == RECALLABLE:
             if state.jobs[subject].on_loan and protected_until_s(state, subject) == now_s:
                 state.jobs[subject].recallable = True
@@ -187,7 +187,7 @@ def _take_agenda(state, plant, now_s):
             leave(state, subject, now_s, LOST_RECALL)
 
 
-@kernel
+@large_kernel
 def _take_ends(state, now_s):
     """End all jobs that are done now; return how many."""
     ended = 0
@@ -199,7 +199,7 @@ def _take_ends(state, now_s):
     return ended
 
 
-@kernel
+@large_kernel
 def _records_run_short(state):
     """Whether loans, events or agenda might not hold what one more instant can bring."""
     tally, spare = state.tally[0], state.rules[0].spare_records
@@ -265,7 +265,7 @@ def begin(state, plant, inputs, scratch, delivered_s):
     state.tally[0].wake_s = FAR
 
 
-@kernel
+@large_kernel
 def _schedule_limits(state):
     """Note when limits change, and when those who would be above them must have their notice."""
     longest_s = 0
@@ -288,7 +288,7 @@ def _remember_use(state):
         tenant.used_gpu_s = tenant.used_gpu_s * rules.use_decay + (tenant.own + tenant.on_loan) * rules.tick_s
 
 
-@kernel
+@large_kernel
 def _limit_meter(state, plant):
     """Power that the meter may show from now on, and why; and what the battery can add in this tick."""
     tally, design = state.tally[0], plant.design[0]
@@ -306,7 +306,7 @@ def _limit_meter(state, plant):
     plant.nodes[0].fault = tally.site_fault
 
 
-@kernel
+@large_kernel
 def _remember(state, plant):
     """Keep the power of the tick just over, as it was before the battery and as the meter shows it."""
     tally, tick = state.tally[0], plant.tick
@@ -349,7 +349,7 @@ def end_run(state, time_s):
     close_repairs(state, time_s)
 
 
-@kernel
+@large_kernel
 def _note_overload(state, plant, end_s):
     """Note when the meter begins, or ceases, to show more than it may although everything that can be shed is."""
     tally = state.tally[0]

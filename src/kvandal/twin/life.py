@@ -54,7 +54,7 @@ def _thriftiest_kw(state, job):
     return least_mw * MILLIWATT * state.jobs[job].gpus
 
 
-@kernel
+@large_kernel
 def submit(state, job, time_s):
     """Take a new job in, or refuse one that could never start (P3), must not (D2), or that no grant holds (G2, G3)."""
     rules = state.rules[0]
@@ -111,7 +111,7 @@ def touch(state, rack):
         tally.touched += 1
 
 
-@kernel
+@large_kernel
 def _add_power(state, job, sign, time_s):
     """Add (or take away) a job's power in each of its racks, and correct the mean of the tick."""
     tally = state.tally[0]
@@ -188,7 +188,7 @@ def await_minimum_run(state, job):
         enter(state.agenda, state.tally[0], protected_until_s(state, job), RECALLABLE, job)
 
 
-@kernel
+@large_kernel
 def change_tier(state, job, tier, time_s):
     """Let a running job go on in another tier of use: its power and its clock move, what it has done stays."""
     jobs = state.jobs
@@ -316,7 +316,7 @@ def leave(state, job, time_s, cause):
         enqueue(state, job, True, time_s)
 
 
-@kernel
+@large_kernel
 def close_books(state, time_s):
     """Settle every job that still runs when the simulated time is over; it keeps the state *running*."""
     tally = state.tally[0]

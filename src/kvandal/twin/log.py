@@ -61,7 +61,7 @@ LONGEST_REST = 24
 """Most times the rest after one recall that a job rests, however often it was recalled."""
 
 
-@kernel
+@large_kernel
 def open_records(state, job, time_s):
     """Write a record of every part of a loan that has none yet."""
     tally = state.tally[0]
@@ -101,7 +101,7 @@ def note_notice(state, job, claimant, rule, time_s):
     note_event(state, time_s, EVENT_RECALL, rack, -1, job, jobs[job].gpus, rule)
 
 
-@kernel
+@large_kernel
 def notice(state, job, claimant, rule, time_s):
     """Give a job notice outside a decision, and carry it out."""
     give_notice(state, job, claimant, rule, time_s)

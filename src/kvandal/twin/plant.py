@@ -86,7 +86,7 @@ def _start_step(plant):
         hall.flow_kw_per_k = 0.0
 
 
-@kernel
+@large_kernel
 def _restore(plant):
     """Put the loops back to where the tick began."""
     for index in range(plant.pods.shape[0]):

@@ -16,6 +16,7 @@ from kvandal.physics.heat_export import order_of_service, pipe_of
 from kvandal.physics.seawater import seawater_design
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import curve, value
+from kvandal.tables import by_reference
 from kvandal.twin.site import SiteArrays, banks_of_a_hall, cdus_in_a_pod, connection_kw, month_start_s
 
 Array = Any
@@ -151,6 +152,7 @@ CUSTOMER = np.dtype(
 wanted, delivered, handed over, its heat pump and its pipe."""
 
 
+@by_reference
 class Curves(NamedTuple):
     """Losses over load of UPS and power shelves (knots, losses over rating), properties of the coolant, voltage dips."""
 
@@ -163,6 +165,7 @@ class Curves(NamedTuple):
     coolant: Array
 
 
+@by_reference
 class Plant(NamedTuple):
     """The plant: DESIGN (1,), POD, HALL, GROUP, NODE and CUSTOMER tables, curves, and the columns of this tick.
 

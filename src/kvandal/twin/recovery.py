@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from kvandal.compiled import kernel
+from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.rules import START_RAMP
 from kvandal.twin.caps import SLOPE
 from kvandal.twin.log import note_event
@@ -58,7 +58,7 @@ def note_return(state, rack, time_s):
         note_event(state, time_s, EVENT_RECOVERY, -1, -1, -1, 0, START_RAMP)
 
 
-@kernel
+@large_kernel
 def limit_ramp(state, time_s):
     """Set what may be started and what the meter may show in this tick; end the recovery when there is nothing to hold."""
     tally, rules = state.tally[0], state.rules[0]

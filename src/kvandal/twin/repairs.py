@@ -35,7 +35,7 @@ TRAY_STRANDED = 4
 """State of a healthy tray whose rack is out of service; the others stand in :mod:`kvandal.policy.placement`."""
 
 
-@kernel
+@large_kernel
 def interrupt(state, job, cause, time_s):
     """Stop a job because of a failure, and count it by cause."""
     state.interruptions[job, cause] += 1
@@ -89,7 +89,7 @@ def _fail_tray(state, tray, repair_s, time_s):
         _order(state, tray, repair_s if repair_s > 0 else state.rules[0].repair_s, time_s)
 
 
-@kernel
+@large_kernel
 def _fails_too_often(state, tray, time_s):
     """Count a failure of a tray; whether it was the last that the rule on lemons allows."""
     rules, work = state.rules[0], state.works[tray]
@@ -155,7 +155,7 @@ def _order(state, unit, repair_s, time_s):
     tally.repairs_waiting += 1
 
 
-@kernel
+@large_kernel
 def _begin(state, unit, time_s):
     """Let a crew begin with a unit."""
     work, trays = state.works[unit], state.room.trays.shape[0]
@@ -231,7 +231,7 @@ def _switch_on(state, tray, time_s):
     return 4
 
 
-@kernel
+@large_kernel
 def _return_tray(state, tray, time_s):
     rack = tray // TRAYS_PER_RACK
     _count_outage(state, tray, time_s)
@@ -243,7 +243,7 @@ def _return_tray(state, tray, time_s):
     note_event(state, time_s, EVENT_REPAIR, rack, tray, -1, gained, 0)
 
 
-@kernel
+@large_kernel
 def _return_rack(state, rack, time_s):
     state.works[state.room.trays.shape[0] + rack].is_out = False
     gained = 0

@@ -18,6 +18,7 @@ from kvandal.scenario.demand import Demand
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS, Policy
 from kvandal.scenario.tree import groups_of, limit_steps, path_text
+from kvandal.tables import by_reference
 from kvandal.twin import reliability_state as repair
 from kvandal.twin.grant_list import grant_order, grant_tables, job_grants
 from kvandal.twin.heaps import END, ENTRY
@@ -49,6 +50,7 @@ from kvandal.twin.site import SiteArrays, gpu_load_mw
 Array = Any
 
 
+@by_reference
 class State(NamedTuple):
     """A run at one instant: tables whose rows the record types above describe.
 
