@@ -33,24 +33,27 @@ SHORTEST_SHADOW_S = 60
 
 
 @large_kernel
-def _free_share_s(state, tenant, gpus, time_s):
+def _free_share_s(state, tenant, gpus, ends_s, sizes, time_s):
     """When a tenant's running jobs should have given back enough of its share for `gpus` more [s]."""
     missing = state.tenants[tenant].own + state.tenants[tenant].claimed + gpus
     missing -= state.tenants[tenant].deserved
+    count = 0
+    for group in range(state.speeds.shape[0]):
+        for index in range(state.speeds[group].running):
+            job = state.ends[group, index].job
+            if state.jobs[job].tenant == tenant and not state.jobs[job].on_loan:
+                ends_s[count] = max(state.jobs[job].until_s, time_s + 1)
+                sizes[count] = state.jobs[job].gpus
+                count += 1
     low_s = time_s
     while missing > 0:
         # the earliest end after `low_s`, and what comes back at it
-        next_s, back = FAR, 0
-        for group in range(state.speeds.shape[0]):
-            for index in range(state.speeds[group].running):
-                job = state.ends[group, index].job
-                if state.jobs[job].tenant != tenant or state.jobs[job].on_loan:
-                    continue
-                until_s = max(state.jobs[job].until_s, time_s + 1)
-                if low_s < until_s < next_s:
-                    next_s, back = until_s, state.jobs[job].gpus
-                elif until_s == next_s:
-                    back += state.jobs[job].gpus
+        next_s, back = FAR, np.int64(0)
+        for index in range(count):
+            if low_s < ends_s[index] < next_s:
+                next_s, back = ends_s[index], sizes[index]
+            elif ends_s[index] == next_s:
+                back += sizes[index]
         if next_s == FAR:
             return FAR
         low_s = next_s
@@ -59,7 +62,7 @@ def _free_share_s(state, tenant, gpus, time_s):
 
 
 @large_kernel
-def _hold_share(state, job, time_s):
+def _hold_share(state, job, scratch, time_s):
     """Let the first waiting job of a tenant hold the share that it waits for: later ones must not delay it (B1)."""
     tenant = state.tenants[state.jobs[job].tenant]
     if tenant.holder >= 0 and state.jobs[tenant.holder].state != QUEUED:
@@ -70,7 +73,8 @@ def _hold_share(state, job, time_s):
         tenant.holder = -1  # an interrupted job has come before it
     if tenant.holder < 0 or tenant.shadow_s <= time_s:
         tenant.holder = job
-        free_s = _free_share_s(state, state.jobs[job].tenant, state.jobs[job].gpus, time_s)
+        record = state.jobs[job]
+        free_s = _free_share_s(state, record.tenant, record.gpus, scratch.victims, scratch.removed, time_s)
         tenant.shadow_s = max(free_s, time_s + SHORTEST_SHADOW_S)
 
 
@@ -190,7 +194,7 @@ def start_entitled(state, queue, scratch, time_s):
     elif held == CEILING:
         restore_ceiling(state, tenant, job, _waiting_gpus(state, job), time_s)
     if state.rules[0].reservations > 0 and (held == NO_SHARE or jobs[job].reserved):
-        _hold_share(state, job, time_s)
+        _hold_share(state, job, scratch, time_s)
     if held != ENVELOPE:
         backfill(state, queue, False, time_s)
 

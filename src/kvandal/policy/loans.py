@@ -125,7 +125,7 @@ def promote_loans(state, tenant):
     """Make loans to a tenant its own use while its own share has room for them (L5), the oldest in the list first."""
     jobs, tenants, tally = state.jobs, state.tenants, state.tally[0]
     index = 0
-    while index < tally.lent_jobs and tenants[tenant].on_loan > 0:
+    while index < tally.lent_jobs and tenants[tenant].on_loan > 0 and has_share(tenants, tenant, 1):
         job = state.lent_jobs[index]
         if (
             jobs[job].tenant == tenant
