@@ -22,22 +22,18 @@ Record = TypeVar("Record", bound=type)
 class Tables(types.Type):  # type: ignore[misc]
     """Type of a named tuple of tables, or of such tuples, that is handed on by reference and never changed."""
 
-    def __init__(self, record: type, kinds: tuple[Any, ...]) -> None:
-        self.record, self.kinds = record, kinds
-        digest = hashlib.sha256(repr(kinds).encode()).hexdigest()[:16]
-        super().__init__(name=f"{record.__module__}.{record.__qualname__}({digest})")
-
-    def place(self, field: str) -> int:
-        """Return the place of a field; -1 if there is none of this name."""
-        fields = self.record._fields  # type: ignore[attr-defined]
-        return fields.index(field) if field in fields else -1
+    def __init__(self, record: str, fields: tuple[str, ...], kinds: tuple[Any, ...]) -> None:
+        self.fields, self.kinds = fields, kinds
+        digest = hashlib.sha256(repr((fields, kinds)).encode()).hexdigest()[:16]
+        super().__init__(name=f"{record}({digest})")
 
 
 def by_reference(record: Record) -> Record:
     """Let kernels hand the named tuples of this class on as one pointer; all fields are arrays, or such tuples."""
+    name = f"{record.__module__}.{record.__qualname__}"
 
     def typeof(value: Any, purpose: Any) -> Tables:
-        return Tables(record, tuple(typeof_impl(field, purpose) for field in value))
+        return Tables(name, value._fields, tuple(typeof_impl(field, purpose) for field in value))
 
     typeof_impl.register(record)(typeof)
     return record
@@ -60,14 +56,13 @@ class _TablesAttribute(AttributeTemplate):  # type: ignore[misc]
     key = Tables
 
     def generic_resolve(self, kind: Tables, field: str) -> Any:
-        place = kind.place(field)
-        return kind.kinds[place] if place >= 0 else None
+        return kind.kinds[kind.fields.index(field)] if field in kind.fields else None
 
 
 @lower_getattr_generic(Tables)  # type: ignore[untyped-decorator]
 def _load(context: Any, builder: Any, kind: Tables, value: Any, field: str) -> Any:
     memory = builder.bitcast(value, _memory(context, kind).as_pointer())
-    loaded = builder.load(cgutils.gep_inbounds(builder, memory, 0, kind.place(field)))
+    loaded = builder.load(cgutils.gep_inbounds(builder, memory, 0, kind.fields.index(field)))
     loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
     return loaded
 

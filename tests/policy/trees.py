@@ -6,9 +6,11 @@ import numpy as np
 
 from kvandal.policy import tree
 from kvandal.policy.lending import borrow, empty_parts
+from kvandal.tables import by_reference
 from kvandal.twin.records import JOB, TALLY
 
 
+@by_reference
 class Books(NamedTuple):
     """What borrowing reads and writes."""
 

@@ -269,7 +269,7 @@ def _losses(record: dict[str, Any]) -> Section:
     if not series:
         return Section("losses", "Lost GPU-hours", parts=["<p>No loss of any tenant changed.</p>"])
     spec = {
-        "kind": "stacks",
+        "kind": "shifts",
         "unit": "GPU-h",
         "series": series,
         "rows": [{"name": words(name)} for name in names],

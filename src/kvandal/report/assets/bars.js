@@ -1,5 +1,5 @@
 // Bars that lie: one value per name, longest first.
-const barsHeight = (spec) => 50 + 32 * Math.max(1, spec.rows.length);
+const barsHeight = (count) => 50 + 32 * Math.max(1, count);
 const bars = (spec, width) => {
   const c = colours(), most = Math.max(...spec.rows.map((r) => r.value));
   const text = (r) => grouped(r.value, spec.decimals) + "\u00a0" + spec.unit;

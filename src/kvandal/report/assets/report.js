@@ -18,7 +18,7 @@
     if (spec.kind === "seconds") return overSeconds(spec, width);
     if (spec.kind === "spectrum") return spectrum(spec);
     if (spec.kind === "deltas") return deltas(spec, width);
-    if (spec.kind === "stacks") return stacks(spec, width);
+    if (spec.kind === "shifts") return shifts(spec, width);
     return floorPlan(spec, width, entry.metric);
   };
   const height = (entry, width) => {
@@ -26,8 +26,9 @@
     if (spec.kind === "floor") return floorLayout(spec, width).height;
     if (spec.kind === "boxes") return 50 + 34 * Math.max(1, spec.boxes.length);
     if (spec.kind === "waterfall") return 56 + 32 * spec.steps.length;
-    if (spec.kind === "bars") return barsHeight(spec);
-    if (spec.kind === "deltas" || spec.kind === "stacks") return deltaHeight(spec);
+    if (spec.kind === "bars") return barsHeight(spec.rows.length);
+    if (spec.kind === "stacks") return barsHeight(spec.names.length);
+    if (spec.kind === "deltas" || spec.kind === "shifts") return deltaHeight(spec);
     if (spec.kind === "map") return printing ? 175 : narrow(width) ? 210 : 235;
     return printing ? 235 : narrow(width) ? 270 : 340;
   };

@@ -1,4 +1,4 @@
-// Differences between a base and its variant: bars about zero with their intervals, and stacks about zero.
+// Differences between a base and its variant: bars about zero with their intervals, and shifts: bars stacked about zero.
 const signedSpan = (seconds) => (seconds < 0 ? "\u2212" : seconds > 0 ? "+" : "") + span(Math.abs(seconds));
 const plainNumber = (value) => {
   const size = Math.abs(value);
@@ -58,7 +58,7 @@ const deltas = (spec, width) => {
     }],
   };
 };
-const stacks = (spec, width) => ({
+const shifts = (spec, width) => ({
   ...base(), ...lying(spec, width),
   xAxis: { type: "value", name: spec.unit, nameLocation: "middle", nameGap: 22, ...axisStyle(), axisLabel: { ...axisStyle().axisLabel, formatter: tick }, splitNumber: narrow(width) ? 3 : 6 },
   tooltip: {
