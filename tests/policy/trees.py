@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kvandal.compiled.tables import by_reference
 from kvandal.policy import tree
 from kvandal.policy.lending import borrow, empty_parts
-from kvandal.tables import by_reference
 from kvandal.twin.records import JOB, TALLY
 
 

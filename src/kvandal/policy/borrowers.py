@@ -11,7 +11,7 @@ from kvandal.policy.placement import (
     place_reserved,
 )
 from kvandal.policy.queues import hold
-from kvandal.policy.restarts import may_use_spares
+from kvandal.policy.restarts import may_use_spares, spare_trays_for
 from kvandal.policy.rules import (
     AGED,
     CEILING,
@@ -106,7 +106,7 @@ def _start_reserved_borrower(state, job, time_s):
     if not _leaves_what_is_promised(state.room, job):
         give_back(state, job)
         return RESERVED
-    racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays)
+    racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays, spare_trays_for(state, job))
     if racks > 0 and begin(state, job, gpus, LENT, racks, AGED, time_s):
         return STARTED
     give_back(state, job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import give_notice, release_claim
+from kvandal.policy.acting import give_notice, protected_until_s, release_claim
 from kvandal.policy.placement import (
     GPUS_PER_TRAY,
     TRAY_HEALTHY,
@@ -84,6 +84,18 @@ def leaves_s(state, job, recalls, time_s):
 
 
 @kernel
+def _recallable_s(state, rack, time_s):
+    """When the next loan in a rack may be called back that may not be yet (L4); FAR when there is none [s]."""
+    soonest_s = FAR
+    for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+        for slot in range(GPUS_PER_TRAY):
+            job = state.room.slots[tray, slot]
+            if job >= 0 and state.jobs[job].on_loan and protected_until_s(state, job) > time_s:
+                soonest_s = min(soonest_s, protected_until_s(state, job))
+    return soonest_s
+
+
+@kernel
 def _free_s(state, rack, trays, tray_s, recalls, time_s):
     """When so many trays of a rack should be free [s]; FAR when it has not that many in service.
 
@@ -138,7 +150,7 @@ def reserve_soonest(state, job, queue, free_s, tray_s, time_s):
             possible += 1
     if possible < segments:
         return False
-    shadow_s = time_s
+    shadow_s, recheck_s = time_s, time_s + RECHECK_S
     for _ in range(segments):
         best = -1
         for rack in range(room.racks.shape[0]):
@@ -147,11 +159,19 @@ def reserve_soonest(state, job, queue, free_s, tray_s, time_s):
         shadow_s = max(shadow_s, free_s[best])
         free_s[best] = FAR
         reserve(room, best, job, needed)
+        if recalls:
+            recheck_s = min(recheck_s, _recallable_s(state, best, time_s))
     jobs[job].reserved = True
     jobs[job].until_s = shadow_s
+    if shadow_s > time_s:
+        recheck_s = min(recheck_s, shadow_s)
+    if state.queues[queue].last_claim >= 0:
+        recheck_s = min(
+            recheck_s, state.queues[queue].recheck_s
+        )  # those before it are looked at together with it
     state.tally[0].reservations += 1
     state.queues[queue].last_claim = job
-    state.queues[queue].recheck_s = min(shadow_s if shadow_s > time_s else FAR, time_s + RECHECK_S)
+    state.queues[queue].recheck_s = recheck_s
     if shadow_s <= time_s:
         state.tally[0].wake_s = time_s  # room beside what others hold: decide again, it can start now
     return True

@@ -12,7 +12,7 @@ from kvandal.policy.placement import (
     place_reserved,
 )
 from kvandal.policy.queues import QUEUED, hold
-from kvandal.policy.restarts import may_use_spares
+from kvandal.policy.restarts import may_use_spares, spare_trays_for
 from kvandal.policy.rules import (
     CEILING,
     ENTITLED,
@@ -153,7 +153,7 @@ def _start_claimed(state, queue, time_s):
         return -1 if due else CEILING
     if not powered(state, job, gpus, tier):
         return -1 if due else ENVELOPE  # a claim is kept: the power that its recalls have freed is its own
-    racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays)
+    racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays, spare_trays_for(state, job))
     if racks == 0:
         if due:
             return -1
@@ -181,6 +181,10 @@ def start_entitled(state, queue, scratch, time_s):
         if held != STARTED:
             hold(state, job, held, time_s)
             break
+        if queues[queue].last_claim >= 0 and jobs[queues[queue].head].reserved:
+            queues[
+                queue
+            ].recheck_s = time_s  # who comes next may find sooner room where this one would have been
         restore_lender(state, tenant, scratch.removed, time_s)
     job = queues[queue].head
     if job < 0:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kvandal.compiled import kernel
-from kvandal.tables import by_reference
+from kvandal.compiled.tables import by_reference
 
 GPUS_PER_TRAY = 4
 TRAYS_PER_RACK = 18
@@ -353,13 +353,17 @@ def place(room, job, gpus, segment_trays, spare_trays=0):
 
 
 @kernel
-def place_reserved(room, job, gpus, segment_trays):
-    """Place a job on the racks reserved for it. Return their number, or 0 while they are not free; they stay reserved."""
+def place_reserved(room, job, gpus, segment_trays, spare_trays=0):
+    """Place a job on the racks reserved for it, beside the trays that it must leave free in each.
+
+    Return their number, or 0 while they are not free; they stay reserved.
+    """
+    spare_gpus = spares_kept(gpus, spare_trays) * GPUS_PER_TRAY
     segment = gpus if gpus <= GPUS_PER_RACK else segment_trays * GPUS_PER_TRAY
     segments = 0
     piece = room.first_claim[job]
     while piece >= 0:
-        if room.racks[room.pieces[piece].rack].whole * GPUS_PER_TRAY < room.pieces[piece].gpus:
+        if room.racks[room.pieces[piece].rack].whole * GPUS_PER_TRAY < room.pieces[piece].gpus + spare_gpus:
             return 0
         segments += 1
         piece = room.pieces[piece].next

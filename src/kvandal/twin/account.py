@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from kvandal.compiled import kernel, large_kernel
+from kvandal.compiled.tables import by_reference
 from kvandal.policy.tree import PROTECTED
-from kvandal.tables import by_reference
 from kvandal.twin.life import rack_above_idle_kw
 from kvandal.twin.limits import fault_behind, limit_nodes, rack_part
 from kvandal.twin.log import note_plant_event

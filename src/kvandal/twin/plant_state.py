@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kvandal.compiled import kernel
+from kvandal.compiled.tables import by_reference
 from kvandal.physics.coolant import coolant_table
 from kvandal.physics.dry_cooler import dry_cooler_design
 from kvandal.physics.electrical import loss_curve
@@ -16,7 +17,6 @@ from kvandal.physics.heat_export import order_of_service, pipe_of
 from kvandal.physics.seawater import seawater_design
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import curve, value
-from kvandal.tables import by_reference
 from kvandal.twin.site import SiteArrays, banks_of_a_hall, cdus_in_a_pod, connection_kw, month_start_s
 
 Array = Any

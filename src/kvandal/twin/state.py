@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kvandal.compiled.tables import by_reference
 from kvandal.demand.jobs import JobTable
 from kvandal.physics.rack import capped_speed
 from kvandal.policy.acting import ACTION
@@ -18,7 +19,6 @@ from kvandal.scenario.demand import Demand
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS, Policy
 from kvandal.scenario.tree import groups_of, limit_steps, path_text
-from kvandal.tables import by_reference
 from kvandal.twin import reliability_state as repair
 from kvandal.twin.grant_list import grant_order, grant_tables, job_grants
 from kvandal.twin.heaps import END, ENTRY

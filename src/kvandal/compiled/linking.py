@@ -77,11 +77,11 @@ class Kernel(registry.CPUDispatcher):  # type: ignore[misc]
         _names.add(f"{function.__module__}.{function.__qualname__}")
         self.enable_caching()
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the kernel from Python."""
         if self.entry is None:
             self.entry = _entry(self)
-        return self.entry(*arguments)
+        return self.entry(*arguments, **named)
 
     def get_call_template(self, args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
         """Let the kernel be compiled once for all constants; numba has a type for each, though inlined code folds them."""
@@ -112,6 +112,7 @@ def _entry(kernel: Kernel) -> Any:
     scope: dict[str, Any] = {"kernel": kernel, "__name__": function.__module__}
     exec(compile(source, code.co_filename, "exec"), scope)  # noqa: S102 - from names of our own
     _names.add(f"{function.__module__}.{name}")
+    scope[name].__defaults__ = function.__defaults__
     return numba.njit(cache=True, error_model="numpy", no_cfunc_wrapper=True, _nrt=False)(scope[name])
 
 
@@ -120,13 +121,13 @@ def _mangle(
 ) -> str:
     """Symbol of a compiled function: that of a kernel is short, and the same in every process.
 
-    numba spells out the types of all arguments, which are the columns of all tables here, and numbers functions in the
-    order of their compilation, so that one process would not find what another has compiled.
+    numba numbers functions and types of records in the order in which a process meets them, so that one process would not
+    find what another has compiled; and it spells out all tags, some of which depend on who calls a function first.
     """
     mangle: Callable[..., str] = itanium_mangler.mangle
     if "<locals>" in name or name.removeprefix(".NumbaEnv.") not in _names:
         return mangle(name, kinds, abi_tags=abi_tags, uid=uid)
-    spelled = mangle(name, kinds, abi_tags=abi_tags)
+    spelled = ",".join(str(kind) for kind in kinds)
     return mangle(name, (), abi_tags=("k" + hashlib.sha256(spelled.encode()).hexdigest()[:16],))
 
 

@@ -16,19 +16,19 @@ from typing import Any, TypeVar
 
 import numba
 
-from kvandal.linking import Kernel
+from kvandal.compiled.linking import Kernel
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-KERNEL_FOLDERS = ("physics", "policy", "twin")
-"""Folders of the package that hold compiled functions."""
+KERNEL_FOLDERS = ("compiled", "physics", "policy", "twin")
+"""Folders of the package that hold compiled functions, and how they are compiled."""
 
 UNUSED_S = 30 * 86_400
 """Compiled kernels that nobody used for so long are dropped [s]."""
 
 
 def _sources_hash() -> str:
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     digest = hashlib.sha256(numba.__version__.encode())
     for folder in KERNEL_FOLDERS:
         for path in sorted((package / folder).glob("*.py")):
