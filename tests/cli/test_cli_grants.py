@@ -61,7 +61,7 @@ def test_the_example_of_the_page_is_what_the_program_does(inside: Command, tmp_p
     summary = json.loads((tmp_path / "grants" / "run.json").read_text(encoding="utf-8"))["summary"]
     assert summary["grants"] == 1
     assert summary["grant_utilisation"] == {"monthly": pytest.approx(100 / 300)}
-    assert summary["jobs_refused_by_rule"] == {"P3": 0, "G2": 1, "G3": 0, "G4": 0}
+    assert summary["jobs_refused_by_rule"] == {"P3": 0, "D2": 0, "T2": 0, "G2": 1, "G3": 0, "G4": 0}
     assert summary["jobs_stopped"] == 0
     report = (tmp_path / "grants" / "report.html").read_text(encoding="utf-8")
     section = report[report.index('<section id="grants">') :].split("</section>")[0]

@@ -20,7 +20,7 @@ BINS = (
 )
 BAR = 40
 """Width of the longest bar of the histogram [characters]."""
-LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
+LOSSES = ("failure", "recall", "shed", "checkpoint", "restart", "expiry")
 
 
 def forecast(

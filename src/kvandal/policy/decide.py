@@ -36,8 +36,6 @@ def decide(state, scratch, time_s):
         tally.shares_renewed = 0
         for place in range(state.tenants.shape[0]):
             restore_lender(state, state.tenants[place].ranked, scratch.removed, time_s)
-    for row in range(state.tenants.shape[0]):
-        state.tenants[row].wanted = 0
     count = 0
     for queue in range(queues.shape[0]):
         if queues[queue].head >= 0 and state.tenants[queues[queue].tenant].tier != LENT:

@@ -7,7 +7,7 @@ import numpy as np
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import begin, expected_run_s, powered
 from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, reserve_soonest
-from kvandal.policy.loans import restore_ceiling, restore_lender
+from kvandal.policy.loans import restore_ceilings, restore_lender, room_below_ceilings
 from kvandal.policy.placement import (
     place_reserved,
 )
@@ -79,17 +79,6 @@ def _hold_share(state, job, scratch, time_s):
 
 
 @large_kernel
-def _waiting_gpus(state, job):
-    """GPUs of a waiting job and of those behind it that fit in what their tenant deserves, beside other queues' jobs."""
-    jobs, gpus = state.jobs, np.int64(0)
-    beside = state.tenants[jobs[job].tenant].wanted
-    while job >= 0 and has_share(state.tenants, jobs[job].tenant, beside + gpus + jobs[job].gpus):
-        gpus += jobs[job].gpus
-        job = jobs[job].next_job
-    return gpus
-
-
-@large_kernel
 def _claim_more(state, queue, scratch, time_s):
     """Claim for the jobs of a queue in their order, all at once, so that one notice serves them all."""
     jobs, queues, tenants = state.jobs, state.queues, state.tenants
@@ -105,14 +94,16 @@ def _claim_more(state, queue, scratch, time_s):
         and has_share(tenants, tenant, jobs[job].gpus)
         and not delays_holder(state, job, jobs[job].gpus, time_s)
     ):
-        if not may_hold(tenants, tenant, jobs[job].gpus, True):
-            restore_ceiling(state, tenant, job, _waiting_gpus(state, job), time_s)
+        full = not may_hold(tenants, tenant, jobs[job].gpus, True)
+        if full and room_below_ceilings(state, tenant) < jobs[job].gpus:
             return
         if not powered(state, job, jobs[job].gpus, tenants[tenant].tier):
             return
         if not claim(state, job, queue, scratch.chosen, scratch.victims, time_s):
             return
-        hold(state, job, RECALL, time_s)
+        hold(state, job, CEILING if full else RECALL, time_s)
+        if full:
+            restore_ceilings(state, job, time_s)
         restore_lender(state, tenant, scratch.removed, time_s)
         job = jobs[job].next_job
 
@@ -189,14 +180,14 @@ def start_entitled(state, queue, scratch, time_s):
     job = queues[queue].head
     if job < 0:
         return
-    if held in (NO_ROOM, RECALL):
+    if held == CEILING and queues[queue].last_claim >= 0 and not jobs[job].reserved:
+        restore_ceilings(state, job, time_s)  # others of the group have started meanwhile
+    if held in (NO_ROOM, RECALL, CEILING):
         _claim_more(state, queue, scratch, time_s)
-        if queues[queue].last_claim < 0 and state.rules[0].reservations > 0:
+        if held != CEILING and queues[queue].last_claim < 0 and state.rules[0].reservations > 0:
             _reserve_more(state, queue, scratch, time_s)
     elif held == RESERVED and jobs[job].reserved:
         _reserve_more(state, queue, scratch, time_s)
-    elif held == CEILING:
-        restore_ceiling(state, tenant, job, _waiting_gpus(state, job), time_s)
     if state.rules[0].reservations > 0 and (held == NO_SHARE or jobs[job].reserved):
         _hold_share(state, job, scratch, time_s)
     if held != ENVELOPE:

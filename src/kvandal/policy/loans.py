@@ -75,27 +75,39 @@ def _restore(state, row, of_quota, removed, time_s):
 
 
 @large_kernel
-def restore_ceiling(state, tenant, claimant, gpus, time_s):
-    """Recall loans that tenants of full groups hold, so that entitled jobs find room below every ceiling (R4).
-
-    `gpus` are those of all jobs of a queue that wait for it, `claimant` is the first of them; one notice serves them all,
-    and those of other queues. Who is under notice counts as gone, so that nobody is recalled twice for one job.
-    """
-    if not state.rules[0].recall:
-        return
-    row, root = tenant, state.tenants.shape[0] - 1
+def room_below_ceilings(state, tenant):
+    """GPUs that a tenant can have below every ceiling above it, if all loans in its way leave that may be recalled (R2)."""
+    tenants, root = state.tenants, state.tenants.shape[0] - 1
+    row, least = tenant, tenants[root].deserved
     while row != root:
-        state.tenants[row].wanted += gpus
+        room = tenants[row].ceiling - tenants[row].own - tenants[row].on_loan - tenants[row].claimed
+        for index in range(state.tally[0].lent_jobs):
+            job = state.lent_jobs[index]
+            leaves = state.jobs[job].draining or state.jobs[job].recallable
+            if leaves and is_within(tenants, state.jobs[job].tenant, row):
+                room += state.jobs[job].gpus
+        least = min(least, room)
+        row = tenants[row].parent
+    return least
+
+
+@large_kernel
+def restore_ceilings(state, claimant, time_s):
+    """Recall loans that tenants of full groups hold, until all that is claimed fits below every ceiling (R4).
+
+    Who is under notice counts as gone, so that one notice serves all claims.
+    """
+    row, root = state.jobs[claimant].tenant, state.tenants.shape[0] - 1
+    while row != root:
         _make_room_below(state, row, claimant, time_s)
         row = state.tenants[row].parent
 
 
 @large_kernel
 def _make_room_below(state, row, claimant, time_s):
-    """Recall loans of one group until all that is claimed and wanted below it fits under its ceiling."""
+    """Recall loans of one group until all that is claimed below it fits under its ceiling."""
     jobs, tenants = state.jobs, state.tenants
-    over = tenants[row].own + tenants[row].on_loan - tenants[row].ceiling
-    over += tenants[row].claimed + tenants[row].wanted
+    over = tenants[row].own + tenants[row].on_loan + tenants[row].claimed - tenants[row].ceiling
     if over <= 0:
         return
     for index in range(state.tally[0].lent_jobs):

@@ -44,7 +44,6 @@ TENANT = np.dtype(
         ("largest_job", "i8"),  # most GPUs that one job can ever get, by share or by loan
         ("own", "i8"),
         ("claimed", "i8"),
-        ("wanted", "i8"),  # GPUs that entitled jobs miss below full ceilings, at this instant
         ("could_lend", "i8"),  # to work in: what the subtree could lend if no loan ran
         ("on_loan", "i8"),
         ("lent_out", "i8"),

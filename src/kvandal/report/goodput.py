@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-LOSSES = ("failure", "recall", "shed", "checkpoint", "restart")
+LOSSES = ("failure", "recall", "shed", "checkpoint", "restart", "expiry")
 CAUSES = ("tray", "host", "network", "rack", "plant")
 COLUMNS = [
     "tenant", "gpus", "starts", "failures", "recalls", "sheds", "gpu_s_allocated", "gpu_s_useful", "gpu_s_restart_recall",

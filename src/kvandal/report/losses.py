@@ -15,6 +15,7 @@ CAUSES = (
     ("shed", "load shedding and power caps", "unmet"),
     ("checkpoint", "checkpoints", "cdu-pump"),
     ("restart", "restarts", "fan-wall"),
+    ("expiry", "expired grants", "misc"),
 )
 """Cause, name and colour."""
 FAILED = {
