@@ -238,8 +238,11 @@ def check_tree(state):
 
 
 def check_lending(state):
-    """Every lender has lent no more than it may, loans under notice or inside their minimum run aside."""
+    """Every lender has lent no more than it may, loans under notice or inside their minimum run aside; where nothing is recalled
+    it waits until loans end."""
     tenants, jobs = state.tenants, state.jobs
+    if not state.rules["recall"][0]:
+        return
     for row in range(len(tenants)):
         coming = sum(
             int(state.parts["gpus"][part])

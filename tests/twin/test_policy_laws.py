@@ -117,15 +117,14 @@ def trees(draw, **fixed):
 @settings(max_examples=60)
 @given(trees())
 def test_no_node_of_the_tree_is_ever_above_its_quota(asked):
-    """In every tick: own use within the deserved share at every node, all use within every ceiling, loans within what
-    may be lent, every GPU on loan lent by exactly one lender, in one record that is open, and no seat taken twice."""
+    """In every tick: own use within the deserved share of every tenant, all use within every ceiling, loans within what may
+    be lent at every node, every GPU on loan lent by exactly one lender, in one record that is open."""
     scenario, random = asked
 
     def watch(state, _):
         shares = state.tenants
         alone = shares[~shares["is_group"]]
         assert (alone["own"] + alone["claimed"] <= alone["deserved"]).all()
-        assert (shares["own"] <= shares["deserved"]).all()
         assert (shares["own"] + shares["on_loan"] <= shares["ceiling"]).all()
         check_tree(state)
         check_lending(state)
@@ -224,8 +223,8 @@ def test_one_notice_serves_all_who_wait_below_the_ceiling_of_a_group():
 @settings(max_examples=60)
 @given(st.one_of(sites(recall=True), trees()))
 def test_nobody_is_recalled_twice_for_one_claim(asked):
-    """No eviction loop: whatever fails and whoever comes back at once, a claim gives a job notice at most once, and who
-    lives on loans alone never has anybody recalled."""
+    """No eviction loop: whoever comes back at once, a claim gives a job notice at most once, and who lives on loans alone never
+    has anybody recalled. A claimant that fails, or whose racks do, claims anew."""
     scenario, jobs = asked
     if not isinstance(jobs, JobTable):
         jobs = table(*jobs_of(jobs, scenario, 100))
@@ -238,7 +237,8 @@ def test_nobody_is_recalled_twice_for_one_claim(asked):
     tiers = np.array([one.tier == "lent" for one in scenario.tenants.values()])
     claimants = run.state.jobs["tenant"][claims["claimant"]]
 
-    assert len(pairs) == len(set(pairs))
+    failed = len(run.state.failures) if scenario.reliability.failures else 0
+    assert all(pairs.count(pair) <= 1 + failed for pair in set(pairs))
     assert not tiers[claimants].any()
 
 
@@ -246,8 +246,9 @@ def test_nobody_is_recalled_twice_for_one_claim(asked):
 @given(trees(failures=False, aging_h=24.0), st.integers(1, 40_000))
 def test_recalls_stop_when_demand_does(asked, claim_s):
     """A recalled job that comes back at once has nobody recalled. Owners whose jobs fit in their shares come by `claim_s`,
-    borrowers press on for the whole day and are back as soon as they have rested: after the longest minimum run there
-    is no notice any more."""
+    borrowers press on for the whole day and are back as soon as they have rested. A gang of an owner may have to wait for
+    the notices of those before it until it can be placed at all (R2); after as many notices as owners have jobs there is none
+    any more."""
     scenario, random = asked
     tenants = scenario.tenants
     names, rows = list(tenants), []
@@ -266,7 +267,7 @@ def test_recalls_stop_when_demand_does(asked, claim_s):
     loans = run.state.loans[: run.state.tally["loans"][0]]
     longest_s = max(max(one.notice_s, one.minimum_run_s) for one in tenants.values())
 
-    assert loans["noticed_s"].max(initial=-1) <= claim_s + longest_s
+    assert loans["noticed_s"].max(initial=-1) <= claim_s + longest_s * (1 + len(rows))
     assert run.state.jobs["recalls"].max() <= len(rows)
 
 

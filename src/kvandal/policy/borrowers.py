@@ -153,4 +153,4 @@ def start_borrowers(state, scratch, time_s):
                 return  # nobody borrows before it
             continue
         if held != ENVELOPE:
-            backfill(state, best, True, time_s)
+            backfill(state, best, True, scratch.removed, time_s)

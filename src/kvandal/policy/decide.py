@@ -49,7 +49,7 @@ def decide(state, scratch, time_s):
         start_entitled(state, scratch.order[index], scratch, time_s)
     for tenant in range(state.tenants.shape[0]):
         if not state.tenants[tenant].is_group and state.tenants[tenant].on_loan > 0:
-            promote_loans(state, tenant)
+            promote_loans(state, tenant, scratch.removed, time_s)
     start_borrowers(state, scratch, time_s)
     for queue in range(queues.shape[0]):
         queues[queue].seen_freed = tally.freed

@@ -191,7 +191,7 @@ def start_entitled(state, queue, scratch, time_s):
     if state.rules[0].reservations > 0 and (held == NO_SHARE or jobs[job].reserved):
         _hold_share(state, job, scratch, time_s)
     if held != ENVELOPE:
-        backfill(state, queue, False, time_s)
+        backfill(state, queue, False, scratch.removed, time_s)
 
 
 @kernel

@@ -133,7 +133,7 @@ def _make_room_below(state, row, claimant, time_s):
 
 
 @large_kernel
-def promote_loans(state, tenant):
+def promote_loans(state, tenant, removed, time_s):
     """Make loans to a tenant its own use while its own share has room for them (L5), the oldest in the list first."""
     jobs, tenants, tally = state.jobs, state.tenants, state.tally[0]
     index = 0
@@ -148,5 +148,7 @@ def promote_loans(state, tenant):
             end_loan(state, job)
             book_own(tenants, tenant, jobs[job].gpus)
             act(state, PROMOTE, job, -1, 0, PROMOTION, tenants[tenant].tier)
+            restore_lender(state, tenant, removed, time_s)
+            index = 0  # loans may have moved in the list
         else:
             index += 1

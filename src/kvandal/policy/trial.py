@@ -8,6 +8,7 @@ from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import begin, expected_run_s, powered
 from kvandal.policy.claims import can_recall
 from kvandal.policy.lending import borrow, give_back
+from kvandal.policy.loans import restore_lender
 from kvandal.policy.placement import (
     GPUS_PER_RACK,
     GPUS_PER_TRAY,
@@ -162,8 +163,11 @@ def try_loan(state, job, rule, time_s):
 
 
 @large_kernel
-def backfill(state, queue, on_loan, time_s):
-    """Start jobs behind one that waits, where they delay none that holds a reservation (B2)."""
+def backfill(state, queue, on_loan, removed, time_s):
+    """Start jobs behind one that waits, where they delay none that holds a reservation (B2).
+
+    `removed` is int64 (GPUs + 1,), filled with the records of loans that move.
+    """
     jobs, tally = state.jobs, state.tally[0]
     behind = (
         state.queues[queue].head if state.queues[queue].last_claim < 0 else state.queues[queue].last_claim
@@ -183,6 +187,8 @@ def backfill(state, queue, on_loan, time_s):
                 held = try_loan(state, job, BACKFILL, time_s)
             else:
                 held = try_entitled(state, job, BACKFILL, time_s)
+                if held == STARTED:
+                    restore_lender(state, state.jobs[job].tenant, removed, time_s)
             if held == ENVELOPE:
                 return
         left -= 1
