@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import begin, powered
-from kvandal.policy.claims import drop_claims, reserve_soonest
+from kvandal.policy.claims import reserve_soonest
 from kvandal.policy.lending import borrow, give_back
 from kvandal.policy.placement import (
     GPUS_PER_TRAY,
@@ -135,12 +135,9 @@ def start_borrowers(state, scratch, time_s):
             return
         job = queues[best].head
         queues[best].blocked = True
-        held = -1
         if queues[best].last_claim >= 0:
             held = _start_reserved_borrower(state, job, time_s)
-            if held != STARTED and time_s >= queues[best].recheck_s:
-                drop_claims(state, best)
-        if queues[best].last_claim < 0 and held != STARTED:
+        else:
             held = try_loan(state, job, LOAN, time_s)
         if held == STARTED:
             queues[best].blocked = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from kvandal.compiled import large_kernel
 from kvandal.policy.borrowers import start_borrowers
+from kvandal.policy.claims import drop_reservations
 from kvandal.policy.entitled import entitled_before, start_entitled
 from kvandal.policy.loans import promote_loans, restore_lender
 from kvandal.policy.tree import (
@@ -32,6 +33,10 @@ def decide(state, scratch, time_s):
     """
     tally, queues = state.tally[0], state.queues
     tally.actions = 0
+    for queue in range(queues.shape[0]):
+        reserved = queues[queue].last_claim >= 0 and state.jobs[queues[queue].head].reserved
+        if reserved and time_s >= queues[queue].recheck_s:
+            drop_reservations(state)  # all of them, so that they are made anew in the order of those who wait
     if tally.shares_renewed:
         tally.shares_renewed = 0
         for place in range(state.tenants.shape[0]):

@@ -104,6 +104,8 @@ def _claim_more(state, queue, scratch, time_s):
         hold(state, job, CEILING if full else RECALL, time_s)
         if full:
             restore_ceilings(state, job, time_s)
+        elif not awaits_leavers(state, job):
+            state.tally[0].wake_s = time_s  # room that others have kept until now: decide again, it can start
         restore_lender(state, tenant, scratch.removed, time_s)
         job = jobs[job].next_job
 
@@ -137,17 +139,14 @@ def _start_claimed(state, queue, time_s):
     job = state.queues[queue].head
     gpus, tenant = jobs[job].gpus, jobs[job].tenant
     tier = state.tenants[tenant].tier
-    due = jobs[job].reserved and time_s >= state.queues[queue].recheck_s
     if jobs[job].reserved and not has_share(state.tenants, tenant, gpus):
-        return -1 if due else NO_SHARE
+        return NO_SHARE
     if not may_hold(state.tenants, tenant, gpus, False):
-        return -1 if due else CEILING
+        return CEILING
     if not powered(state, job, gpus, tier):
-        return -1 if due else ENVELOPE  # a claim is kept: the power that its recalls have freed is its own
+        return ENVELOPE  # a claim is kept: the power that its recalls have freed is its own
     racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays, spare_trays_for(state, job))
     if racks == 0:
-        if due:
-            return -1
         if jobs[job].reserved:
             return RESERVED
         return RECALL if awaits_leavers(state, job) else -1  # a claimed rack broke meanwhile: choose anew
@@ -173,9 +172,7 @@ def start_entitled(state, queue, scratch, time_s):
             hold(state, job, held, time_s)
             break
         if queues[queue].last_claim >= 0 and jobs[queues[queue].head].reserved:
-            queues[
-                queue
-            ].recheck_s = time_s  # who comes next may find sooner room where this one would have been
+            drop_claims(state, queue)  # who comes next may find sooner room where this one would have been
         restore_lender(state, tenant, scratch.removed, time_s)
     job = queues[queue].head
     if job < 0:
