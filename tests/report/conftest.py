@@ -90,7 +90,7 @@ def _jobs():
             "wait_s": pl.Series(waits, dtype=pl.Int64), "state": ["finished"] * 3 + ["queued", "running"],
             "gpu_s_allocated": [3600] * 3 + [0, 7200], "gpu_s_useful": [3000] * 3 + [0, 7000],
             "gpu_s_lost_failure": [200] * 3 + [0, 0], "gpu_s_lost_recall": [0] * 4 + [50], "gpu_s_lost_shed": [0] * 4 + [150],
-            "gpu_s_lost_checkpoint": [100] * 3 + [0, 0], "gpu_s_lost_restart": [300] * 3 + [0, 0],
+            "gpu_s_lost_checkpoint": [100] * 3 + [0, 0], "gpu_s_lost_restart": [300] * 3 + [0, 0], "gpu_s_lost_expiry": [0] * 5,
             "gpu_s_restart_recall": [0, 0, 120, 0, 0], "starts": [2, 2, 3, 0, 2], "failures": [1, 1, 2, 0, 0],
             "recalls": [0, 0, 0, 0, 1], "sheds": [0] * 5, "failures_tray": [1, 0, 1, 0, 0], "failures_host": [0, 1, 0, 0, 0],
             "failures_network": [0, 0, 1, 0, 0], "failures_rack": [0] * 5, "failures_plant": [0] * 5,
