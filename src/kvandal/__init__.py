@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from kvandal.runs.folder import read_run, write_run
     from kvandal.runs.forecast import forecast
     from kvandal.runs.run import Run, simulate
+    from kvandal.runs.story import Why
     from kvandal.runs.whatif import WhatIf, whatif
-    from kvandal.runs.why import Why, why
+    from kvandal.runs.why import why
     from kvandal.scenario.loading import load, presets
     from kvandal.scenario.model import Scenario
 
@@ -55,7 +56,7 @@ _HOMES = {
     "Run": "kvandal.runs.run",
     "Scenario": "kvandal.scenario.model",
     "WhatIf": "kvandal.runs.whatif",
-    "Why": "kvandal.runs.why",
+    "Why": "kvandal.runs.story",
     "compare": "kvandal.runs.compare",
     "forecast": "kvandal.runs.forecast",
     "load": "kvandal.scenario.loading",

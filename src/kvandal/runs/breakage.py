@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvandal.runs.phrases import Clock
-from kvandal.runs.why import Records, Row
+from kvandal.runs.story import Records, Row
 
 BACK = {"failure": "repair", "rack_failure": "rack_repair", "trip": "power_on"}
 """Kind of event that brings back what an event took out of service; the others break nothing."""

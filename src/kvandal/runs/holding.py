@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvandal.runs.phrases import Clock, gpus, listed
-from kvandal.runs.why import Records, Row, Sentence
+from kvandal.runs.story import Records, Row, Sentence
 
 CHANGES = ("transferred", "promoted")
 """Why a loan ended though its job ran on."""

@@ -9,7 +9,7 @@ from kvandal.policy.rules import HOLDS, RULES
 from kvandal.runs.breakage import what_broke
 from kvandal.runs.holding import changes, holding, purpose
 from kvandal.runs.phrases import Clock, counted, duration, gpu_hours, gpus, listed
-from kvandal.runs.why import Records, Row, Sentence, Why
+from kvandal.runs.story import Records, Row, Sentence, Why
 
 SENTENCES = dict(RULES.values())
 """Sentence of every rule by its id."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kvandal.errors import InputError, RunFolderError
 from kvandal.runs.run import Run
+from kvandal.runs.story import Records, Row, Why
 
 if TYPE_CHECKING:
     import polars as pl
-
-Row = dict[str, Any]
 
 JOB_COLUMNS = (
     "job", "demand", "tenant", "tier", "gpus", "submit_utc", "start_utc", "end_utc", "state", "starts", "failures", "recalls",
@@ -32,87 +30,6 @@ FAILURES = ("failure", "host_fault", "network_fault", "rack_failure", "trip")
 """Kinds of event that take a job's GPUs because something broke."""
 REPAIRS = ("repair_begins", "tray_replaced", "repair", "rack_repair", "power_on")
 """Kinds of event that bring what broke back into service."""
-
-
-@dataclass(frozen=True)
-class Records:
-    """What the tables of a run hold of one job.
-
-    Attributes
-    ----------
-    job : its row of jobs.parquet
-    runs : its rows of interruptions.parquet, in order of time
-    loans : its rows of loans.parquet
-    notices : events by which it was given notice
-    failures : events that may have stopped it
-    repairs : events of the racks that they hit
-    claimants : rows of the jobs that its loans were recalled for, by number
-    places : kind and place of the faults of the plant that hit it, by number
-
-    """
-
-    job: Row
-    runs: list[Row]
-    loans: list[Row]
-    notices: list[Row]
-    failures: list[Row]
-    repairs: list[Row]
-    claimants: dict[int, Row]
-    places: dict[int, Row]
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One thing that happened: when (the first instant that it names), what, and the ids of the rules behind it."""
-
-    time_utc: datetime
-    text: str
-    rules: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Why:
-    """The life of a job.
-
-    Attributes
-    ----------
-    job : its number
-    title : of the run's site
-    time_zone : of the times in the sentences
-    sentences : in order of time; the last one sums up
-    waits_s : what it waited for, by the id of the rule that held it back [s]
-    rules : id and sentence of every rule that is cited
-
-    """
-
-    job: int
-    title: str
-    time_zone: str
-    sentences: tuple[Sentence, ...]
-    waits_s: dict[str, int]
-    rules: dict[str, str]
-
-    def __str__(self) -> str:
-        """Return the sentences as one text."""
-        return " ".join(sentence.text for sentence in self.sentences)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what `kvandal why --json` prints."""
-        return {
-            "job": self.job,
-            "title": self.title,
-            "time_zone": self.time_zone,
-            "sentences": [
-                {
-                    "time_utc": one.time_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                    "text": one.text,
-                    "rules": list(one.rules),
-                }
-                for one in self.sentences
-            ],
-            "waits_s": self.waits_s,
-            "rules": self.rules,
-        }
 
 
 def why(run: Run | Path | str, job: int) -> Why:
