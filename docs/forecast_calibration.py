@@ -12,6 +12,7 @@ import re
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     jobs = picked(asked.run, *asked.days, asked.jobs)
-    with ProcessPoolExecutor(asked.workers) as pool:
+    # not forked: polars holds locks in threads that a fork would not take along
+    with ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool:
         waiting = [pool.submit(forecast_one, asked.run, job, asked.samples, 14) for job in jobs]
         cases = [one.result() for one in waiting]
     text = page(cases, asked.what)
