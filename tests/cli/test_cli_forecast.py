@@ -64,6 +64,7 @@ def test_a_refused_job_is_told_so(inside: Command, small_run: Path) -> None:
     )
     assert outcome.code == 0
     assert "refused" in outcome.out
+    assert "P3: A job that its tenant's share, any loan" in outcome.out
     assert "P50" not in outcome.out
 
 

@@ -282,7 +282,7 @@ def test_a_job_that_lacks_power_at_a_layer_gives_its_racks_back():
         state.tally["it_envelope_kw"] = 1e9
         state.queues["head"][state.jobs["queue"][0]] = state.queues["tail"][state.jobs["queue"][0]] = 0
         before = state.node_room_kw.copy()
-        assert acting.begin(state, 0, 128, tree.FIRM, 2, 1, 0) == starts
+        assert (acting.begin(state, 0, 128, tree.FIRM, 2, 1, 0) > 0) == starts
         assert bool((state.room.slots == 0).any()) == starts
         assert bool(state.room.racks["barred"].any()) != starts
         if not starts:

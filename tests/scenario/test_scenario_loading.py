@@ -105,7 +105,7 @@ def test_a_name_with_a_dot_stands_in_quotes() -> None:
     scenario = kv.load("stargate-norway", {'tenants."a.b"': tenant, 'tenants."a.b".weight': 2})
     assert scenario.tenants["a.b"].weight == 2.0
     assert refusal("stargate-norway", {'tenants."a.b".weight': 2}).endswith(
-        'tenants."a.b".tier: this key is missing'
+        'tenants."a.b".tier: this key is missing: neither this tenant nor a group above it has one; is the tenant\'s name right?'
     )
 
 

@@ -108,6 +108,7 @@ def test_a_refusal_tells_numbers_that_refuse(asked):
     scenario, jobs = asked
     run = simulate_jobs(scenario, jobs)
     mine, factor = run.state.job_grants, next(iter(scenario.demand.values())).limit_factor
+    elastic = next(iter(scenario.demand.values())).elastic_minimum_fraction
     interval_s, dump_s = run.state.jobs["interval_s"].tolist(), round(scenario.reliability.checkpoint_s)
     dumps = [
         (work - 1) // every if every else 0
@@ -120,7 +121,8 @@ def test_a_refusal_tells_numbers_that_refuse(asked):
         rule = int(run.state.jobs["refused_rule"][job])
         assert row["refused_needed"] > row["refused_available"] or rule == 33
         if run.state.jobs["starts"][job] == 0:
-            expected = {3: gpus, 31: gpus * limits_s[job], 32: limits_s[job], 33: gpus * limits_s[job]}[rule]
+            least = max(1, math.ceil(gpus * elastic - 1e-9))
+            expected = {3: least, 31: gpus * limits_s[job], 32: limits_s[job], 33: gpus * limits_s[job]}[rule]
             assert row["refused_needed"] == expected
 
 

@@ -62,7 +62,12 @@ def _print(document: dict[str, Any]) -> None:
     asked = f"{job['gpus']:,} GPUs for {job['hours']:g} h, {job['tenant']} ({job['class']}, {job['kind']})"
     title = f"{document['title']}: {asked}, submitted {_shown(document['at_utc'])}"
     if document["refused"] == 1:
-        print_table(title, [("", ""), ("", "")], [("refused", "in every future: it is larger than its tenant may ever get")])  # fmt: skip
+        from kvandal.policy.rules import RULES
+
+        why = [f"{rule}: {text}" for rule, text in RULES.values() if rule in document["refused_by"]]
+        print_table(
+            title, [("", ""), ("", "")], [("refused", "in every future"), *(("", one) for one in why)]
+        )
         return
     start, end, later = document["start"], document["end"], f"later than {days} days"
     rows = [
@@ -100,7 +105,7 @@ def _histogram(document: dict[str, Any]) -> list[tuple[str, str, str]]:
     starts = [
         math.inf if one["start_s"] is None else one["start_s"]
         for one in document["futures"]
-        if not one["refused"]
+        if one["refused_rule"] == 0
     ]
     rows, counted = [], 0
     for label, end_s in [*bins, ("later", math.inf)]:

@@ -42,12 +42,10 @@ class _Library(codegen.JITCodeLibrary):  # type: ignore[misc]
             super().add_linking_library(library)
             self.needed.update(getattr(library, "needed", {}))
 
-    def _verify_declare_only_symbols(self) -> None:
-        """Accept that what stays apart is only declared here."""
-
     def serialize_using_object_code(self) -> tuple[Any, ...]:
         """Return the library for the cache on disk, with what it needs."""
-        return *super().serialize_using_object_code(), tuple(self.needed)
+        plain = super().serialize_using_object_code()
+        return (*plain, tuple(self.needed)) if self.needed else plain
 
     @classmethod
     def _unserialize(cls, owner: Any, state: tuple[Any, ...]) -> _Library:

@@ -62,9 +62,7 @@ class _TablesAttribute(AttributeTemplate):  # type: ignore[misc]
 @lower_getattr_generic(Tables)  # type: ignore[untyped-decorator]
 def _load(context: Any, builder: Any, kind: Tables, value: Any, field: str) -> Any:
     memory = builder.bitcast(value, _memory(context, kind).as_pointer())
-    loaded = builder.load(cgutils.gep_inbounds(builder, memory, 0, kind.fields.index(field)))
-    loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
-    return loaded
+    return builder.load(cgutils.gep_inbounds(builder, memory, 0, kind.fields.index(field)))
 
 
 @unbox(Tables)  # type: ignore[untyped-decorator]

@@ -39,6 +39,8 @@ START, NOTICE, MOVE, PROMOTE, DEMOTE, CLOSE = range(6)
 def act(state, kind, job, other, racks, rule, tier):
     """Write an action down."""
     tally = state.tally[0]
+    if tally.actions == state.actions.shape[0]:
+        raise IndexError("more actions at one instant than were provided for")
     action = state.actions[tally.actions]
     action.kind = kind
     action.job = job
@@ -123,7 +125,8 @@ def _draw(state, job, tier, sign):
 def begin(state, job, gpus, tier, racks, rule, time_s):
     """Start a placed job if the envelope holds at every node above its racks (rule E1); else give the racks back.
 
-    `gpus` may be fewer than asked for where the job is elastic; `lender` is -1 for use within its own share. A rack whose nodes have no power left is closed until the next tick.
+    `gpus` may be fewer than asked for where the job is elastic. A rack whose nodes have no power left is closed until the
+    next tick. Return 1 if the job runs, -1 if a node below the site lacks power, so that other racks might do, else 0.
     """
     tally, jobs = state.tally[0], state.jobs
     need_kw, short = _draw(state, job, tier, 1)
@@ -135,7 +138,7 @@ def begin(state, job, gpus, tier, racks, rule, time_s):
             tally.tight = 1
         else:
             want_power(state, tier, need_kw)
-        return False
+        return -1 if short >= 0 else 0
     count_wait(state, job, time_s)
     jobs[job].held_by = 0
     end_claim(state, job)
@@ -153,7 +156,7 @@ def begin(state, job, gpus, tier, racks, rule, time_s):
     else:
         list_loan(state, job, time_s)
     act(state, START, job, -1, racks, rule, tier)
-    return True
+    return 1
 
 
 @kernel

@@ -107,7 +107,7 @@ def _start_reserved_borrower(state, job, time_s):
         give_back(state, job)
         return RESERVED
     racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays, spare_trays_for(state, job))
-    if racks > 0 and begin(state, job, gpus, LENT, racks, AGED, time_s):
+    if racks > 0 and begin(state, job, gpus, LENT, racks, AGED, time_s) > 0:
         return STARTED
     give_back(state, job)
     return RESERVED if racks == 0 else ENVELOPE

@@ -200,6 +200,32 @@ def drop_reservations(state):
             drop_claims(state, queue)
 
 
+@large_kernel
+def leaves_earlier(state, job):
+    """Whether the racks reserved for a job have room for it beside all reservations there that fall due before its own (B1)."""
+    room, queues, jobs = state.room, state.queues, state.jobs
+    piece = room.first_claim[job]
+    while piece >= 0:
+        rack = room.pieces[piece].rack
+        trays = room.racks[rack].whole - room.pieces[piece].gpus // GPUS_PER_TRAY
+        for queue in range(queues.shape[0]):
+            last, other = queues[queue].last_claim, queues[queue].head
+            while last >= 0:
+                if other != job and (not jobs[other].reserved or jobs[other].until_s < jobs[job].until_s):
+                    held = room.first_claim[other]
+                    while held >= 0:
+                        if room.pieces[held].rack == rack:
+                            trays -= room.pieces[held].gpus // GPUS_PER_TRAY
+                        held = room.pieces[held].next
+                if other == last:
+                    break
+                other = jobs[other].next_job
+        if trays < 0:
+            return False
+        piece = room.pieces[piece].next
+    return True
+
+
 @kernel
 def awaits_leavers(state, job):
     """Whether somebody under notice still sits in the racks that a job has claimed."""

@@ -22,14 +22,19 @@ def take_limits(tenants, limits):
 
 
 @kernel
-def _newest(state, row, on_loan, until_s):
-    """Find the running job below a row that started last and should run beyond an instant; -1: none."""
+def _newest(state, row, on_loan, until_s, notice_s):
+    """Find the running job below a row that started last and should run beyond an instant; -1: none.
+
+    Only those whose notice is at least `notice_s` are looked at.
+    """
     jobs, newest = state.jobs, -1
     for group in range(state.speeds.shape[0]):
         for index in range(state.speeds[group].running):
             job = state.ends[group, index].job
             record = jobs[job]
             if record.draining or record.on_loan != on_loan or record.until_s <= until_s:
+                continue
+            if state.tenants[record.tenant].notice_s < notice_s:
                 continue
             if not is_within(state.tenants, record.tenant, row):
                 continue
@@ -39,8 +44,11 @@ def _newest(state, row, on_loan, until_s):
 
 
 @kernel
-def _held_then(state, row, until_s):
-    """GPUs held below a row that are neither under notice nor expected back by an instant."""
+def _held_then(state, row, until_s, notice_s):
+    """GPUs held below a row that are neither under notice nor expected back by an instant.
+
+    Loans with a shorter notice than `notice_s` do not count: they can be called back in time later.
+    """
     held = 0
     for group in range(state.speeds.shape[0]):
         for index in range(state.speeds[group].running):
@@ -48,6 +56,7 @@ def _held_then(state, row, until_s):
             if (
                 not record.draining
                 and record.until_s > until_s
+                and not (record.on_loan and state.tenants[record.tenant].notice_s < notice_s)
                 and is_within(state.tenants, record.tenant, row)
             ):
                 held += record.gpus
@@ -56,19 +65,18 @@ def _held_then(state, row, until_s):
 
 @large_kernel
 def draw_down(state, limits, installed_gpus, until_s, time_s):
-    """Give notice to who would be above a ceiling that will hold from `until_s` on, loans first, then the newest.
+    """Give notice to who would be above a ceiling that will hold from `until_s` on, loans first, then the newest (K3).
 
-    Jobs that should have ended by then are left alone: natural churn comes first.
+    It is done once for every length of notice, so that all leave at `until_s`, and at `until_s` itself for who has come
+    since. Jobs that should have ended by then are left alone: natural churn comes first.
     """
     for place in range(limits.shape[0]):
         row = state.tenants[place].ranked
         ceiling = int(limits[row, 4] * installed_gpus + limits[row, 5] + 1e-9)
-        if ceiling >= state.tenants[row].ceiling:
-            continue
-        over = _held_then(state, row, until_s) - ceiling
+        over = _held_then(state, row, until_s, until_s - time_s) - ceiling
         for step in range(2):
             while over > 0:
-                job = _newest(state, row, step == 0, until_s)
+                job = _newest(state, row, step == 0, until_s, until_s - time_s)
                 if job < 0:
                     break
                 give_notice(state, job, -1, DRAWDOWN, time_s)
@@ -82,7 +90,7 @@ def demote_excess(state, time_s):
     for place in range(tenants.shape[0] - 1):
         row = tenants[place].ranked
         while not tenants[row].is_group and tenants[row].own > tenants[row].deserved:
-            job = _newest(state, row, False, -1)
+            job = _newest(state, row, False, -1, 0)
             if job < 0:
                 break
             book_own(tenants, row, -jobs[job].gpus)

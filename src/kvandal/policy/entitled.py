@@ -6,7 +6,7 @@ import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import begin, expected_run_s, powered
-from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, reserve_soonest
+from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, leaves_earlier, reserve_soonest
 from kvandal.policy.loans import restore_ceilings, restore_lender, room_below_ceilings
 from kvandal.policy.placement import (
     place_reserved,
@@ -65,15 +65,19 @@ def _free_share_s(state, tenant, gpus, ends_s, sizes, time_s):
 def _hold_share(state, job, scratch, time_s):
     """Let the first waiting job of a tenant hold the share that it waits for: later ones must not delay it (B1)."""
     tenant = state.tenants[state.jobs[job].tenant]
+    record = state.jobs[job]
     if tenant.holder >= 0 and state.jobs[tenant.holder].state != QUEUED:
         tenant.holder = -1
+    if tenant.holder >= 0 and state.jobs[tenant.holder].gpus > tenant.deserved:
+        tenant.holder = -1  # its share has fallen: it can only borrow
+    if record.gpus > tenant.deserved:
+        return
     if tenant.holder >= 0 and tenant.holder != job:
         if state.jobs[tenant.holder].queue != state.jobs[job].queue:
             return
         tenant.holder = -1  # an interrupted job has come before it
     if tenant.holder < 0 or tenant.shadow_s <= time_s:
         tenant.holder = job
-        record = state.jobs[job]
         free_s = _free_share_s(state, record.tenant, record.gpus, scratch.victims, scratch.removed, time_s)
         tenant.shadow_s = max(free_s, time_s + SHORTEST_SHADOW_S)
 
@@ -145,12 +149,14 @@ def _start_claimed(state, queue, time_s):
         return CEILING
     if not powered(state, job, gpus, tier):
         return ENVELOPE  # a claim is kept: the power that its recalls have freed is its own
+    if jobs[job].reserved and not leaves_earlier(state, job):
+        return RESERVED
     racks = place_reserved(state.room, job, gpus, state.rules[0].segment_trays, spare_trays_for(state, job))
     if racks == 0:
         if jobs[job].reserved:
             return RESERVED
         return RECALL if awaits_leavers(state, job) else -1  # a claimed rack broke meanwhile: choose anew
-    return STARTED if begin(state, job, gpus, tier, racks, ENTITLED, time_s) else ENVELOPE
+    return STARTED if begin(state, job, gpus, tier, racks, ENTITLED, time_s) > 0 else ENVELOPE
 
 
 @large_kernel

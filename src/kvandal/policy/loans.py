@@ -5,6 +5,7 @@ from __future__ import annotations
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import PROMOTE, act, close_parts, end_loan, give_notice, move_loan
 from kvandal.policy.lending import leaving_gpus, lent_by
+from kvandal.policy.queues import takes_held_share
 from kvandal.policy.rules import GROUP_CEILING, PROMOTION, RESTORE
 from kvandal.policy.tree import (
     book_own,
@@ -143,6 +144,7 @@ def promote_loans(state, tenant, removed, time_s):
             jobs[job].tenant == tenant
             and not jobs[job].draining
             and has_share(tenants, tenant, jobs[job].gpus)
+            and not takes_held_share(state, tenant, jobs[job].gpus, max(jobs[job].until_s, time_s + 1))
         ):
             close_parts(state, job, PROMOTION)
             end_loan(state, job)

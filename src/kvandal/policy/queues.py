@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from kvandal.compiled import large_kernel
+from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.rules import HOLDS, IN_ORDER
 
 QUEUED = 1
 """State of a job that waits (see :data:`kvandal.twin.records.STATES`)."""
+
+
+@kernel
+def takes_held_share(state, tenant, gpus, ends_s):
+    """Whether use of a tenant's share until `ends_s` would delay the tenant's job that waits for that share (B1)."""
+    row = state.tenants[tenant]
+    if row.holder < 0:
+        return False
+    return row.own + row.claimed + gpus + state.jobs[row.holder].gpus > row.deserved and ends_s > row.shadow_s
 
 
 @large_kernel

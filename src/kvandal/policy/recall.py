@@ -61,7 +61,7 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen, spare_trays=0):
     possible, deficits = 0, 0  # racks that might do; set of their deficits, as bits
     for rack in range(count):
         deficit = max(0, needed + room.racks[rack].promised - room.racks[rack].whole)
-        if racks[rack].lent_gpus >= deficit and deficit <= TRAYS_PER_RACK:
+        if racks[rack].lent_gpus >= deficit and deficit <= TRAYS_PER_RACK and not room.racks[rack].barred:
             possible += 1
             deficits |= 1 << deficit
     if possible < segments:
@@ -74,6 +74,8 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen, spare_trays=0):
             wanted = needed + room.racks[rack].promised
             if max(0, wanted - room.racks[rack].whole) != deficit or racks[rack].lent_gpus < deficit:
                 continue
+            if room.racks[rack].barred:
+                continue  # its nodes have no power to spare
             if deficit > 0 and obtainable_trays(room, jobs, rack) < wanted:
                 continue
             chosen[found] = rack

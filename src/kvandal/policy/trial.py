@@ -17,6 +17,7 @@ from kvandal.policy.placement import (
     spares_kept,
     trays_for,
 )
+from kvandal.policy.queues import takes_held_share
 from kvandal.policy.restarts import spare_trays_for
 from kvandal.policy.rules import (
     BACKFILL,
@@ -38,7 +39,7 @@ STARTED = 0
 
 
 @kernel
-def _least_gpus(state, job):
+def least_gpus(state, job):
     """Fewest GPUs on which a job can run."""
     asked = state.jobs[job].asked_gpus
     return max(1, int(np.ceil(asked * state.demands[state.jobs[job].demand].elastic_minimum - 1e-9)))
@@ -94,11 +95,26 @@ def _run_s(state, job, gpus):
 @kernel
 def delays_holder(state, job, gpus, time_s):
     """Whether a job would take GPUs of its tenant's share from the tenant's job that waits for them (B1)."""
-    tenant = state.tenants[state.jobs[job].tenant]
-    if tenant.holder < 0 or tenant.holder == job:
+    tenant = state.jobs[job].tenant
+    if state.tenants[tenant].holder == job:
         return False
-    beside = tenant.own + tenant.claimed + gpus + state.jobs[tenant.holder].gpus <= tenant.deserved
-    return not beside and time_s + _run_s(state, job, gpus) > tenant.shadow_s
+    return takes_held_share(state, tenant, gpus, time_s + _run_s(state, job, gpus))
+
+
+@large_kernel
+def _start_somewhere(state, job, gpus, tier, rule, time_s):
+    """Place a job and start it; return STARTED or what holds it back. Where a node lacks power, other racks are tried (E1)."""
+    held = NO_ROOM
+    while True:
+        racks = _find_place(state, job, gpus, tier == LENT, time_s)
+        if racks == 0:
+            return held
+        begun = begin(state, job, gpus, tier, racks, rule, time_s)
+        if begun > 0:
+            return STARTED
+        held = ENVELOPE
+        if begun == 0:
+            return held
 
 
 @large_kernel
@@ -107,7 +123,7 @@ def try_entitled(state, job, rule, time_s):
     tenants = state.tenants
     tenant = state.jobs[job].tenant
     tier = tenants[tenant].tier
-    gpus, least = state.jobs[job].asked_gpus, _least_gpus(state, job)
+    gpus, least = state.jobs[job].asked_gpus, least_gpus(state, job)
     first = STARTED
     while True:
         asked = gpus == state.jobs[job].asked_gpus
@@ -120,12 +136,9 @@ def try_entitled(state, job, rule, time_s):
         elif not powered(state, job, gpus, tier):
             held = ENVELOPE
         else:
-            held = NO_ROOM
-            racks = _find_place(state, job, gpus, False, time_s)
-            if racks > 0:
-                held = ENVELOPE
-                if begin(state, job, gpus, tier, racks, rule if asked else ELASTIC, time_s):
-                    return STARTED
+            held = _start_somewhere(state, job, gpus, tier, rule if asked else ELASTIC, time_s)
+            if held == STARTED:
+                return STARTED
         if first == STARTED:
             first = held
         if gpus <= least:
@@ -137,7 +150,7 @@ def try_entitled(state, job, rule, time_s):
 def try_loan(state, job, rule, time_s):
     """Start a waiting job on a loan if it can (L1); return STARTED or what holds it back."""
     tenant = state.jobs[job].tenant
-    gpus, least = state.jobs[job].asked_gpus, _least_gpus(state, job)
+    gpus, least = state.jobs[job].asked_gpus, least_gpus(state, job)
     first = STARTED
     while True:
         asked = gpus == state.jobs[job].asked_gpus
@@ -148,12 +161,9 @@ def try_loan(state, job, rule, time_s):
         elif not borrow(state, job, gpus, -1, False):
             held = NO_SHARE
         else:
-            held = NO_ROOM
-            racks = _find_place(state, job, gpus, True, time_s)
-            if racks > 0:
-                held = ENVELOPE
-                if begin(state, job, gpus, LENT, racks, rule if asked else ELASTIC, time_s):
-                    return STARTED
+            held = _start_somewhere(state, job, gpus, LENT, rule if asked else ELASTIC, time_s)
+            if held == STARTED:
+                return STARTED
             give_back(state, job)
         if first == STARTED:
             first = held

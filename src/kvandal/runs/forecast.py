@@ -231,7 +231,7 @@ def answer(question: Question, outcomes: Sequence[Outcome], by_utc: datetime | N
     that it falls at or below the k-th with probability k / (n + 1) >= p. A quantile that lies beyond the future is None.
     """
     record, scenario, asked, job = question.record, question.scenario, question.asked, question.job
-    taken = [one for one in outcomes if not one.refused]
+    taken = [one for one in outcomes if one.refused_rule == 0]
     starts = [one.start_s if one.start_s is not None and one.start_s <= question.days * DAY_S else None for one in taken]  # fmt: skip
     ends = [one.end_s for one in taken]
     names, classes = list(scenario.tenants), list(scenario.demand)
@@ -256,6 +256,8 @@ def answer(question: Question, outcomes: Sequence[Outcome], by_utc: datetime | N
     if by_utc is not None:
         limit_s = (by_utc - question.at_utc).total_seconds()
         by = {"time_utc": by_utc.isoformat(), "probability": within(ends, limit_s)}
+    from kvandal.policy.rules import RULES
+
     return {
         "scenario_name": record["scenario_name"],
         "title": record["title"],
@@ -271,7 +273,8 @@ def answer(question: Question, outcomes: Sequence[Outcome], by_utc: datetime | N
         },
         "samples": len(outcomes),
         "days": question.days,
-        "refused": sum(one.refused for one in outcomes) / len(outcomes),
+        "refused": sum(one.refused_rule > 0 for one in outcomes) / len(outcomes),
+        "refused_by": sorted({RULES[one.refused_rule][0] for one in outcomes if one.refused_rule > 0}),
         "start": {
             **times(starts),
             "within_1_minute": within(starts, 60),

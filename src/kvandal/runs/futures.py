@@ -73,7 +73,7 @@ class Outcome:
     Attributes
     ----------
     start_s, end_s : its first start and its end
-    refused : it was turned away
+    refused_rule : number of the rule that turned it away; 0: it was taken in
     recalls, failures, sheds : how often it was interrupted, and by what
     lost_gpu_s : GPU-seconds lost, by cause
 
@@ -81,7 +81,7 @@ class Outcome:
 
     start_s: int | None
     end_s: int | None
-    refused: bool
+    refused_rule: int
     recalls: int
     failures: int
     sheds: int
@@ -163,7 +163,7 @@ def play(fork: Fork, job: Job, seed: int) -> Outcome:
     return Outcome(
         start_s=int(own["first_start_s"]) - fork.at_s if own["first_start_s"] >= 0 else None,
         end_s=int(own["end_s"]) - fork.at_s if own["state"] == FINISHED else None,
-        refused=bool(own["state"] == REFUSED),
+        refused_rule=int(own["refused_rule"]) if own["state"] == REFUSED else 0,
         recalls=int(own["recalls"]),
         failures=int(own["failures"]),
         sheds=int(own["sheds"]),

@@ -56,6 +56,8 @@ def sentence(problem: ErrorDetails) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "missing":
+        if len(location) == 3 and location[0] == "tenants":
+            return "this key is missing: neither this tenant nor a group above it has one; is the tenant's name right?"
         return "this key is missing"
     field = _field_at(location)
     hint = ""

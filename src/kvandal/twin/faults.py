@@ -231,6 +231,7 @@ def power_on(state, plant, index, time_s):
     note_return(state, index, time_s)
     rack.is_off = False
     tally.dark_racks -= 1
+    tally.freed += 1
     _switch(state, plant, index, 1, time_s)
     note_plant_event(state, time_s, EVENT_POWER_ON, index, -1, 72, -1, -1, -1)
 

@@ -167,6 +167,7 @@ def _take_agenda(state, plant, now_s):
             take_limits(state.tenants, state.limit_steps[subject])
             renew_shares(state.tenants, tally.installed_gpus)
             demote_excess(state, now_s)
+            draw_down(state, state.limit_steps[subject], tally.installed_gpus, now_s, now_s)
             carry_out(state, now_s)
             tally.shares_renewed = 1
             tally.freed += 1
@@ -268,13 +269,15 @@ def begin(state, plant, inputs, scratch, delivered_s):
 @large_kernel
 def _schedule_limits(state):
     """Note when limits change, and when those who would be above them must have their notice."""
-    longest_s = 0
-    for index in range(state.tenants.shape[0]):
-        longest_s = max(longest_s, state.tenants[index].notice_s)
     for step in range(1, state.limit_steps_s.shape[0]):
         at_s = state.limit_steps_s[step]
-        enter(state.agenda, state.tally[0], max(0, at_s - longest_s), DRAW_DOWN, step)
         enter(state.agenda, state.tally[0], at_s, LIMITS, step)
+        for index in range(state.tenants.shape[0]):
+            notice_s, known = state.tenants[index].notice_s, False
+            for other in range(index):
+                known = known or state.tenants[other].notice_s == notice_s
+            if not known and at_s > notice_s > 0:
+                enter(state.agenda, state.tally[0], at_s - notice_s, DRAW_DOWN, step)
 
 
 @kernel

@@ -20,6 +20,7 @@ from kvandal.policy.rules import (
     TIME_LIMIT,
 )
 from kvandal.policy.tree import LENT
+from kvandal.policy.trial import least_gpus
 from kvandal.twin.heaps import enter, push_end, remove_end
 from kvandal.twin.holdings import admit, charge_run, let_go, may_wait, turn_away
 from kvandal.twin.log import close_loan, note_stint, open_records
@@ -59,18 +60,20 @@ def submit(state, job, time_s):
     """Take a new job in, or refuse one that could never start (P3), must not (D2), or that no grant holds (G2, G3)."""
     rules = state.rules[0]
     jobs = state.jobs
-    largest = (state.racks.shape[0]) * rules.segment_trays * 4 if jobs[job].gpus > 72 else 72
+    least = least_gpus(state, job)
+    largest = state.racks.shape[0] * rules.segment_trays * 4 if least > 72 else 72
+    least_kw = _thriftiest_kw(state, job) * least / jobs[job].gpus
     if not state.tenants[jobs[job].tenant].admitted:
         turn_away(state, job, RESIDENCY, 0, 0, time_s)
         return
     if (
-        jobs[job].gpus > state.tenants[jobs[job].tenant].largest_job
-        or jobs[job].gpus > largest
-        or _thriftiest_kw(state, job) > rules.job_kw_maximum
+        least > state.tenants[jobs[job].tenant].largest_job
+        or least > largest
+        or least_kw > rules.job_kw_maximum
     ):
-        powered = int(rules.job_kw_maximum / _thriftiest_kw(state, job) * jobs[job].gpus)
+        powered = int(rules.job_kw_maximum / least_kw * least)
         most = min(state.tenants[jobs[job].tenant].largest_job, max(largest, 72), powered)
-        turn_away(state, job, NEVER, jobs[job].gpus, most, time_s)
+        turn_away(state, job, NEVER, least, most, time_s)
         return
     if admit(state, job, time_s):
         enqueue(state, job, False, time_s)

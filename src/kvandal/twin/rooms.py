@@ -24,6 +24,7 @@ def open_rooms(state, plant):
         if tally.tight:
             tally.tight = 0
             tally.opened = 1
+            tally.freed += 1
             for rack in range(state.racks.shape[0]):
                 bar_rack(state.room, rack, False)
         return
@@ -48,6 +49,7 @@ def open_rooms(state, plant):
             tally.tight = 1
         elif state.room.racks[index].barred:
             tally.opened = 1
+            tally.freed += 1
         bar_rack(state.room, index, barred)
 
 

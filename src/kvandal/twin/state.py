@@ -299,7 +299,7 @@ def new_state(
         room=empty_room(racks, len(table)),
         tenants=tenants,
         ends=np.zeros((SPEED_CLASSES, site.gpus + 1), END),
-        agenda=np.zeros(2 * spare, ENTRY),
+        agenda=np.zeros(2 * spare + len(limit_steps_s) * (1 + len(scenario.tenants)), ENTRY),
         loans=new_loans(2 * spare),
         events=new_events(2 * spare),
         racks=_table(
