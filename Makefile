@@ -71,7 +71,7 @@ forecast: $(VENV)/installed-test
 	$(BIN)/kvandal run stargate-norway --days 56 --quiet --out runs/forecast-default
 	$(BIN)/kvandal run docs/forecast_busy.toml --quiet --out runs/forecast-busy
 	$(BIN)/python docs/forecast_calibration.py runs/forecast-busy --what "Ten racks with queues" --days 28 52 --jobs 180
-	$(BIN)/python docs/forecast_calibration.py runs/forecast-default --what "stargate-norway" --days 28 40 --jobs 90
+	$(BIN)/python docs/forecast_calibration.py runs/forecast-default --what "stargate-norway" --days 28 40 --jobs 45
 
 # More and more GPUs behind one connection: the table of docs/oversubscription.md (four weeks of the site, some minutes).
 oversubscription: $(VENV)/installed

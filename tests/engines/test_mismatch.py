@@ -46,6 +46,7 @@ def test_no_part_of_the_policy_is_passed_over(scenario: kv.Scenario):
     ("changes", "concept", "before", "after"),
     [
         ({"tenants.uk.schedule": NIGHT}, "schedule", {"not asked"}, {"missing"}),
+        ({"grants.monthly": {"tenant": "uk", "gpu_hours": 100}}, "budget", {"not asked"}, {"missing"}),
         ({"tenants.uk.residency": ["NO"]}, "residency", {"not asked"}, {"missing"}),
         ({"tenants.uk.residency": ["UK"]}, "residency", {"not asked"}, {"nearly"}),
         ({"policy.backfill_depth": 0}, "backfill", {"nearly"}, {"written"}),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import kvandal as kv
 from kvandal.errors import InputError
+from kvandal.runs.metrics import measure, tenants_of
 from kvandal.runs.paired import interval, is_change, is_sure, paired, student_t, verdict
 from kvandal.runs.whatif import write_whatif
 from kvandal.scenario import validate
@@ -311,3 +312,23 @@ def test_the_folder_is_documented(seeded: kv.WhatIf) -> None:
     assert set(seeded.table.columns) - named == set()
     metrics = {one["key"] for one in record["metrics"]}
     assert {key for key in metrics if not key.startswith("gpu_hours_lost_")} - named == set()
+
+
+def test_what_falls_to_tenants_of_energy_and_cost_sums_to_the_site(small: kv.Scenario) -> None:
+    """Every hour in which somebody holds GPUs is shared out in full, and who holds more bears more."""
+    run = kv.simulate(small)
+    values = measure(run)
+    names = [name for name in tenants_of(run) if values[name, "gpu_hours_allocated"]]
+    held = run.tables["tenants"].group_by("time_utc").agg(pl.col("gpus_held").sum())
+    busy = run.tables["energy"].join(held.filter(pl.col("gpus_held") > 0), on="time_utc")
+    energy_mwh = [values[name, "energy_share_mwh"] or 0.0 for name in names]
+    assert sum(energy_mwh) == pytest.approx(busy["site_mwh"].sum())
+    assert sum(values[name, "energy_cost_share_eur"] or 0.0 for name in names) == pytest.approx(
+        float(busy["cost_eur"].sum())
+    )
+    hours = run.tables["energy"].height
+    assert [values[name, "power_share_mw"] for name in names] == pytest.approx(
+        [one / hours for one in energy_mwh]
+    )
+    most = max(names, key=lambda name: values[name, "gpu_hours_allocated"] or 0.0)
+    assert values[most, "energy_share_mwh"] == max(energy_mwh) > 0

@@ -153,3 +153,16 @@ def arriving(contract: Contract) -> Iterable[Expression]:
         f"are of the {contract.installed:,} GPUs that stand.",
         "Export again with --at at every delivery.",
     )
+
+
+def budgets(contract: Contract, missing: str, absent: str, instead: str) -> Expression:
+    """Say that grants are not written (`missing` follows their number), or that there are none (`absent`)."""
+    grants = contract.scenario.grants
+    if not grants:
+        return Expression("budget", "not asked", absent, instead)
+    number = (
+        f"{len(grants)} {'grant' if len(grants) == 1 else 'grants'} in GPU-hours: what they hold {missing}"
+    )
+    whose = {grant.tenant for grant in grants.values()}
+    held = [party for party in contract.tenants if party.name in whose]
+    return Expression("budget", "missing", number, instead, tenants=names_of(held))

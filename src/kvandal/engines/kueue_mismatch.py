@@ -8,6 +8,7 @@ from kvandal.engines.entitlements import Contract
 from kvandal.engines.expression import (
     Expression,
     arriving,
+    budgets,
     elsewhere,
     expressions,
     names_of,
@@ -268,10 +269,10 @@ def _power(contract: Contract) -> Iterable[Expression]:
 
 
 def _books(contract: Contract) -> Iterable[Expression]:
-    yield Expression(
-        "budget",
-        "not asked",
-        "The scenario holds no budgets. Kueue has none (kueue#28).",
+    yield budgets(
+        contract,
+        "is not written: Kueue has no budgets (kueue#28).",
+        "The scenario holds no grants. Kueue has no budgets (kueue#28).",
         "Keep budgets in our ledger, as an admission check.",
     )
     yield Expression(

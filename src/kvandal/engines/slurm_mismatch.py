@@ -8,6 +8,7 @@ from kvandal.engines.entitlements import Contract
 from kvandal.engines.expression import (
     Expression,
     arriving,
+    budgets,
     elsewhere,
     expressions,
     names_of,
@@ -289,10 +290,10 @@ def _power(contract: Contract) -> Iterable[Expression]:
 
 
 def _books(contract: Contract) -> Iterable[Expression]:
-    yield Expression(
-        "budget",
-        "not asked",
-        "The scenario holds no budgets. Slurm's would be GrpTRESMins with the QOS flag NoDecay; it has no expiry.",
+    yield budgets(
+        contract,
+        "is not written. Slurm's nearest is GrpTRESMins with the QOS flag NoDecay; it has no period, carry-over or expiry.",
+        "The scenario holds no grants. Slurm's nearest would be GrpTRESMins with the QOS flag NoDecay; it has no expiry.",
         "Keep budgets in our ledger and set the limit to zero when one ends.",
     )
     yield Expression(

@@ -93,6 +93,12 @@ OF_TENANTS = (
 )  # fmt: skip
 """Numbers of a tenant; the lost GPU-hours by cause and its income come on top."""
 INCOME = Metric("income_usd", "income from GPU-hours", "USD", 0)
+OF_ENERGY = (
+    Metric("power_share_mw", "share of the site's power, mean", "MW", 0),
+    Metric("energy_share_mwh", "share of the site's energy", "MWh", 0),
+    Metric("energy_cost_share_eur", "share of the energy cost", "EUR", -1),
+)
+"""What falls to a tenant of the energy of each hour: as much as of the GPUs that are held in it."""
 
 OF_SITE = (
     SiteMetric("mean_site_mw", "mean site power", "MW", 0, lambda s: s["mean_site_mw"]),
@@ -131,7 +137,7 @@ def metrics_of(run: Run) -> tuple[list[Metric], list[Metric]]:
     """Metrics of each tenant and of the site, in order; the causes of losses are those that the run knows."""
     tenant = _tenant_metrics(run)
     site = [one for one in tenant if one.table == "jobs"]
-    return [*tenant, INCOME], [*site, *OF_SITE]
+    return [*tenant, INCOME, *OF_ENERGY], [*site, *OF_SITE]
 
 
 def measure(run: Run) -> Values:
@@ -158,6 +164,7 @@ def measure(run: Run) -> Values:
             prices.values()
         )  # a site that asks no price of anybody knows no income
         values[name, INCOME.key] = price * used if known and used is not None else None
+    values |= _energy_shares(run, names)
     flat = flatten(run.summary)
     return values | {(None, metric.key): _number(metric.value(flat)) for metric in OF_SITE}
 
@@ -171,6 +178,29 @@ def _tenant_metrics(run: Run) -> list[TenantMetric]:
     ]  # fmt: skip
     place = [one.key for one in OF_TENANTS].index("goodput") + 1
     return [*OF_TENANTS[:place], *lost, *OF_TENANTS[place:]]
+
+
+def _energy_shares(run: Run, names: Mapping[str, str]) -> Values:
+    """Share every hour's energy and its cost out among the tenants by the GPUs that they hold; idle GPUs are everybody's."""
+    held = run.tables["tenants"].select("time_utc", pl.col("tenant").cast(pl.String), "gpus_held")
+    share = pl.col("gpus_held") / pl.col("gpus_held").sum().over("time_utc")
+    energy = run.tables["energy"].select("time_utc", "site_mwh", pl.col("cost_eur").cast(pl.Float64))
+    found = (
+        held.with_columns(share=share.fill_nan(0.0))
+        .join(energy, on="time_utc")
+        .group_by("tenant")
+        .agg(
+            (pl.col("site_mwh") * pl.col("share")).sum().alias("mwh"),
+            (pl.col("cost_eur") * pl.col("share")).sum().alias("eur"),
+        )
+    )
+    rows = {row["tenant"]: row for row in found.to_dicts()}
+    hours, values = energy.height, Values()
+    for name in names:
+        row = rows.get(name, {"mwh": 0.0, "eur": 0.0})
+        numbers = (row["mwh"] / hours, row["mwh"], row["eur"])
+        values |= {(name, metric.key): value for metric, value in zip(OF_ENERGY, numbers, strict=True)}
+    return values
 
 
 def _by_tenant(run: Run, metric: TenantMetric) -> dict[str, float | None]:
