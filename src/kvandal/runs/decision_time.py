@@ -25,6 +25,8 @@ leave: Any = life.leave
 TICKS = 3
 DAY_S = 86_400
 LONG_S = 30 * DAY_S
+RACK_GPUS = 72
+ATTEMPTS = 8
 
 
 def decision_times(
@@ -35,8 +37,8 @@ def decision_times(
     Parameters
     ----------
     scenario
-        The site and its policy. The jobs are drawn from its demand, none but its smaller ones, so that about `running`
-        of them fill the site; all are submitted at once and run for long.
+        The site and its policy. The jobs are those of its demand that fit in a rack, drawn so that about `running` of them
+        fill the site; all are submitted at once and run for long.
     running, queued
         Jobs that should run and wait.
     repeats
@@ -54,19 +56,17 @@ def decision_times(
     reliability = scenario.reliability.model_copy(update={"failures": False, "plant_faults": False})
     full = scenario.model_copy(update={"run": run, "site": site, "reliability": reliability})
     month = full.model_copy(update={"run": run.model_copy(update={"days": 30})})
-    jobs = _full_house(build_demand(month)[0], full.site.racks * 72, running, queued, full.run.seed)
-    start = prepare(full, jobs)
-    found: list[Any] = []
-    simulate_jobs(
-        full,
-        jobs,
-        watch=lambda state, _: found.append(copied(state)) if not found else None,
-        watch_ticks=TICKS,
-    )
-    state = found[0]
-    scratch = new_scratch(start.site, len(state.queues))
+    drawn, low, high = build_demand(month)[0], 1.0, float(RACK_GPUS)
+    for _ in range(ATTEMPTS):  # small jobs pass large ones that wait: how many run is only known afterwards
+        mean_gpus = (low + high) / 2
+        jobs = _full_house(drawn, mean_gpus, running + queued, full.run.seed)
+        state = _after_some_ticks(full, jobs)
+        ending = np.flatnonzero(state.jobs["state"] == RUNNING)
+        if abs(len(ending) - running) <= 0.02 * running:
+            break
+        low, high = (mean_gpus, high) if len(ending) > running else (low, mean_gpus)
+    scratch = new_scratch(prepare(full, jobs).site, len(state.queues))
     now_s = int(state.tally["now_s"][0])
-    ending = np.flatnonzero(state.jobs["state"] == RUNNING)
     random = stream(full.run.seed, "bench", "decision")
     times_ms, starts = [], 0
     for job in random.choice(ending, repeats + 1):
@@ -86,13 +86,29 @@ def decision_times(
     }
 
 
-def _full_house(drawn: JobTable, gpus: int, running: int, queued: int, seed: int) -> JobTable:
-    """Draw jobs that are submitted at once: the smaller ones of a demand, so that about `running` of them fill the site."""
-    order = np.argsort(drawn.gpus, kind="stable")
-    means = np.cumsum(drawn.gpus[order]) / np.arange(1, len(order) + 1)
-    smaller = order[: max(1, int(np.searchsorted(means, gpus / running)))]
-    rows = stream(seed, "bench", "jobs").choice(smaller, running + queued)
-    count = len(rows)
+def _after_some_ticks(scenario: Scenario, jobs: JobTable) -> Any:
+    found: list[Any] = []
+    simulate_jobs(
+        scenario,
+        jobs,
+        watch=lambda state, _: found.append(copied(state)) if not found else None,
+        watch_ticks=TICKS,
+    )
+    return found[0]
+
+
+def _full_house(drawn: JobTable, mean_gpus: float, count: int, seed: int) -> JobTable:
+    """Draw jobs that are submitted at once: those of a demand that fit in a rack, larger ones the oftener, to a mean size."""
+    fit = np.flatnonzero(drawn.gpus <= RACK_GPUS)
+    sizes = drawn.gpus[fit].astype(float)
+    low, high = -4.0, 4.0
+    for _ in range(60):
+        weights = sizes ** ((low + high) / 2)
+        if (weights * sizes).sum() < mean_gpus * weights.sum():
+            low = (low + high) / 2
+        else:
+            high = (low + high) / 2
+    rows = stream(seed, "bench", "jobs").choice(fit, count, p=weights / weights.sum())
     return JobTable(
         np.zeros(count, np.int64),
         drawn.gpus[rows],
