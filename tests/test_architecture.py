@@ -29,7 +29,17 @@ LAYERS = (
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-CORE = {"llvmlite", "numba", "numpy", "polars", "psychrolib", "pydantic", "pydantic_core"}
+CORE = {
+    "highspy",
+    "llvmlite",
+    "numba",
+    "numpy",
+    "polars",
+    "psychrolib",
+    "pydantic",
+    "pydantic_core",
+    "stdnum",
+}
 """What the layers below the command line may import from outside; the command line adds rich and typer."""
 LAZILY = {("runs", "report")}
 """A layer that may import its neighbour, but only inside a function."""
