@@ -171,6 +171,9 @@ def test_patterns_restrict_the_choice() -> None:
     assert keys(scenario, "carbon.*") == {
         "carbon.location_direct_g_per_kwh",
         "carbon.residual_direct_g_per_kwh",
+        "carbon.location_lifecycle_g_per_kwh",
+        "carbon.residual_lifecycle_g_per_kwh",
+        "carbon.contract_lifecycle_g_per_kwh",
         "carbon.grid_carbon_free_share",
     }
     assert reasons(scenario, "carbon.*")["cooling.cdu_pump_w_per_kw"] == "not among --vary"

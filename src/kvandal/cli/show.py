@@ -55,21 +55,31 @@ def show(
         bool,
         typer.Option("--loans", help="Of a run: loans by lender and borrower, and how fast they came back."),
     ] = False,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Of a run: energy, carbon and cost attributed to every tenant.")
+    ] = False,
+    job_energy: Annotated[
+        int | None,
+        typer.Option("--job-energy", metavar="JOB", help="Of a run: what one job drew, by hour and rack."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print a site and whether its GPUs fit its grid connection; or what a run came to."""
     from kvandal.scenario.loading import presets
 
     folder = _folder(source)
-    views = Views(binding, faults, goodput, power, grants, loans)
+    views = Views(binding, faults, goodput, power, grants, loans, energy, job_energy is not None)
     if folder is not None and source in presets():
         note(f"kvandal: {source!r} is a preset and a folder; this is the preset, the folder is ./{source}")
     elif folder is not None:
         if changes:
             raise InputError("belongs to a scenario, but this is a run folder", file=source, key="--set")
-        _show_run(folder, views, as_json=as_json)
+        if job_energy is not None:
+            _show_job(folder, job_energy, as_json=as_json)
+        else:
+            _show_run(folder, views, as_json=as_json)
         return
-    asked = [name for name, wanted in views._asdict().items() if wanted]
+    asked = [name.replace("_", "-") for name, wanted in views._asdict().items() if wanted]
     if asked:
         raise InputError(
             "belongs to a run folder; give the folder that `kvandal run` wrote",
@@ -102,9 +112,23 @@ class Views(NamedTuple):
     power: bool
     grants: bool
     loans: bool
+    energy: bool
+    job_energy: bool
+
+
+def _show_job(folder: Path, job: int, *, as_json: bool) -> None:
+    from kvandal.cli.energy import print_job_energy
+    from kvandal.runs.job_energy import job_energy
+
+    document = job_energy(folder, job)
+    if as_json:
+        print_json(document)
+    else:
+        print_job_energy(document)
 
 
 def _show_run(folder: Path, views: Views, *, as_json: bool) -> None:
+    from kvandal.cli.energy import energy_document, print_energy
     from kvandal.cli.goodput import goodput_document, print_goodput
     from kvandal.cli.grants import grants_document, print_grants
     from kvandal.cli.loans import loans_document, print_loans
@@ -124,6 +148,8 @@ def _show_run(folder: Path, views: Views, *, as_json: bool) -> None:
         shown |= grants_document(folder)
     if views.loans:
         shown |= loans_document(folder)
+    if views.energy:
+        shown["energy"] = energy_document(folder)
     if not any(views):
         shown = record["summary"]
     if as_json:
@@ -143,6 +169,10 @@ def _show_run(folder: Path, views: Views, *, as_json: bool) -> None:
             if plant or views.goodput or views.grants:
                 emit("")
             print_loans(title, shown)
+        if views.energy:
+            if any(views[:-2]):
+                emit("")
+            print_energy(title, shown["energy"])
     else:
         print_table(
             title, [("", ""), ("", "right")], [(key, number(value)) for key, value in flatten(shown).items()]

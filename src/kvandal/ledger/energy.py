@@ -79,6 +79,7 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
     bought, sold = load - used, contracted - used
     load_mwh, used_mwh, bought_mwh = hourly(load), hourly(used), hourly(bought)
     goo_mwh = bought_mwh * market.goo_fraction
+    bare_mwh = np.maximum(0.0, bought_mwh - goo_mwh)  # no contract, no guarantee: of the residual mix
     peak_kw = float(load_mwh.max(initial=0.0)) * 1000
     year_share = 1 / (365 * 24)
     tax_ore = (
@@ -119,8 +120,12 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
             "carbon_free_mwh": hourly(carbon_free_mwh(load, contracted, carbon.grid_carbon_free_share)),
             **{name: decimals(name, values) for name, values in costs.items()},
             "carbon_location_direct_t": load_mwh * carbon.location_direct_g_per_kwh / 1000,
-            "carbon_market_direct_t": np.maximum(0.0, bought_mwh - goo_mwh)
-            * carbon.residual_direct_g_per_kwh
+            "carbon_location_lifecycle_t": load_mwh * carbon.location_lifecycle_g_per_kwh / 1000,
+            "carbon_market_direct_t": bare_mwh * carbon.residual_direct_g_per_kwh / 1000,
+            "carbon_market_lifecycle_t": (
+                bare_mwh * carbon.residual_lifecycle_g_per_kwh
+                + (load_mwh - bare_mwh) * carbon.contract_lifecycle_g_per_kwh
+            )
             / 1000,
         }
     )

@@ -98,7 +98,7 @@ OF_ENERGY = (
     Metric("energy_share_mwh", "share of the site's energy", "MWh", 0),
     Metric("energy_cost_share_eur", "share of the energy cost", "EUR", -1),
 )
-"""What falls to a tenant of the energy of each hour: as much as of the GPUs that are held in it."""
+"""What is attributed to a tenant of the energy of each hour, idle GPUs and overhead included."""
 
 OF_SITE = (
     SiteMetric("mean_site_mw", "mean site power", "MW", 0, lambda s: s["mean_site_mw"]),
@@ -181,24 +181,14 @@ def _tenant_metrics(run: Run) -> list[TenantMetric]:
 
 
 def _energy_shares(run: Run, names: Mapping[str, str]) -> Values:
-    """Share every hour's energy and its cost out among the tenants by the GPUs that they hold; idle GPUs are everybody's."""
-    held = run.tables["tenants"].select("time_utc", pl.col("tenant").cast(pl.String), "gpus_held")
-    share = pl.col("gpus_held") / pl.col("gpus_held").sum().over("time_utc")
-    energy = run.tables["energy"].select("time_utc", "site_mwh", pl.col("cost_eur").cast(pl.Float64))
-    found = (
-        held.with_columns(share=share.fill_nan(0.0))
-        .join(energy, on="time_utc")
-        .group_by("tenant")
-        .agg(
-            (pl.col("site_mwh") * pl.col("share")).sum().alias("mwh"),
-            (pl.col("cost_eur") * pl.col("share")).sum().alias("eur"),
-        )
-    )
+    """Energy, mean power and energy cost attributed to each tenant (docs/attribution.md)."""
+    table = run.tables["tenant_energy"]
+    found = table.group_by("tenant").agg(pl.col("site_wh").sum(), pl.col("cost_cents").sum())
     rows = {row["tenant"]: row for row in found.to_dicts()}
-    hours, values = energy.height, Values()
+    hours, values = table["time_utc"].n_unique(), Values()
     for name in names:
-        row = rows.get(name, {"mwh": 0.0, "eur": 0.0})
-        numbers = (row["mwh"] / hours, row["mwh"], row["eur"])
+        mwh, eur = rows[name]["site_wh"] / 1e6, rows[name]["cost_cents"] / 100
+        numbers = (mwh / hours, mwh, eur)
         values |= {(name, metric.key): value for metric, value in zip(OF_ENERGY, numbers, strict=True)}
     return values
 

@@ -36,4 +36,7 @@ class Carbon(Part):
 
     location_direct_g_per_kwh: float = parameter("carbon.ef_location", ge=0, le=2000)
     residual_direct_g_per_kwh: float = parameter("carbon.ef_residual", ge=0, le=2000)
+    location_lifecycle_g_per_kwh: float = parameter("carbon.ef_location_lifecycle", ge=0, le=2000)
+    residual_lifecycle_g_per_kwh: float = parameter("carbon.ef_residual_lifecycle", ge=0, le=2000)
+    contract_lifecycle_g_per_kwh: float = parameter("carbon.ef_contract_lifecycle", ge=0, le=2000)
     grid_carbon_free_share: float = parameter("carbon.res_share_delivered", ge=0, le=1)

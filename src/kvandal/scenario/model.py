@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
+from kvandal.scenario.accounting import Accounting
 from kvandal.scenario.base import Part
 from kvandal.scenario.cooling import Cooling
 from kvandal.scenario.demand import Demand
@@ -30,6 +31,7 @@ from kvandal.scenario.tree import (
 
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UTC)
 """A run lies between these; tables hold instants of these years only."""
+RESERVED = {"pool": "GPUs that nobody is entitled to", "owners": "energy that no tenant bears"}
 MAXIMUM_TICKS = 60_000_000
 """Ticks of one run: a century of minutes."""
 
@@ -98,6 +100,7 @@ class Scenario(Part):
     swing: Swing = Swing()
     market: Market = Market()
     carbon: Carbon = Carbon()
+    accounting: Accounting = Accounting()
     policy: Policy = Policy()
     tenants: dict[str, Tenant] = Field(default_factory=dict)
     """Tenants by name."""
@@ -130,10 +133,11 @@ class Scenario(Part):
     @model_validator(mode="after")
     def _holds_together(self) -> Scenario:
         refuse_unreachable(self.heat, self.cooling)
-        if "pool" in self.tenants:
-            raise ValueError(
-                "tenants.pool: is what the tables call GPUs that nobody is entitled to; name the tenant otherwise"
-            )
+        for name, meaning in RESERVED.items():
+            if name in self.tenants:
+                raise ValueError(
+                    f"tenants.{name}: is what the tables call {meaning}; name the tenant otherwise"
+                )
         refuse_loops(self.tenants)
         offset = self.policy.perf_offset_fraction
         for name, block in self.site.fleet.items():

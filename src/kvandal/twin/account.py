@@ -69,6 +69,7 @@ class Outputs(NamedTuple):
     hall_hour : float64 (hours, halls, 6), kWh of IT, liquid and air heat, kWh rejected; mean facility-water supply and
         mean air that the racks breathe in [°C]
     pod_hour : float64 (hours, pods, 3), kWh to the coolant, highest supply and highest junction temperature [°C]
+    rack_hour : float32 (hours, racks), kWh of IT of each rack
     node_limit_kw : float32 (hours, nodes), smallest limit of each node of the envelope tree
     node_constraint : int8 (hours, nodes), the constraint behind it
     bound_s : int64 (nodes, constraints), time that each constraint bound each node
@@ -86,6 +87,7 @@ class Outputs(NamedTuple):
     tick_count: Array
     hall_hour: Array
     pod_hour: Array
+    rack_hour: Array
     node_limit_kw: Array
     node_constraint: Array
     bound_s: Array
@@ -356,6 +358,10 @@ def account(state, plant, inputs, out, scratch, tick):
         out.heat_hour[hour, index, 4] += customer.lost_kw * hours
     if (tick + 1) * tick_s % 3600 == 0:
         _account_room(state, out.room_hour[hour])
+        for index in range(state.racks.shape[0]):
+            rack = state.racks[index]
+            out.rack_hour[hour, index] = rack.energy_kwh - rack.counted_kwh
+            rack.counted_kwh = rack.energy_kwh
         for index in range(state.tenants.shape[0]):
             tenant = state.tenants[index]
             out.tenant_hour[hour, index, 0] = tenant.held_gpu_s

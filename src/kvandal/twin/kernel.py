@@ -206,6 +206,7 @@ def _records_run_short(state):
     tally, spare = state.tally[0], state.rules[0].spare_records
     return (
         state.stints.shape[0] - tally.stints < spare
+        or state.placements.shape[0] - tally.placements < spare
         or state.loans.shape[0] - tally.loans < spare
         or state.events.shape[0] - tally.events < spare
         or state.agenda.shape[0] - tally.agenda_size < spare

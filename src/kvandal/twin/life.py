@@ -23,7 +23,7 @@ from kvandal.policy.tree import LENT
 from kvandal.policy.trial import least_gpus
 from kvandal.twin.heaps import enter, push_end, remove_end
 from kvandal.twin.holdings import admit, charge_run, let_go, may_wait, turn_away
-from kvandal.twin.log import close_loan, note_stint, open_records
+from kvandal.twin.log import close_loan, note_placement, note_stint, open_records
 from kvandal.twin.pace import clock_reading_s, slowest_part, speed_class_of
 from kvandal.twin.records import (
     FINISHED,
@@ -122,6 +122,10 @@ def _add_power(state, job, sign, time_s):
     jobs, room = state.jobs, state.room
     tier = jobs[job].use_tier
     absent = (time_s - tally.tick_start_s) / rules.tick_s
+    if sign > 0:
+        jobs[job].placed_s = time_s
+    else:
+        note_placement(state, job, time_s)
     piece = room.first_piece[job]
     while piece >= 0:
         rack = room.pieces[piece].rack
@@ -327,6 +331,7 @@ def close_books(state, time_s):
     for job in range(jobs.shape[0]):
         if jobs[job].state == RUNNING:
             _settle(state, job, time_s, OPEN)
+            note_placement(state, job, time_s)
             piece = state.room.first_piece[job]
             while piece >= 0:
                 state.racks[state.room.pieces[piece].rack].gpu_s += state.room.pieces[piece].gpus * time_s

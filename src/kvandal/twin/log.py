@@ -135,6 +135,30 @@ def note_stint(state, job, time_s, cause):
     tally.stints += 1
 
 
+@large_kernel
+def note_placement(state, job, time_s):
+    """Write down in which racks a job has run, and since when; it leaves them now or changes its tier of use."""
+    tally, room = state.tally[0], state.room
+    since_s = state.jobs[job].placed_s
+    if time_s <= since_s:
+        return
+    index = tally.placements
+    piece = room.first_piece[job]
+    while piece >= 0:
+        if index >= state.placements.shape[0]:
+            raise IndexError("more placements in one tick than were provided for")
+        record = state.placements[index]
+        record.job = job
+        record.rack = room.pieces[piece].rack
+        record.gpus = room.pieces[piece].gpus
+        record.tier = state.jobs[job].use_tier
+        record.start_s = since_s
+        record.end_s = time_s
+        index += 1
+        piece = room.pieces[piece].next
+    tally.placements = index
+
+
 @kernel
 def close_loan(state, job, time_s, cause):
     """Close the record of a loan whose job leaves."""

@@ -70,6 +70,7 @@ JOB = np.dtype(
         ("remaining_s", "i8"),  # useful work still to do
         ("start_s", "i8"),  # of the run that goes on now
         ("left_s", "i8"),  # end of its last run
+        ("placed_s", "i8"),  # since when it runs where and in the tier in which it runs now
         ("first_start_s", "i8"),  # -1: never
         ("end_s", "i8"),  # -1: not finished
         (
@@ -155,6 +156,11 @@ STINT = np.dtype(
 )  # fmt: skip
 """Runs of jobs that ended before the job did: when, on whose share, why they started and what ended them."""
 
+PLACEMENT = np.dtype(
+    [("start_s", "u4"), ("end_s", "u4"), ("job", "i4"), ("rack", "i2"), ("gpus", "u1"), ("tier", "i1")]
+)
+"""GPUs of a job in one rack, in one tier of use, from when to when: what attribution follows energy down to racks by."""
+
 EVENT = np.dtype(
     [
         ("time_s", "i8"), ("rack", "i4"), ("tray", "i4"), ("job", "i4"), ("gpus", "i4"), ("fault", "i4"), ("node", "i4"),
@@ -169,6 +175,7 @@ RACK = np.dtype(
         ("broken_gpu_s", "i8"),
         ("waited_gpu_s", "i8"),  # of these, before a repair crew came
         ("energy_kwh", "f8"),
+        ("counted_kwh", "f8"),  # of these, up to the last full hour
         ("peak_kw", "f8"),  # of the tick means
         ("part", "f8"),  # of its power above idle that the plant leaves it
         ("extra_kw", "f8"),  # correction of this tick's mean for power switched on or off inside it
@@ -257,7 +264,7 @@ TALLY = np.dtype(
         ("actions", "i8"),  # decided at this instant
         ("reservations", "i8"),  # jobs that racks are reserved for
         ("freed", "i8"),  # times that GPUs, share or power have come free
-        ("stints", "i8"), ("tight", "i8"),  # some racks are closed to new jobs: their nodes have no power to spare
+        ("stints", "i8"), ("placements", "i8"), ("tight", "i8"),  # some racks are closed to new jobs: their nodes have no power to spare
         ("opened", "i8"),  # some of them are open again
         ("recovering", "i8"),  # after a trip: 1 racks are dark, 2 they return
         ("dark_kw", "f8"), ("before_trip_kw", "f8"),  # TDP of the dark racks; the meter before they tripped

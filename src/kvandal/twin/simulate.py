@@ -21,19 +21,30 @@ from kvandal.twin.caps import SLOPE
 from kvandal.twin.checks import refuse_condensing
 from kvandal.twin.failures import draw_failures
 from kvandal.twin.fault_list import list_faults
+from kvandal.twin.heaps import ENTRY
 from kvandal.twin.inputs import gather_inputs, with_hot_weeks
 from kvandal.twin.plant_state import CONSTRAINTS, DEMAND_KW, Plant, build_plant
 from kvandal.twin.records import FAULT
 from kvandal.twin.reliability_state import FAILURE, checkpoint_s
 from kvandal.twin.site import SiteArrays, build_site
 from kvandal.twin.snapshot import Recorder
-from kvandal.twin.state import State, new_events, new_loans, new_state, new_stints
+from kvandal.twin.state import State, new_events, new_loans, new_placements, new_state, new_stints
 
 Array = Any
 Progress = Callable[[int, int], None]
 """Called with the ticks done and the ticks in all."""
 Watch = Callable[[State, int], None]
 """Called with the state and the ticks done."""
+
+
+GROWTH: dict[str, tuple[str, Callable[[int], Array]]] = {
+    "loans": ("loans", new_loans),
+    "events": ("events", new_events),
+    "stints": ("stints", new_stints),
+    "placements": ("placements", new_placements),
+    "agenda": ("agenda_size", lambda rows: np.zeros(rows, ENTRY)),
+}
+"""Tables that are enlarged on the way: the counter of rows in use, and how new rows look."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +270,7 @@ def new_outputs(start: Start) -> account.Outputs:
         tick_count=np.zeros((ticks, account.TICK_COUNTS), np.int64),
         hall_hour=np.zeros((hours, site.halls, 6)),
         pod_hour=np.full((hours, site.pods, 3), [0.0, -273.15, -273.15]),
+        rack_hour=np.zeros((hours, site.racks), np.float32),
         node_limit_kw=np.zeros((hours, nodes), np.float32),
         node_constraint=np.full((hours, nodes), -1, np.int8),
         bound_s=np.zeros((nodes, len(CONSTRAINTS)), np.int64),
@@ -304,14 +316,11 @@ def _room_above_idle_kw(scenario: Scenario, site: SiteArrays, inputs: account.In
 
 
 def _enlarged(state: State) -> State:
-    """Give loans, events, interrupted runs and agenda twice the room."""
-    loans, events = new_loans(len(state.loans)), new_events(len(state.events))
-    stints = new_stints(len(state.stints))
-    agenda = np.zeros(2 * len(state.agenda), state.agenda.dtype)
-    agenda[: len(state.agenda)] = state.agenda
-    return state._replace(
-        loans=np.concatenate([state.loans, loans]),
-        events=np.concatenate([state.events, events]),
-        stints=np.concatenate([state.stints, stints]),
-        agenda=agenda,
-    )
+    """Give what runs short of loans, events, interrupted runs, placements and agenda twice the room."""
+    tally, spare = state.tally[0], state.rules["spare_records"][0]
+    more: dict[str, Array] = {}
+    for name, (used, fresh) in GROWTH.items():
+        table = getattr(state, name)
+        if len(table) - tally[used] < spare:
+            more[name] = np.concatenate([table, fresh(len(table))])
+    return state._replace(**more)

@@ -23,7 +23,7 @@ from kvandal.errors import InputError
 from kvandal.scenario.model import Scenario
 from kvandal.twin.plant_state import Plant
 from kvandal.twin.records import QUEUED, RUNNING
-from kvandal.twin.state import State, new_events, new_loans, new_stints
+from kvandal.twin.state import State, new_events, new_loans, new_placements, new_stints
 
 Array = Any
 Record = TypeVar("Record", bound=NamedTuple)
@@ -41,7 +41,7 @@ PER_JOB = frozenset(
     {"jobs", "lost_gpu_s", "waits", "interruptions", "job_grants", "room.first_piece", "room.first_claim"}
 )
 """Tables with one row per job of the run."""
-GROWING = {"loans": new_loans, "events": new_events, "stints": new_stints}
+GROWING = {"loans": new_loans, "events": new_events, "stints": new_stints, "placements": new_placements}
 """Tables that are enlarged on the way, and how new rows look."""
 
 
@@ -221,6 +221,7 @@ def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
         "loans": loans,
         "events": np.zeros(0, np.int64),
         "stints": np.zeros(0, np.int64),
+        "placements": np.zeros(0, np.int64),
         "actions": np.zeros(0, np.int64),
         "agenda": np.arange(tally["agenda_size"]),
         "lent_jobs": np.arange(tally["lent_jobs"]),

@@ -31,6 +31,7 @@ from kvandal.twin.records import (
     LOSSES,
     MODEL,
     NOTHING_YET,
+    PLACEMENT,
     POWER_TIERS,
     QUEUE,
     RACK,
@@ -67,6 +68,7 @@ class State(NamedTuple):
     actions: Array
     parts: Array
     stints: Array
+    placements: Array
     node_room_kw: Array
     limit_steps: Array
     limit_steps_s: Array
@@ -116,6 +118,11 @@ def new_loans(rows: int) -> Array:
 def new_stints(rows: int) -> Array:
     """Return room for runs that were interrupted."""
     return np.zeros(rows, STINT)
+
+
+def new_placements(rows: int) -> Array:
+    """Return room for GPUs of jobs in racks."""
+    return np.zeros(rows, PLACEMENT)
 
 
 def new_events(rows: int) -> Array:
@@ -292,6 +299,7 @@ def new_state(
         actions=np.zeros(4 * site.gpus + 1024, ACTION),
         parts=empty_parts(site.gpus + len(tenants)),
         stints=new_stints(2 * spare),
+        placements=new_placements(2 * spare),
         node_room_kw=np.full(1 + site.halls + site.groups + site.pods, np.inf),
         limit_steps=limits,
         limit_steps_s=limit_steps_s,

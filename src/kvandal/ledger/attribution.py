@@ -1,0 +1,282 @@
+"""Who drew what: the site's energy, carbon, cost and heat of every hour, followed down to racks, jobs and tenants.
+
+The rule (docs/attribution.md) works from the inside out. The IT energy of a rack in an hour is split over the jobs in it
+and its idle GPUs by GPU-seconds times power; network and storage go the same way. What idle GPUs drew is borne by who
+worked in that hour, or by the owners. What the site draws beside (losses, cooling, the battery), what it emits and costs
+and the heat that it sells follow that IT energy. All amounts are whole: rounding is carried from job to job, so that every
+hour adds up to its meter to the last Wh, gram and cent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from kvandal.ledger import attribution_kernel as kernel
+from kvandal.ledger.columns import every, named, times_utc
+from kvandal.scenario.model import Scenario
+from kvandal.scenario.tenants import TIERS
+from kvandal.twin.records import PLACEMENT
+from kvandal.twin.simulate import Trajectory
+from kvandal.twin.site import SiteArrays, gpu_load_mw
+
+Array = Any
+
+OWNERS = "owners"
+"""Row of what nobody used."""
+CARBON = (
+    "carbon_location_direct",
+    "carbon_location_lifecycle",
+    "carbon_market_direct",
+    "carbon_market_lifecycle",
+)
+QUANTITIES = ("it_wh", "idle_wh", "overhead_wh", *(f"{name}_g" for name in CARBON), "cost_cents", "heat_wh")
+"""Columns of an attribution, in the order of the kernel's."""
+MICRO = 1_000_000
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What an attribution starts from, from a run that has just ended or from its folder.
+
+    Attributes
+    ----------
+    scenario, site : what was simulated
+    placements : PLACEMENT table
+    rack_wh : int32 (hours, racks), IT energy of each rack
+    totals : int64 (hours, 8), IT energy [Wh] and what follows it, see :func:`hourly_totals`
+    tenant_of, demand_of : int64 (jobs,)
+
+    """
+
+    scenario: Scenario
+    site: SiteArrays
+    placements: Array
+    rack_wh: Array
+    totals: Array
+    tenant_of: Array
+    demand_of: Array
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Who drew what, in whole units.
+
+    Attributes
+    ----------
+    by_job : int64 (jobs, 9), columns as in QUANTITIES
+    by_tenant : int64 (hours, tenants + 1, 9); the last row is the owners'
+    gpu_s : int64 (hours, tenants, 3), GPU-seconds firm, assured, lent
+    hours, racks, detail : of the watched job: hour, rack and int64 (rows, 9)
+
+    """
+
+    by_job: Array
+    by_tenant: Array
+    gpu_s: Array
+    hours: Array
+    racks: Array
+    detail: Array
+
+
+def whole_steps(amounts: Array) -> Array:
+    """Whole units by the step, such that every running total is the rounded running total: int64.
+
+    >>> whole_steps(np.array([0.4, 0.4, 0.4])).tolist()
+    [0, 1, 0]
+    """
+    upto = np.rint(np.cumsum(np.asarray(amounts, np.float64))).astype(np.int64)
+    steps: Array = np.diff(upto, prepend=0)
+    return steps
+
+
+def hourly_totals(energy: pl.DataFrame, heat: pl.DataFrame) -> Array:
+    """Totals of every hour in whole units, int64 (hours, 8): IT energy and what follows it.
+
+    Columns: IT energy [Wh], the rest of what the meter shows [Wh] (below 0 in hours in which the battery gives more than
+    cooling and losses take), four of carbon [g], cost of energy [cent], heat handed over [Wh]. Each hour's energy is the
+    meter's, rounded to the Wh; money and carbon are rounded such that running totals are.
+    """
+    hours = energy.height
+    it_wh = np.rint(energy["it_mwh"].to_numpy() * MICRO).astype(np.int64)
+    site_wh = np.rint(energy["site_mwh"].to_numpy() * MICRO).astype(np.int64)
+    carbon = [whole_steps(energy[f"{name}_t"].to_numpy() * MICRO) for name in CARBON]
+    cents = whole_steps(energy["cost_eur"].cast(pl.Float64).to_numpy() * 100)
+    heat_mwh = heat["source_mwh"].to_numpy().reshape(hours, -1).sum(axis=1)
+    heat_wh = np.rint(heat_mwh * MICRO).astype(np.int64)
+    return np.stack([it_wh, site_wh - it_wh, *carbon, cents, heat_wh], axis=1)
+
+
+def attribute(basis: Basis, watched: int = -1) -> Attribution:
+    """Attribute a run.
+
+    Parameters
+    ----------
+    basis
+        What was placed where, what the racks drew, and what is to be shared out.
+    watched
+        Job of which every hour and rack is kept, or -1.
+
+    """
+    scenario, site = basis.scenario, basis.site
+    placements = basis.placements[np.argsort(basis.placements["start_s"], kind="stable")]
+    idle_w = site.idle_kw / 72 * 1000
+    hours, racks = basis.rack_wh.shape
+    tenants, jobs = max(len(scenario.tenants), 1), len(basis.tenant_of)
+    rows = 0
+    if watched >= 0:
+        mine = placements[placements["job"] == watched]
+        first, last = mine["start_s"].astype(np.int64) // 3600, -(-mine["end_s"].astype(np.int64) // 3600)
+        rows = int((last - first).sum())
+    found = Attribution(
+        by_job=np.zeros((jobs, kernel.COLUMNS), np.int64),
+        by_tenant=np.zeros((hours, tenants + 1, kernel.COLUMNS), np.int64),
+        gpu_s=np.zeros((hours, tenants, len(TIERS)), np.int64),
+        hours=np.zeros(rows, np.int64),
+        racks=np.zeros(rows, np.int64),
+        detail=np.zeros((rows, kernel.COLUMNS), np.int64),
+    )
+    kernel.sweep(  # type: ignore[no-untyped-call]
+        placements,
+        idle_w[None, :] + gpu_load_mw(scenario, site) / 1000,
+        idle_w,
+        basis.tenant_of,
+        basis.demand_of,
+        np.asarray(site.model, np.int64),
+        basis.rack_wh,
+        np.asarray(site.delivered_s, np.int64),
+        basis.totals,
+        scenario.accounting.idle == "owners",
+        watched,
+        found.by_job,
+        found.by_tenant,
+        found.gpu_s,
+        found.detail,
+        found.hours,
+        found.racks,
+        np.zeros(len(placements), np.int64),
+        np.zeros(len(placements)),
+        np.zeros(racks),
+        np.zeros(racks, np.int64),
+        np.zeros(kernel.COLUMNS, np.int64),
+    )
+    return found
+
+
+def rack_wh(run: Trajectory) -> Array:
+    """Return the IT energy of every rack in every hour, int32 (hours, racks) [Wh]."""
+    return np.rint(run.outputs.rack_hour * 1000).astype(np.int32)
+
+
+def basis_of(run: Trajectory, energy: pl.DataFrame, heat: pl.DataFrame) -> Basis:
+    """Take an attribution's basis from a run that has just ended."""
+    jobs = run.state.jobs
+    return Basis(
+        scenario=run.scenario,
+        site=run.site,
+        placements=run.state.placements[: int(run.state.tally["placements"][0])],
+        rack_wh=rack_wh(run),
+        totals=hourly_totals(energy, heat),
+        tenant_of=np.ascontiguousarray(jobs["tenant"], np.int64),
+        demand_of=np.ascontiguousarray(jobs["demand"], np.int64),
+    )
+
+
+def basis_from_tables(scenario: Scenario, site: SiteArrays, tables: dict[str, pl.DataFrame]) -> Basis:
+    """Take an attribution's basis from the tables of a run folder."""
+    start_s = round(scenario.run.start_utc.timestamp())
+    table = tables["placements"]
+    placements = np.zeros(table.height, PLACEMENT)
+    for column in ("start", "end"):
+        placements[f"{column}_s"] = table[f"{column}_utc"].dt.epoch("s").to_numpy() - start_s
+    for column in ("job", "rack", "gpus"):
+        placements[column] = table[column].to_numpy()
+    placements["tier"] = table["tier"].to_physical().to_numpy()
+    jobs = tables["jobs"]
+    hours = tables["energy"].height
+    return Basis(
+        scenario=scenario,
+        site=site,
+        placements=placements,
+        rack_wh=tables["rack_hours"]["it_wh"].to_numpy().reshape(hours, -1),
+        totals=hourly_totals(tables["energy"], tables["heat"]),
+        tenant_of=_codes(jobs["tenant"], list(scenario.tenants)),
+        demand_of=_codes(jobs["demand"], list(scenario.demand)),
+    )
+
+
+def _codes(column: pl.Series, names: list[str]) -> Array:
+    """Return indices of names, int64."""
+    return (
+        column.cast(pl.Enum(names)).to_physical().cast(pl.Int64).to_numpy()
+        if names
+        else np.zeros(0, np.int64)
+    )
+
+
+def placements_table(run: Trajectory) -> pl.DataFrame:
+    """One row for the GPUs of a job in one rack, in order of the time that they were left."""
+    start_utc = run.scenario.run.start_utc
+    placements = run.state.placements[: int(run.state.tally["placements"][0])]
+    return pl.DataFrame(
+        {
+            "job": np.ascontiguousarray(placements["job"]),
+            "rack": np.ascontiguousarray(placements["rack"]),
+            "gpus": np.ascontiguousarray(placements["gpus"]),
+            "tier": named(np.where(placements["tier"] < len(TIERS), placements["tier"], 0), TIERS),
+            "start_utc": times_utc(start_utc, placements["start_s"].astype(np.int64)),
+            "end_utc": times_utc(start_utc, placements["end_s"].astype(np.int64)),
+        }
+    )
+
+
+def rack_hours_table(run: Trajectory) -> pl.DataFrame:
+    """One row per hour and rack."""
+    hours, racks = run.outputs.rack_hour.shape
+    return pl.DataFrame(
+        {
+            "time_utc": every(run.scenario.run.start_utc, hours, 3600, racks),
+            "rack": np.tile(np.arange(racks, dtype=np.int16), hours),
+            "it_wh": rack_wh(run).ravel(),
+        }
+    )
+
+
+def tenant_energy_table(scenario: Scenario, found: Attribution) -> pl.DataFrame:
+    """One row per hour and tenant, and one per hour for the owners."""
+    hours, rows, _ = found.by_tenant.shape
+    names = list(scenario.tenants) or [OWNERS]
+    amounts = {
+        name: np.ascontiguousarray(found.by_tenant[:, :, index]).ravel()
+        for index, name in enumerate(QUANTITIES)
+    }
+    gpu_s = np.concatenate([found.gpu_s, np.zeros((hours, 1, len(TIERS)), np.int64)], axis=1)
+    return pl.DataFrame(
+        {
+            "time_utc": every(scenario.run.start_utc, hours, 3600, rows),
+            "tenant": named(np.tile(np.arange(rows), hours), [*names, OWNERS]),
+            **{name: amounts[name] for name in ("it_wh", "idle_wh", "overhead_wh")},
+            "site_wh": amounts["it_wh"] + amounts["idle_wh"] + amounts["overhead_wh"],
+            **{name: amounts[name] for name in QUANTITIES[3:]},
+            **{
+                f"gpu_s_{tier}": np.ascontiguousarray(gpu_s[:, :, index]).ravel()
+                for index, tier in enumerate(TIERS)
+            },
+        }
+    )
+
+
+def job_amounts(found: Attribution) -> list[pl.Series]:
+    """Columns of jobs.parquet that say what each job drew."""
+    amounts = {name: np.ascontiguousarray(found.by_job[:, index]) for index, name in enumerate(QUANTITIES)}
+    columns = {
+        "it_wh": amounts["it_wh"],
+        "site_wh": amounts["it_wh"] + amounts["idle_wh"] + amounts["overhead_wh"],
+        "carbon_location_direct_g": amounts["carbon_location_direct_g"],
+        "carbon_market_direct_g": amounts["carbon_market_direct_g"],
+        "energy_cost_cents": amounts["cost_cents"],
+    }
+    return [pl.Series(name, values) for name, values in columns.items()]
