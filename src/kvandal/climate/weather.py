@@ -144,14 +144,25 @@ def _read(weather: str) -> tuple[str, Series, Series | None]:
 
 
 @cache
+def shipped_wind() -> Series:
+    """Wind of the shipped year [m/s, 10 m above the ground]."""
+    found = _shipped_column("wind_kmh", "wind", "km/h", (0.0, 400.0))
+    return replace(found, unit="m/s", values=found.values / 3.6)
+
+
+@cache
 def _shipped() -> Series:
+    return _shipped_column("temp_c", "air temperature", "degC", TEMP_LIMITS_C)
+
+
+def _shipped_column(column: str, quantity: str, unit: str, limits: tuple[float, float]) -> Series:
     with resources.as_file(resources.files("kvandal.climate").joinpath("tromso_2021_era5.parquet")) as path:
         found = read_series(
             path,
-            ("temp_c",),
-            quantity="air temperature",
-            unit="degC",
-            limits=TEMP_LIMITS_C,
+            (column,),
+            quantity=quantity,
+            unit=unit,
+            limits=limits,
             licence="CC-BY-4.0 (Open-Meteo); contains modified Copernicus Climate Change Service information",
         )
     return replace(

@@ -8,6 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from kvandal.energy import generators, matching, tariff
+from kvandal.energy.reserves import ACTIVATION_PREMIUM
+from kvandal.ledger.columns import every, named
+from kvandal.scenario.model import Scenario
+from kvandal.scenario.supply import PRODUCTS
 from kvandal.twin.simulate import Trajectory
 
 Array = Any
@@ -29,22 +34,6 @@ def micro(amount: Array) -> Array:
     return np.rint(np.asarray(amount, np.float64) * MICRO).astype(np.int64)
 
 
-def carbon_free_mwh(load_mwh: Array, contracted_mwh: Array, grid_share: Array | float) -> Array:
-    r"""Energy that is matched with carbon-free supply in its own hour [MWh].
-
-    .. math:: m_h = \min(L_h, C_h) + \max(0, L_h - C_h) \, g_h
-
-    Surplus of one hour is not carried to another (the principle of 24/7 matching).
-
-    >>> carbon_free_mwh(np.array([10.0, 10.0]), np.array([4.0, 15.0]), 0.5).tolist()
-    [7.0, 10.0]
-    """
-    matched: Array = (
-        np.minimum(load_mwh, contracted_mwh) + np.maximum(0.0, load_mwh - contracted_mwh) * grid_share
-    )
-    return matched
-
-
 def energy_per_step(power_mw: Array, tick_s: int, step_s: int) -> Array:
     """Energy of each price step from the mean power of each tick [MWh]; a tick longer than a step is spread evenly.
 
@@ -58,74 +47,229 @@ def energy_per_step(power_mw: Array, tick_s: int, step_s: int) -> Array:
     return np.repeat(energy_mwh * (step_s / tick_s), tick_s // step_s)
 
 
+COSTS = (
+    "cost_ppa_eur", "cost_spot_eur", "cost_goo_eur", "cost_tariff_capacity_eur", "cost_tariff_energy_eur",
+    "cost_tariff_reactive_eur", "cost_tax_eur", "cost_generator_eur", "cost_heat_pump_eur", "cost_deviation_eur",
+)  # fmt: skip
+INCOMES = ("income_sold_eur", "income_reserves_eur")
+"""What costs of energy are made of: the former less the latter make `cost_eur`, exactly."""
+
+
 def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.DataFrame:
     """One row per hour: energy by source, cost, income from heat, carbon.
 
-    The base-load contract delivers `ppa_mw` in every hour and is paid in full; what the site does not use is sold at
-    the spot price. The grid tariff is charged on the highest hour of the run, pro rata of the year.
+    Contracts are paid for what they deliver; what the site does not use of it is sold at the spot price. The capacity tariff
+    is charged on the highest hour of the run, pro rata of the year.
     """
-    scenario, market, carbon = run.scenario, run.scenario.market, run.scenario.carbon
+    scenario, market, supply = run.scenario, run.scenario.market, run.scenario.supply
     hours, tick_s = scenario.run.days * 24, scenario.run.tick_s
     step_s = run.prices.step_s
-    power_mw = site["site_power_mw"].to_numpy()
-    load = energy_per_step(power_mw, tick_s, step_s)
+    site_steps = energy_per_step(site["site_power_mw"].to_numpy(), tick_s, step_s)
     price = run.prices.eur_per_mwh
-    contracted = market.ppa_mw * step_s / 3600
 
     def hourly(values: Array) -> Array:
         return np.asarray(values).reshape(hours, -1).sum(axis=1)
 
-    used = np.minimum(load, contracted)
-    bought, sold = load - used, contracted - used
-    load_mwh, used_mwh, bought_mwh = hourly(load), hourly(used), hourly(bought)
-    goo_mwh = bought_mwh * market.goo_fraction
-    bare_mwh = np.maximum(0.0, bought_mwh - goo_mwh)  # no contract, no guarantee: of the residual mix
+    site_mwh = hourly(site_steps)
+    fed_mwh = np.minimum(
+        generators.trial_runs_mwh(supply, scenario.run.start_utc, scenario.run.days), site_mwh
+    )
+    load = site_steps - np.repeat(fed_mwh, 3600 // step_s) * step_s / 3600
+    pump = np.zeros(hours)
+    if scenario.heat.pumps_owned_by == "site":
+        pump = heat["heat_pump_mwh"].to_numpy().reshape(hours, -1).sum(axis=1)
+    delivered = _delivered(run, clean=None)
+    clean = _delivered(run, clean=True)
+    used_clean = np.minimum(load, clean)
+    used = np.minimum(load, delivered)
+    bought, sold = load - used, delivered - used
+    load_mwh, bought_mwh = hourly(load), hourly(bought)
+    goo_mwh = (bought_mwh + hourly(used) - hourly(used_clean)) * market.goo_fraction
+    timed_mwh = goo_mwh if market.goo_by_hour else np.zeros(hours)
+    covered_mwh = hourly(used_clean) + goo_mwh
     peak_kw = float(load_mwh.max(initial=0.0)) * 1000
-    year_share = 1 / (365 * 24)
     tax_ore = (
         market.tax_reduced_ore_per_kwh if market.tax_regime == "reduced" else market.tax_full_ore_per_kwh
     )
+    spot = price.reshape(hours, -1).mean(axis=1)
+    fuel_kwh = generators.fuel_kwh(fed_mwh, supply.generator_efficiency)
+    reserves = _reserves(run, spot)
+    constant = np.ones(hours)
     costs = {
-        "cost_ppa_eur": micro(np.full(hours, market.ppa_mw * market.ppa_eur_per_mwh)),
-        "cost_spot_eur": micro(hourly(bought * price)),
-        "income_sold_eur": micro(hourly(sold * price)),
-        "cost_goo_eur": micro(goo_mwh * market.goo_eur_per_mwh),
-        "cost_tariff_eur": micro(
-            np.full(hours, peak_kw * market.tariff_nok_per_kw_year * year_share / market.nok_per_eur)
+        "cost_ppa_eur": micro(
+            sum((hourly(c.delivered_mwh) * c.eur_per_mwh for c in run.contracts), np.zeros(hours))
         ),
-        "cost_tax_eur": micro(load_mwh * 1000 * tax_ore / 100 / market.nok_per_eur),
+        "cost_spot_eur": micro(hourly(bought * price)),
+        "cost_goo_eur": micro(goo_mwh * market.goo_eur_per_mwh),
+        "cost_tariff_capacity_eur": micro(
+            constant * tariff.capacity_eur_per_h(peak_kw, market.tariff_nok_per_kw_year, market.nok_per_eur)
+        ),
+        "cost_tariff_energy_eur": micro(tariff.losses_eur(load_mwh, spot, supply.marginal_loss_fraction)),
+        "cost_tariff_reactive_eur": micro(
+            constant
+            * tariff.capacity_eur_per_h(
+                tariff.reactive_kvar(peak_kw, supply.power_factor),
+                supply.reactive_nok_per_kvar_year,
+                market.nok_per_eur,
+            )
+        ),
+        "cost_tax_eur": micro(tariff.tax_eur(load_mwh, tax_ore, market.nok_per_eur)),
+        "cost_generator_eur": micro(fuel_kwh / generators.HVO_KWH_PER_L * supply.hvo_eur_per_l),
+        "cost_heat_pump_eur": micro(pump * spot + tariff.tax_eur(pump, tax_ore, market.nok_per_eur)),
+        "cost_deviation_eur": micro(
+            np.zeros(hours) if run.plan is None else run.plan.deviation_eur(load_mwh)
+        ),
+        "income_sold_eur": micro(hourly(sold * price)),
+        "income_reserves_eur": micro(
+            reserves["income_capacity_eur"] + reserves["income_energy_eur"] - reserves["penalty_eur"]
+        ),
     }
-    costs["cost_eur"] = (
-        costs["cost_ppa_eur"]
-        + costs["cost_spot_eur"]
-        - costs["income_sold_eur"]
-        + costs["cost_goo_eur"]
-        + costs["cost_tariff_eur"]
-        + costs["cost_tax_eur"]
+    total = sum((costs[name] for name in COSTS), np.zeros(hours, np.int64)) - sum(
+        costs[name] for name in INCOMES
     )
     heat_prices = np.array([customer.price_eur_per_mwh for customer in scenario.heat.customers.values()])
     handed_over = heat["source_mwh"].to_numpy().reshape(hours, len(heat_prices))
-    costs["income_heat_eur"] = micro(handed_over @ heat_prices if len(heat_prices) else np.zeros(hours))
     it_mwh = site["it_power_mw"].to_numpy().reshape(hours, -1).sum(axis=1) * tick_s / 3600
     return pl.DataFrame(
         {
             "time_utc": site["time_utc"].gather_every(3600 // tick_s),
-            "site_mwh": load_mwh,
+            "site_mwh": site_mwh,
             "it_mwh": it_mwh,
-            "spot_eur_per_mwh": price.reshape(hours, -1).mean(axis=1),
-            "ppa_mwh": used_mwh,
+            "generator_mwh": fed_mwh,
+            "import_mwh": load_mwh,
+            "spot_eur_per_mwh": spot,
+            "ppa_mwh": hourly(used),
+            "ppa_clean_mwh": hourly(used_clean),
             "spot_bought_mwh": bought_mwh,
             "ppa_sold_mwh": hourly(sold),
             "goo_mwh": goo_mwh,
-            "carbon_free_mwh": hourly(carbon_free_mwh(load, contracted, carbon.grid_carbon_free_share)),
+            "carbon_free_mwh": fed_mwh
+            + hourly(
+                matching.carbon_free_mwh(
+                    load, clean + _per_step(timed_mwh, step_s), scenario.carbon.grid_carbon_free_share
+                )
+            ),
             **{name: decimals(name, values) for name, values in costs.items()},
-            "carbon_location_direct_t": load_mwh * carbon.location_direct_g_per_kwh / 1000,
-            "carbon_location_lifecycle_t": load_mwh * carbon.location_lifecycle_g_per_kwh / 1000,
-            "carbon_market_direct_t": bare_mwh * carbon.residual_direct_g_per_kwh / 1000,
-            "carbon_market_lifecycle_t": (
-                bare_mwh * carbon.residual_lifecycle_g_per_kwh
-                + (load_mwh - bare_mwh) * carbon.contract_lifecycle_g_per_kwh
-            )
-            / 1000,
+            "cost_eur": decimals("cost_eur", total),
+            "income_heat_eur": decimals(
+                "income_heat_eur", micro(handed_over @ heat_prices if len(heat_prices) else np.zeros(hours))
+            ),
+            **_carbon(scenario, load_mwh, covered_mwh, fuel_kwh),
+        }
+    )
+
+
+def _per_step(hourly_mwh: Array, step_s: int) -> Array:
+    return np.repeat(hourly_mwh, 3600 // step_s) * step_s / 3600
+
+
+def _delivered(run: Trajectory, *, clean: bool | None) -> Array:
+    """Sum of what the contracts deliver in every price step [MWh]."""
+    chosen = [one for one in run.contracts if clean is None or one.carbon_free == clean]
+    return sum((one.delivered_mwh for one in chosen), np.zeros(len(run.prices.eur_per_mwh)))
+
+
+def _carbon(scenario: Scenario, load_mwh: Array, covered_mwh: Array, fuel_kwh: Array) -> dict[str, Array]:
+    """Emissions of every hour on all four bases [t]; direct emissions of HVO are biogenic and not counted."""
+    carbon = scenario.carbon
+    fuel_t = fuel_kwh * scenario.supply.hvo_lifecycle_g_per_kwh_fuel / 1e6
+    return {
+        "carbon_location_direct_t": matching.location_t(load_mwh, carbon.location_direct_g_per_kwh),
+        "carbon_location_lifecycle_t": matching.location_t(load_mwh, carbon.location_lifecycle_g_per_kwh)
+        + fuel_t,
+        "carbon_market_direct_t": matching.market_t(
+            load_mwh, covered_mwh, 0.0, carbon.residual_direct_g_per_kwh
+        ),
+        "carbon_market_lifecycle_t": matching.market_t(
+            load_mwh, covered_mwh, carbon.contract_lifecycle_g_per_kwh, carbon.residual_lifecycle_g_per_kwh
+        )
+        + fuel_t,
+    }
+
+
+def contracts_table(run: Trajectory, energy: pl.DataFrame) -> pl.DataFrame:
+    """One row per hour and contract; what all deliver beyond the site's need is sold, each its part of it."""
+    hours = energy.height
+    delivered = (
+        np.stack(
+            [one.delivered_mwh.reshape(hours, -1).sum(axis=1) for one in run.contracts]
+            or [np.zeros(hours)][:0],
+            axis=1,
+        )
+        if run.contracts
+        else np.zeros((hours, 0))
+    )
+    together = delivered.sum(axis=1, keepdims=True)
+    used = energy["ppa_mwh"].to_numpy()[:, None] * np.divide(
+        delivered, together, out=np.zeros_like(delivered), where=together > 0
+    )
+    names = [one.name for one in run.contracts]
+    which = np.tile(np.arange(len(names)), hours)
+    cost = delivered * np.array([one.eur_per_mwh for one in run.contracts])
+    return pl.DataFrame(
+        {
+            "time_utc": every(run.scenario.run.start_utc, hours, 3600, len(names)),
+            "contract": named(which, names or ["none"]),
+            "kind": named(which, [one.kind for one in run.contracts] or ["none"]),
+            "seller": named(which, [one.seller for one in run.contracts] or ["none"]),
+            "carbon_free": np.array([one.carbon_free for one in run.contracts], bool)[which],
+            "delivered_mwh": delivered.ravel(),
+            "used_mwh": used.ravel(),
+            "sold_mwh": np.maximum(0.0, delivered - used).ravel(),
+            "cost_eur": decimals("cost_eur", micro(cost.ravel())),
+        }
+    )
+
+
+def _reserves(run: Trajectory, spot: Array) -> dict[str, Array]:
+    """Income of all reserves by the hour [EUR]."""
+    table = reserve_amounts(run, spot)
+    return {
+        name: table[name].sum(axis=1) for name in ("income_capacity_eur", "income_energy_eur", "penalty_eur")
+    }
+
+
+def reserve_amounts(run: Trajectory, spot: Array) -> dict[str, Array]:
+    """Return what each product earned in each hour, float64 (hours, products); zero where none was offered.
+
+    Readiness is paid at the product's price for what was offered. Activated energy of aFRR and mFRR is paid at spot with a
+    premium. What was activated and not delivered costs readiness of its hour twice.
+    """
+    hours = len(spot)
+    nothing = np.zeros((hours, len(PRODUCTS)))
+    if run.plan is None or not run.scenario.supply.reserves:
+        return dict.fromkeys(
+            ("offered_mw", "activated_mwh", "income_capacity_eur", "income_energy_eur", "penalty_eur"),
+            nothing,
+        )
+    plan = run.plan
+    premium = np.array([ACTIVATION_PREMIUM[name] for name in PRODUCTS])
+    paid = np.array([name in ("afrr_up", "mfrr_up") for name in PRODUCTS])
+    ready = plan.offered_mw * plan.prices_eur_per_mw_h
+    return {
+        "offered_mw": plan.offered_mw,
+        "activated_mwh": plan.activated_mwh,
+        "income_capacity_eur": ready,
+        "income_energy_eur": plan.activated_mwh * np.maximum(spot, 0.0)[:, None] * (1 + premium) * paid,
+        "penalty_eur": 2 * ready * plan.undelivered,
+    }
+
+
+def reserves_table(run: Trajectory, energy: pl.DataFrame) -> pl.DataFrame:
+    """One row per hour and product that the site may sell."""
+    amounts = reserve_amounts(run, energy["spot_eur_per_mwh"].to_numpy())
+    sold = [index for index, name in enumerate(PRODUCTS) if name in run.scenario.supply.reserves]
+    hours = energy.height
+    columns = {name: np.ascontiguousarray(values[:, sold]).ravel() for name, values in amounts.items()}
+    return pl.DataFrame(
+        {
+            "time_utc": every(run.scenario.run.start_utc, hours, 3600, len(sold)),
+            "product": named(np.tile(np.array(sold, np.int64), hours), PRODUCTS),
+            "offered_mw": columns["offered_mw"],
+            "activated_mwh": columns["activated_mwh"],
+            **{
+                name: decimals(name, micro(columns[name]))
+                for name in ("income_capacity_eur", "income_energy_eur", "penalty_eur")
+            },
         }
     )

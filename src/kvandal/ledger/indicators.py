@@ -64,7 +64,7 @@ def summarise(
 
     it, total, cooling = mwh("it_power_mw"), mwh("site_power_mw"), mwh("cooling_mw")
     export = mwh("heat_export_mw")
-    goo, ppa = float(energy["goo_mwh"].sum()), float(energy["ppa_mwh"].sum())
+    goo, ppa = float(energy["goo_mwh"].sum()), float(energy["ppa_clean_mwh"].sum())
     location_t, market_t = (
         float(energy["carbon_location_direct_t"].sum()),
         float(energy["carbon_market_direct_t"].sum()),

@@ -35,7 +35,13 @@ MONEY = (
     ("cost_spot_eur", "Spot market, bought", 1),
     ("income_sold_eur", "Spot market, sold", -1),
     ("cost_goo_eur", "Guarantees of origin", 1),
-    ("cost_tariff_eur", "Grid tariff", 1),
+    ("cost_tariff_capacity_eur", "Grid tariff, capacity", 1),
+    ("cost_tariff_energy_eur", "Grid tariff, marginal losses", 1),
+    ("cost_tariff_reactive_eur", "Grid tariff, reactive power", 1),
+    ("cost_generator_eur", "Fuel of back-up generators", 1),
+    ("cost_heat_pump_eur", "Electricity of the site's heat pumps", 1),
+    ("cost_deviation_eur", "Deviations from the day-ahead plan", 1),
+    ("income_reserves_eur", "Reserves sold", -1),
     ("cost_tax_eur", "Electricity tax", 1),
 )
 ENERGY_MEANS = (

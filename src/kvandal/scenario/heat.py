@@ -65,5 +65,7 @@ class Heat(Part):
     carnot_efficiency: float = parameter("heat.hp_carnot_eff", gt=0, le=1)
     cop_maximum: float = parameter("heat.hp_cop_max", gt=1, le=30)
     sink_maximum_c: float = parameter("heat.hp_sink_max_c", ge=20, le=150)
+    pumps_owned_by: Literal["customer", "site"] = "customer"
+    """Who owns the heat pumps at the hand-over, and pays their electricity; they have meters of their own."""
     customers: dict[str, HeatCustomer] = Field(default_factory=dict)
     """Customers by name."""

@@ -22,6 +22,8 @@ class Market(Part):
     ppa_eur_per_mwh: float = parameter("market.ppa_price", ge=0, le=1000)
     goo_fraction: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the energy beyond the PPA for which guarantees of origin are cancelled."""
+    goo_by_hour: bool = False
+    """Whether the guarantees carry the hour of their production and are cancelled for it: then they match by the hour too."""
     goo_eur_per_mwh: float = parameter("market.goo_price", ge=0, le=1000)
     tariff_nok_per_kw_year: float = parameter("market.tariff_large_nok_kw", ge=0, le=10_000)
     tax_regime: Literal["reduced", "full"] = "reduced"

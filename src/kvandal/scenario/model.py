@@ -20,6 +20,7 @@ from kvandal.scenario.plant import Climate, Network, Reliability
 from kvandal.scenario.power import Power
 from kvandal.scenario.reach import refuse_unreachable
 from kvandal.scenario.site import RackModel, RackModelName, Site, default_rack_models
+from kvandal.scenario.supply import Supply, refuse_oversold
 from kvandal.scenario.tenants import Policy, Tenant
 from kvandal.scenario.tree import (
     groups_of,
@@ -99,6 +100,7 @@ class Scenario(Part):
     grid: GridRequirement = GridRequirement()
     swing: Swing = Swing()
     market: Market = Market()
+    supply: Supply = Supply()
     carbon: Carbon = Carbon()
     accounting: Accounting = Accounting()
     policy: Policy = Policy()
@@ -133,6 +135,12 @@ class Scenario(Part):
     @model_validator(mode="after")
     def _holds_together(self) -> Scenario:
         refuse_unreachable(self.heat, self.cooling)
+        refuse_oversold(self.supply, self.market.ppa_mw, self.site.grid_mw)
+        if self.supply.conditional_mw >= self.site.grid_mw:
+            raise ValueError(
+                f"supply.conditional_mw ({self.supply.conditional_mw:g}) must lie below site.grid_mw "
+                f"({self.site.grid_mw:g}): some of the connection must be firm"
+            )
         for name, meaning in RESERVED.items():
             if name in self.tenants:
                 raise ValueError(

@@ -130,6 +130,34 @@ def _drawn(scenario: Scenario, site: SiteArrays) -> list[Array]:
     return rows
 
 
+def _called_off(scenario: Scenario) -> list[Array]:
+    """Draw when the grid company calls the conditional part of the connection off: at most the contract's hours a year.
+
+    Each day sees a call with the same probability, so that a shorter run sees the same calls; a year's calls together never
+    exceed the contract. The limit binds when the notice is over.
+    """
+    supply, site, run = scenario.supply, scenario.site, scenario.run
+    per_year = int(supply.conditional_hours_per_year / supply.conditional_event_h + 1e-9)
+    rows: list[Array] = []
+    if supply.conditional_mw <= 0 or per_year == 0:
+        return rows
+    called: dict[int, int] = {}
+    for day in range(run.days):
+        random = stream(run.seed, "plant-faults", "conditional", day)
+        year = day // 365
+        if random.random() >= per_year / 365 or called.get(year, 0) >= per_year:
+            continue
+        start_s = day * 86_400 + int(random.integers(0, 86_400)) + round(supply.conditional_notice_min * 60)
+        if start_s >= run.days * 86_400:
+            continue
+        called[year] = called.get(year, 0) + 1
+        limit_kw = 1000 * (site.grid_mw - supply.conditional_mw)
+        row = _row("curtailment", start_s, 3600 * supply.conditional_event_h, 0, 1, limit_kw, 0.0)
+        row["drawn"] = True
+        rows.append(row)
+    return rows
+
+
 def list_faults(scenario: Scenario, site: SiteArrays) -> Array:
     """Return the FAULT table of a run in order of time: given faults, and drawn ones if `reliability.plant_faults`.
 
@@ -140,6 +168,7 @@ def list_faults(scenario: Scenario, site: SiteArrays) -> Array:
 
     """
     rows = [_given(scenario, site, number, fault) for number, fault in enumerate(scenario.faults)]
+    rows += _called_off(scenario)
     if scenario.reliability.plant_faults:
         rows += _drawn(scenario, site)
     table = np.concatenate([np.zeros(0, FAULT), *rows])

@@ -11,6 +11,8 @@ import numpy as np
 from kvandal import climate
 from kvandal.demand.build import DemandReport, build_demand
 from kvandal.demand.jobs import JobTable
+from kvandal.energy.contracts import Contract, contracts_of
+from kvandal.energy.plan.book import PlanBook
 from kvandal.energy.prices import Prices, load_prices
 from kvandal.errors import ScenarioError
 from kvandal.physics.reliability import daly_interval_s
@@ -58,6 +60,8 @@ class Trajectory:
     outputs : ticks and hours (see :class:`kvandal.twin.account.Outputs`)
     weather, prices, demand : the inputs as they were used, with their provenance
     wet_bulb_known : whether the weather series told the humidity
+    contracts : what the contracts for electricity delivered
+    plan : what was planned day by day, and followed; None without a plan
     snapshots : states on the way, by the ticks done, as they are saved (:mod:`kvandal.twin.snapshot`)
 
     """
@@ -70,6 +74,8 @@ class Trajectory:
     prices: Prices
     demand: list[DemandReport]
     wet_bulb_known: bool
+    contracts: list[Contract] = field(default_factory=list)
+    plan: PlanBook | None = None
     snapshots: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -84,6 +90,7 @@ class Start:
     inputs: account.Inputs
     weather: climate.Weather
     prices: Prices
+    contracts: list[Contract]
     humidity_known: bool
 
 
@@ -174,6 +181,8 @@ def simulate_jobs(
         start.prices,
         reports or [],
         start.humidity_known,
+        start.contracts,
+        None,
         recorder.snapshots if recorder is not None else {},
     )
 
@@ -199,6 +208,7 @@ def prepare(scenario: Scenario, jobs: JobTable, failures: Array | None = None) -
     weather = with_hot_weeks(weather, faults)
     refuse_condensing(scenario, weather)
     prices = load_prices(scenario.market, run.start_utc, run.days, run.seed)
+    contracts = contracts_of(scenario, prices.step_s)
     if failures is None:
         failures = np.zeros(0, FAILURE)
         if scenario.reliability.failures:
@@ -208,7 +218,7 @@ def prepare(scenario: Scenario, jobs: JobTable, failures: Array | None = None) -
     intervals_s = checkpoint_intervals_s(scenario, jobs)
     state = new_state(scenario, site, jobs, intervals_s, failures, faults, job_kw_maximum)
     plant = build_plant(scenario, site)
-    return Start(scenario, site, state, plant, inputs, weather, prices, humidity_known)
+    return Start(scenario, site, state, plant, inputs, weather, prices, contracts, humidity_known)
 
 
 def turn_loop(

@@ -1,0 +1,143 @@
+"""Where the electricity comes from: the connection, contracts beside the base load, generators, reserves sold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from kvandal.scenario.base import Part
+from kvandal.scenario.parameters import parameter, value
+
+Product = Literal["ffr", "fcr_d_up", "fcr_d_down", "afrr_up", "mfrr_up"]
+PRODUCTS: tuple[Product, ...] = ("ffr", "fcr_d_up", "fcr_d_down", "afrr_up", "mfrr_up")
+PRICE_KEYS = {
+    "ffr": "supply.ffr_price",
+    "fcr_d_up": "supply.fcr_d_price",
+    "fcr_d_down": "supply.fcr_d_price",
+    "afrr_up": "supply.afrr_price",
+    "mfrr_up": "supply.mfrr_price",
+}
+
+
+class Purchase(Part):
+    """A contract for electricity, beside the base load of `market.ppa_mw`."""
+
+    kind: Literal["baseload", "pay_as_produced", "shaped"]
+    """Constant power, whatever a plant produces, or power in given hours."""
+    mw: Annotated[float, Field(gt=0, le=100_000)]
+    """Power: constant, installed at the plant, or in the given hours [MW]."""
+    eur_per_mwh: Annotated[float, Field(ge=0, le=1000)]
+    """Price of what is delivered [EUR/MWh]."""
+    profile: str | None = None
+    """Of pay-as-produced: `wind-north`, `hydro-norway`, or a CSV or Parquet file with `time_utc` and `fraction`."""
+    plant: str = ""
+    """Plant behind it; what one plant produces can be sold once only."""
+    seller: str = ""
+    """Who is paid; without it, the name of the contract."""
+    from_utc: AwareDatetime | None = None
+    """First instant, a whole hour with its offset; without it, the start of the run."""
+    until_utc: AwareDatetime | None = None
+    """Instant at which it ends, a whole hour; without it, the end of the run."""
+    months: Annotated[tuple[Annotated[int, Field(ge=1, le=12)], ...], Field(strict=False)] = ()
+    """Of shaped: months in which it delivers, local time; empty means all."""
+    hours_local: Annotated[tuple[Annotated[int, Field(ge=0, le=24)], ...], Field(strict=False)] = ()
+    """Of shaped: first hour and the hour at which it ends, local time: [6, 22] is the day."""
+    carbon_free: bool = True
+    """Whether guarantees of origin come with it."""
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Purchase:
+        if (self.profile is not None) != (self.kind == "pay_as_produced"):
+            verb = "needs" if self.kind == "pay_as_produced" else "has no"
+            raise ValueError(f"a {self.kind} contract {verb} profile")
+        if bool(self.hours_local or self.months) and self.kind != "shaped":
+            raise ValueError(f"a {self.kind} contract has no months or hours_local; only a shaped one has")
+        if self.kind == "shaped" and not (self.hours_local or self.months):
+            raise ValueError("a shaped contract needs hours_local or months")
+        if self.hours_local and (len(self.hours_local) != 2 or self.hours_local[0] == self.hours_local[1]):
+            raise ValueError("hours_local must be two different hours, e.g. [6, 22]")
+        for key in ("from_utc", "until_utc"):
+            moment = getattr(self, key)
+            if moment is not None and (moment.minute or moment.second or moment.microsecond):
+                raise ValueError(f"{key} must be a whole hour, got {moment.isoformat()}")
+        if self.from_utc and self.until_utc and self.from_utc >= self.until_utc:
+            raise ValueError(f"until_utc ({self.until_utc.isoformat()}) must lie after from_utc")
+        return self
+
+
+class Reserve(Part):
+    """A reserve that the site may sell; how much of it in which hour, the day-ahead plan decides."""
+
+    mw: Annotated[float, Field(gt=0, le=10_000)]
+    """Prequalified power: no offer is larger [MW]."""
+    eur_per_mw_h: Annotated[float, Field(ge=0, le=1000)] | None = None
+    """Price of an hour of readiness [EUR/MW/h]; without it, the registry's placeholder of the product."""
+
+
+class Supply(Part):
+    """Connection, contracts, generators and reserves (docs/energy.md)."""
+
+    purchases: dict[str, Purchase] = Field(default_factory=dict)
+    """Contracts for electricity by name."""
+    marginal_loss_fraction: float = parameter("grid.marginal_loss_rate", ge=-0.5, le=0.5)
+    """Marginal losses of the grid that consumption at the site causes; below 0 it saves losses."""
+    power_factor: float = parameter("supply.power_factor", gt=0.5, le=1)
+    reactive_nok_per_kvar_year: float = parameter("supply.reactive_nok_kvar", ge=0, le=1000)
+    conditional_mw: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    """Part of `site.grid_mw` that the grid company may call off [MW]."""
+    conditional_hours_per_year: float = parameter("supply.conditional_hours", ge=0, le=8760)
+    conditional_event_h: float = parameter("supply.conditional_event_h", gt=0, le=168)
+    conditional_notice_min: float = parameter("supply.conditional_notice_min", ge=0, le=1440)
+    generators_mw: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """Back-up generators on HVO (renewable diesel) [MW electric]."""
+    generator_test_h_per_month: float = parameter("supply.generator_test_h", ge=0, le=24)
+    generator_test_load: float = parameter("supply.generator_test_load", ge=0, le=1)
+    generator_efficiency: float = parameter("supply.generator_eta", gt=0.1, le=0.6)
+    hvo_eur_per_l: float = parameter("supply.hvo_price", ge=0, le=100)
+    hvo_lifecycle_g_per_kwh_fuel: float = parameter("supply.hvo_ef_lifecycle", ge=0, le=1000)
+    reserves: dict[Product, Reserve] = Field(default_factory=dict)
+    """Reserves by product; selling them needs `plan.enabled`."""
+    fcr_excursions_per_h: float = parameter("supply.fcr_excursions_per_h", ge=0, le=60)
+    ffr_events_per_year: float = parameter("supply.ffr_events_per_year", ge=0, le=1000)
+    afrr_active_fraction: float = parameter("supply.afrr_active_frac", ge=0, le=1)
+    mfrr_active_fraction: float = parameter("supply.mfrr_active_frac", ge=0, le=1)
+
+    def price_of(self, product: Product) -> float:
+        """Price of an hour of readiness [EUR/MW/h]."""
+        given = self.reserves[product].eur_per_mw_h
+        return float(value(PRICE_KEYS[product])) if given is None else given
+
+
+def refuse_oversold(supply: Supply, base_mw: float, grid_mw: float) -> None:
+    """Refuse contracts that deliver more at one time than the connection carries, or sell a plant's output twice."""
+    entries = list(supply.purchases.items())
+    for index, (name, one) in enumerate(entries):
+        for other_name, other in entries[:index]:
+            if one.plant and one.plant == other.plant and overlap(one, other):
+                raise ValueError(
+                    f"supply.purchases.{name}: overlaps with {other_name!r}, which has the output of plant {one.plant!r} "
+                    f"{_span(other)}; allowed is a time outside that, or another plant"
+                )
+    for name, one in entries:
+        together = [other for other in supply.purchases.values() if overlap(one, other)]
+        volume_mw = base_mw + sum(other.mw for other in together)
+        if volume_mw > grid_mw * (1 + 1e-9):
+            most_mw = grid_mw - volume_mw + one.mw
+            allowed = f"at most {most_mw:g} MW" if most_mw > 0 else "nothing: the others fill the connection"
+            raise ValueError(
+                f"supply.purchases.{name}.mw: {one.mw:g} MW make {volume_mw:g} MW together with market.ppa_mw and the "
+                f"contracts of the same time, but the connection (site.grid_mw) carries {grid_mw:g} MW; allowed is {allowed}"
+            )
+
+
+def overlap(one: Purchase, other: Purchase) -> bool:
+    """Whether two contracts deliver at the same time (a contract overlaps with itself)."""
+    starts_before: bool = one.from_utc is None or other.until_utc is None or one.from_utc < other.until_utc
+    ends_after: bool = one.until_utc is None or other.from_utc is None or other.from_utc < one.until_utc
+    return starts_before and ends_after
+
+
+def _span(one: Any) -> str:
+    start = "from the start" if one.from_utc is None else f"from {one.from_utc.isoformat()}"
+    return f"{start} {'to the end' if one.until_utc is None else f'to {one.until_utc.isoformat()}'}"
