@@ -55,14 +55,15 @@ class Plant:
         return float(plant.groups["it_kw"].sum())
 
     def turn(
-        self, share, ambient_c, wet_bulb_c=None, tick_s=60, keep=False, set_c=None, limit_kw=1e12, sea_c=SEA_C
-    ):
+        self, share, ambient_c, wet_bulb_c=None, tick_s=60, keep=False, set_c=None, limit_kw=1e12, sea_c=SEA_C,
+        planned_kw=np.nan,
+    ):  # fmt: skip
         it_kw = self.load(share)
         wet_bulb_c = ambient_c - 5.0 if wet_bulb_c is None else wet_bulb_c
         cooling = self.scenario.cooling
         set_c = cooling.tcs_supply_c if set_c is None else set_c
         weather = (float(ambient_c), float(wet_bulb_c), float(sea_c), float(set_c), float(cooling.hall_air_c))
-        plant_tick(self.plant, self.models, it_kw, weather, float(limit_kw), tick_s)
+        plant_tick(self.plant, self.models, it_kw, weather, float(limit_kw), float(planned_kw), tick_s)
         out = self.plant.tick.copy()
         if keep:
             accept_tick(self.plant)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from kvandal.energy.plan.stores import hourly_keep, store_flows
 from kvandal.ledger.columns import POOL, counted, every, known, named, stands, times_utc
 from kvandal.ledger.grants import job_columns, rule_ids
 from kvandal.ledger.lives import life_columns
@@ -254,9 +255,21 @@ def loans_table(run: Trajectory) -> pl.DataFrame:
 
 
 def heat_table(run: Trajectory) -> pl.DataFrame:
-    """One row per hour and heat customer."""
+    """One row per hour and heat customer; what went into a store came through the pipe, what comes out of it did before."""
     hours, customers, _ = run.outputs.heat_hour.shape
-    wanted, delivered, source, pump, lost = (run.outputs.heat_hour / 1000).reshape(-1, 5).T
+    wanted, piped, source, pump, lost = (run.outputs.heat_hour / 1000).transpose(2, 0, 1)
+    filled, drawn, level = (np.zeros((hours, customers)) for _ in range(3))
+    planned = np.zeros((hours, customers))
+    if run.plan is not None:
+        wanted, fill, draw = run.plan.heat_demand_mwh, run.plan.store_charge_mwh, run.plan.store_discharge_mwh
+        planned = fill - draw
+        for index, customer in enumerate(run.scenario.heat.customers.values()):
+            keeps = hourly_keep(customer.store_loss_per_day)
+            if customer.store_mwh > 0:
+                filled[:, index], drawn[:, index], level[:, index] = store_flows(
+                    0.0, wanted[:, index], piped[:, index], draw[:, index], customer.store_mwh, keeps
+                )
+    delivered = piped - filled + drawn
     unmet = wanted - delivered
     return pl.DataFrame(
         {
@@ -264,12 +277,16 @@ def heat_table(run: Trajectory) -> pl.DataFrame:
             "customer": named(
                 np.tile(np.arange(customers), hours), list(run.scenario.heat.customers) or [POOL]
             ),
-            "demand_mwh": wanted,
-            "delivered_mwh": delivered,
-            "unmet_mwh": np.where(unmet > ROUNDING_MWH, unmet, 0.0),
-            "source_mwh": source,
-            "heat_pump_mwh": pump,
-            "pipe_loss_mwh": lost,
+            "demand_mwh": wanted.ravel(),
+            "delivered_mwh": delivered.ravel(),
+            "unmet_mwh": np.where(unmet > ROUNDING_MWH, unmet, 0.0).ravel(),
+            "source_mwh": source.ravel(),
+            "heat_pump_mwh": pump.ravel(),
+            "pipe_loss_mwh": lost.ravel(),
+            "store_in_mwh": filled.ravel(),
+            "store_out_mwh": drawn.ravel(),
+            "store_mwh": level.ravel(),
+            "store_planned_mwh": planned.ravel(),
         }
     )
 

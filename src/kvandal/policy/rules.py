@@ -79,14 +79,15 @@ RULES: dict[int, tuple[str, str]] = {
         "G4",
         "When a grant ends, nothing more starts on it; what runs is stopped after notice if the end is hard.",
     ),
+    34: ("E5", "In hours in which the day-ahead plan says so, lent work is capped and works slower."),
 }
 """Number (as stored in arrays) to id and sentence."""
 
 (
     ENTITLED, BORROWER_ORDER, NEVER, LOAN, TRANSFER, RECALL, PLACEABLE, RESTORE, ENVELOPE, SHED, REST_RULE, CEILING, NO_SHARE,
     NO_ROOM, IN_ORDER, RESERVED, BACKFILL, AGED, DEADLINE, RESIDENCY, ELASTIC, DRAWDOWN, MINIMUM_RUN, TIME_LIMIT, FAILED,
-    GROUP_CEILING, PROMOTION, POWER_RECALL, START_RAMP, GRANT_DRAWN, GRANT_TOO_SMALL, GRANT_TOO_SHORT, GRANT_OVER,
-) = range(1, 34)  # fmt: skip
+    GROUP_CEILING, PROMOTION, POWER_RECALL, START_RAMP, GRANT_DRAWN, GRANT_TOO_SMALL, GRANT_TOO_SHORT, GRANT_OVER, PLAN,
+) = range(1, 35)  # fmt: skip
 
 HOLDS = (IN_ORDER, CEILING, NO_SHARE, NO_ROOM, RESERVED, RECALL, ENVELOPE, REST_RULE, FAILED)
 """What a job can wait for; waits are counted in this order."""

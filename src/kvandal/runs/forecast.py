@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvandal.errors import InputError, RunFolderError
 from kvandal.runs.folder import STATES, read_record, state_name
-from kvandal.runs.restart import instant, saved_state, scenario_document, start_of
+from kvandal.runs.restart import instant, planned_tables, saved_state, scenario_document, start_of
 
 if TYPE_CHECKING:
     from kvandal.runs.futures import Fork, Job, Outcome
@@ -365,7 +365,7 @@ def _fork(question: Question) -> Fork:
     tick, saved = saved_state(question.folder, question.at_s // question.scenario.run.tick_s)
     until_s = question.at_s + question.days * DAY_S + question.job.work_s
     try:
-        return open_fork(question.scenario, saved, question.at_s, until_s)
+        return open_fork(question.scenario, saved, question.at_s, until_s, planned_tables(question.folder))
     except InputError as error:
         if error.file is not None or error.key is not None:  # not the state: a series that is too short
             raise

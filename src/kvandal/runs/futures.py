@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from kvandal.demand.build import build_demand
 from kvandal.demand.futures import Futures, Known
 from kvandal.demand.jobs import JobTable
+from kvandal.ledger.plan_table import follow_tables
 from kvandal.scenario.model import Scenario
 from kvandal.twin.account import Outputs
 from kvandal.twin.failures import draw_failures
@@ -116,7 +118,9 @@ class Fork:
     coarse: Outputs
 
 
-def open_fork(scenario: Scenario, saved: bytes, at_s: int, until_s: int) -> Fork:
+def open_fork(
+    scenario: Scenario, saved: bytes, at_s: int, until_s: int, planned: dict[str, pl.DataFrame] | None = None
+) -> Fork:
     """Restore a saved state and play the run on, as it was, up to an instant.
 
     Parameters
@@ -124,6 +128,7 @@ def open_fork(scenario: Scenario, saved: bytes, at_s: int, until_s: int) -> Fork
     scenario : the run's scenario
     saved : contents of a saved state from before the instant
     at_s, until_s : the instant and the end of the futures [s after the start of the run]
+    planned : what was planned for the hours of the run, as its folder tells; None: nothing
 
     Raises
     ------
@@ -136,6 +141,8 @@ def open_fork(scenario: Scenario, saved: bytes, at_s: int, until_s: int) -> Fork
     start = prepare(scenario, jobs)
     state, plant, tick = unpacked(saved, start.state, start.plant, jobs_mark(jobs))
     start = _longer(start, until_s)
+    if planned is not None:
+        follow_tables(start.inputs, scenario, planned)
     fine = new_outputs(start)
     last = at_s // run.tick_s
     state = go_on(start, state, plant, fine, tick, last)

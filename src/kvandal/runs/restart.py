@@ -102,3 +102,24 @@ def saved_state(folder: Path, by_tick: int, rather_by_tick: int | None = None) -
         return tick, path.read_bytes()
     except OSError as error:
         raise RunFolderError(f"cannot be read: {error.strerror}", file=path) from None
+
+
+def planned_tables(folder: Path) -> dict[str, Any]:
+    """Return the tables of a run folder that say what was planned for its hours.
+
+    Raises
+    ------
+    RunFolderError
+        If one is missing or cannot be read.
+
+    """
+    import polars as pl
+
+    found = {}
+    for name in ("plan", "heat"):
+        path = folder / f"{name}.parquet"
+        try:
+            found[name] = pl.read_parquet(path, glob=False)
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+            raise RunFolderError(f"cannot be read: {error}", file=path) from None
+    return found

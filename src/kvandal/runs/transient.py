@@ -20,7 +20,7 @@ from kvandal.runs.folder import (
     whole_folder,
     write_durably,
 )
-from kvandal.runs.restart import instant, saved_state, scenario_document, start_of
+from kvandal.runs.restart import instant, planned_tables, saved_state, scenario_document, start_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -89,6 +89,7 @@ def simulate_window(folder: Path, asked: Asked) -> Transient:
     begin_s = _begin_s(record, asked)
     scenario = scenario_of(record, folder, asked)
     from kvandal.demand.build import build_demand
+    from kvandal.ledger.plan_table import follow_tables
     from kvandal.twin.simulate import prepare
     from kvandal.twin.snapshot import jobs_mark, unpacked
     from kvandal.twin.transient import LEAD_S, open_window, stopped
@@ -97,6 +98,7 @@ def simulate_window(folder: Path, asked: Asked) -> Transient:
     tick, content = saved_state(folder, math.floor(begin_s / tick_s), math.floor((begin_s - LEAD_S) / tick_s))
     jobs, _ = build_demand(scenario)
     start = prepare(scenario, jobs)
+    follow_tables(start.inputs, scenario, planned_tables(folder))
     try:
         state, plant, tick = unpacked(content, start.state, start.plant, jobs_mark(jobs))
     except InputError as error:

@@ -34,6 +34,12 @@ class HeatCustomer(Part):
     pipe_loss_w_per_m: float = parameter("heat.pipe_loss_w_per_m", ge=0, le=500)
     pinch_k: float = parameter("heat.exchanger_pinch_k", gt=0, le=30)
 
+    store_mwh: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    """Heat store behind the hand-over [MWh]; the day-ahead plan fills and empties it."""
+    store_mw: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """Largest power into and out of the store [MW]."""
+    store_loss_per_day: float = parameter("heat.store_loss_per_day", ge=0, lt=1)
+
     @model_validator(mode="after")
     def _holds_together(self) -> HeatCustomer:
         if self.return_c >= self.supply_c:
@@ -41,6 +47,8 @@ class HeatCustomer(Part):
                 f"return_c ({self.return_c:g}) must lie below supply_c ({self.supply_c:g}): heat is given off on the "
                 f"way; nearest possible value {self.supply_c - 1:g}"
             )
+        if (self.store_mwh > 0) != (self.store_mw > 0):
+            raise ValueError("a heat store needs both store_mwh and store_mw")
         if self.annual_gwh * 1000 > self.peak_mw * 8760:
             raise ValueError(
                 f"{self.annual_gwh:g} GWh a year need at least {self.annual_gwh * 1000 / 8760:.2f} MW, "

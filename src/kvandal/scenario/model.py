@@ -16,6 +16,7 @@ from kvandal.scenario.grants import Grant, refuse_unknown
 from kvandal.scenario.grid import GridRequirement, Swing
 from kvandal.scenario.heat import Heat
 from kvandal.scenario.market import Carbon, Market
+from kvandal.scenario.plan import Plan
 from kvandal.scenario.plant import Climate, Network, Reliability
 from kvandal.scenario.power import Power
 from kvandal.scenario.reach import refuse_unreachable
@@ -101,6 +102,7 @@ class Scenario(Part):
     swing: Swing = Swing()
     market: Market = Market()
     supply: Supply = Supply()
+    plan: Plan = Plan()
     carbon: Carbon = Carbon()
     accounting: Accounting = Accounting()
     policy: Policy = Policy()
@@ -136,6 +138,10 @@ class Scenario(Part):
     def _holds_together(self) -> Scenario:
         refuse_unreachable(self.heat, self.cooling)
         refuse_oversold(self.supply, self.market.ppa_mw, self.site.grid_mw)
+        if self.supply.reserves and not self.plan.enabled:
+            raise ValueError(
+                "supply.reserves: are offered by the day-ahead plan; allowed with plan.enabled = true only"
+            )
         if self.supply.conditional_mw >= self.site.grid_mw:
             raise ValueError(
                 f"supply.conditional_mw ({self.supply.conditional_mw:g}) must lie below site.grid_mw "

@@ -47,6 +47,8 @@ class Inputs(NamedTuple):
     ambient_c, wet_bulb_c, sea_c : float64 (hours + 1,), at the hours; linear between them
     tcs_supply_c, hall_air_c : float64 (hours,), set-points
     heat_demand_kw : float64 (hours, customers)
+    plan : float64 (hours, 2), the day-ahead plan: power of the battery [kW], above 0 discharges, NaN where nothing is planned;
+        cap on lent work's GPU power
 
     """
 
@@ -56,6 +58,7 @@ class Inputs(NamedTuple):
     tcs_supply_c: Array
     hall_air_c: Array
     heat_demand_kw: Array
+    plan: Array
 
 
 @by_reference
@@ -229,7 +232,7 @@ def physics(state, plant, inputs, scratch, tick):
         group.it_kw = max(0.0, group.idle_kw + group.wanted_kw)
         it_kw += group.it_kw
     limit_kw = min(tally.meter_limit_kw, tally.ramp_limit_kw)
-    plant_tick(plant, state.models, it_kw, weather, limit_kw, rules.tick_s)
+    plant_tick(plant, state.models, it_kw, weather, limit_kw, inputs.plan[hour, 0], rules.tick_s)
 
 
 @large_kernel

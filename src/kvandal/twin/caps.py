@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import cap_factor, capped_speed
 from kvandal.policy.acting import MILLIWATT
-from kvandal.policy.rules import ENVELOPE, START_RAMP
+from kvandal.policy.rules import ENVELOPE, PLAN, START_RAMP
 from kvandal.policy.tree import ASSURED, FIRM, LENT, PROTECTED
 from kvandal.twin.log import note_event
 from kvandal.twin.records import EVENT_ENVELOPE, POWER_TIERS
@@ -64,11 +64,11 @@ def _uncapped_kw(state):
 
 @kernel
 def any_cap(state):
-    """Whether anybody is capped."""
-    lowest = 1.0
+    """Whether anybody is capped, and not by the day-ahead plan alone."""
     for tier in range(POWER_TIERS):
-        lowest = min(lowest, state.tiers[tier].cap)
-    return lowest < 1.0
+        if state.tiers[tier].cap < (state.tally[0].planned_cap if tier == LENT else 1.0):
+            return True
+    return False
 
 
 @kernel
@@ -141,6 +141,19 @@ def hold_envelope(state, time_s):
     if not was_capped:
         rule = START_RAMP if tally.ramp_limit_kw < meter_kw else ENVELOPE
         note_event(state, time_s, EVENT_ENVELOPE, -1, -1, -1, 0, rule)
+
+
+@large_kernel
+def follow_plan(state, planned_cap, time_s):
+    """Cap lent work at least as much as the day-ahead plan asks for (rule E5)."""
+    tally = state.tally[0]
+    begins = planned_cap < 1.0 <= tally.planned_cap
+    tally.planned_cap = planned_cap
+    if planned_cap < state.tiers[LENT].cap:
+        set_cap(state, LENT, planned_cap, time_s)
+        refresh_it_now(state)
+    if begins:
+        note_event(state, time_s, EVENT_ENVELOPE, -1, -1, -1, 0, PLAN)
 
 
 @large_kernel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.battery import battery_step
 from kvandal.physics.electrical import (
@@ -77,7 +79,7 @@ def _group_losses(plant, index):
 
 
 @large_kernel
-def electric_tick(plant, it_kw, auxiliary_kw, auxiliary_rating_kw, limit_kw, tick_s):
+def electric_tick(plant, it_kw, auxiliary_kw, auxiliary_rating_kw, limit_kw, planned_kw, tick_s):
     """Losses from the racks to the meter, and the battery; fills its columns of the tick.
 
     Parameters
@@ -87,6 +89,7 @@ def electric_tick(plant, it_kw, auxiliary_kw, auxiliary_rating_kw, limit_kw, tic
     auxiliary_kw : pumps, fans and building services [kW], behind MV transformers of their own
     auxiliary_rating_kw : rating of those transformers [kW]
     limit_kw : power that the meter may show [kW]: above it the battery helps, below it the battery charges
+    planned_kw : power that the battery shall have where the limit leaves it the choice, above 0 discharges; NaN: none [kW]
     tick_s : length of the tick [s]
 
     Returns
@@ -120,8 +123,11 @@ def electric_tick(plant, it_kw, auxiliary_kw, auxiliary_rating_kw, limit_kw, tic
         hv_kw = behind * (1.0 / design.eta_hv - 1.0)
     site_kw = behind + hv_kw
     hours = tick_s / 3600.0
+    wanted_kw = site_kw + design.battery_standby_kw - limit_kw
+    if not math.isnan(planned_kw):
+        wanted_kw = max(wanted_kw, planned_kw)
     energy_kwh, delivered_kw, battery_loss_kw = battery_step(
-        design.battery_kwh, site_kw + design.battery_standby_kw - limit_kw, design.battery_kw,
+        design.battery_kwh, wanted_kw, design.battery_kw,
         design.battery_capacity_kwh, design.soc_minimum, design.soc_maximum, design.battery_efficiency,
         design.battery_standby_kw, hours,
     )  # fmt: skip

@@ -92,4 +92,5 @@ def gather_inputs(scenario: Scenario, weather: climate.Weather) -> Inputs:
         tcs_supply_c=tcs_supply_c,
         hall_air_c=hall_air_c,
         heat_demand_kw=heat_demand_kw(scenario, weather),
+        plan=np.tile([np.nan, 1.0], (scenario.run.days * 24, 1)),
     )

@@ -16,7 +16,7 @@ from kvandal.policy.rules import IN_ORDER
 from kvandal.policy.tree import renew_shares
 from kvandal.twin.account import account, physics
 from kvandal.twin.budgets import count_grants, next_grant_s, take_grants
-from kvandal.twin.caps import any_cap, hold_envelope, refresh_it_now, tighten
+from kvandal.twin.caps import any_cap, follow_plan, hold_envelope, refresh_it_now, tighten
 from kvandal.twin.decisions import carry_out
 from kvandal.twin.faults import (
     close_racks,
@@ -321,7 +321,7 @@ def _remember(state, plant):
 
 
 @large_kernel
-def _open_tick(state, plant, start_s):
+def _open_tick(state, plant, planned_cap, start_s):
     """Begin a tick: what is due at its first instant, then the envelope and its caps."""
     tally = state.tally[0]
     tally.tick_start_s = start_s
@@ -334,6 +334,7 @@ def _open_tick(state, plant, start_s):
     _limit_meter(state, plant)
     limit_ramp(state, start_s)
     hold_envelope(state, start_s)
+    follow_plan(state, planned_cap, start_s)
     if due > 0:
         tally.wake_s = start_s
         tally.freed += 1
@@ -382,7 +383,7 @@ def advance(state, plant, inputs, out, scratch, first_tick, last_tick):
         if _records_run_short(state):
             return tick
         if not tally.tick_is_open:
-            _open_tick(state, plant, start_s)
+            _open_tick(state, plant, inputs.plan[start_s // 3600, 1], start_s)
         if not _take_events(state, plant, scratch, end_s):
             return tick
         tally.tick_is_open = 0

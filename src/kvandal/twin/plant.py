@@ -176,7 +176,7 @@ def _stored_kw(plant, tick_s):
 
 
 @large_kernel
-def plant_tick(plant, models, it_kw, weather, limit_kw, tick_s):
+def plant_tick(plant, models, it_kw, weather, limit_kw, planned_kw, tick_s):
     """Take the plant through one tick.
 
     Parameters
@@ -187,6 +187,7 @@ def plant_tick(plant, models, it_kw, weather, limit_kw, tick_s):
     it_kw : IT power of the site, network included [kW]
     weather : outdoor air, its wet bulb, sea [°C]; set-points of coolant supply and hall air [°C]
     limit_kw : power that the meter may show; above it the battery helps [kW]
+    planned_kw : planned power of the battery, or NaN [kW]
     tick_s : length of the tick [s]
 
     """
@@ -245,7 +246,7 @@ def plant_tick(plant, models, it_kw, weather, limit_kw, tick_s):
     ) + design.air_kw * (design.air_fan_fraction + design.fan_fraction)
     kept_kwh = design.battery_kwh
     energy_kwh = electric_tick(
-        plant, it_kw, cooling_kw + misc_kw, 1.25 * (cooling_design_kw + misc_kw), limit_kw, tick_s
+        plant, it_kw, cooling_kw + misc_kw, 1.25 * (cooling_design_kw + misc_kw), limit_kw, planned_kw, tick_s
     )
     battery_stored_kw = (energy_kwh - kept_kwh) * 3600.0 / tick_s
 

@@ -261,6 +261,7 @@ TALLY = np.dtype(
         ("curtailed_kw", "f8"), ("meter_limit_kw", "f8"), ("battery_room_kw", "f8"), ("meter_constraint", "i8"), ("site_fault", "i8"),
         ("curtailment", "i8"), ("transformer", "i8"),  # fault behind either limit of the site, or -1
         ("dark_racks", "i8"), ("over_limit", "i8"), ("crews_busy", "i8"), ("repairs_waiting", "i8"),
+        ("planned_cap", "f8"),  # on lent work, by the day-ahead plan
         ("actions", "i8"),  # decided at this instant
         ("reservations", "i8"),  # jobs that racks are reserved for
         ("freed", "i8"),  # times that GPUs, share or power have come free
@@ -276,6 +277,7 @@ TALLY = np.dtype(
 )  # fmt: skip
 """Counters of this instant (one row)."""
 NOTHING_YET: dict[str, float] = dict.fromkeys(("curtailed_kw", "schedule_kw", "ramp_limit_kw"), math.inf)
+NOTHING_YET["planned_cap"] = 1.0
 NOTHING_YET |= dict.fromkeys(("site_fault", "curtailment", "transformer"), -1)
 
 RULES = np.dtype(

@@ -25,6 +25,7 @@ from kvandal.twin.failures import draw_failures
 from kvandal.twin.fault_list import list_faults
 from kvandal.twin.heaps import ENTRY
 from kvandal.twin.inputs import gather_inputs, with_hot_weeks
+from kvandal.twin.planning import Planner
 from kvandal.twin.plant_state import CONSTRAINTS, DEMAND_KW, Plant, build_plant
 from kvandal.twin.records import FAULT
 from kvandal.twin.reliability_state import FAILURE, checkpoint_s
@@ -62,6 +63,7 @@ class Trajectory:
     wet_bulb_known : whether the weather series told the humidity
     contracts : what the contracts for electricity delivered
     plan : what was planned day by day, and followed; None without a plan
+    plant : the plant at the end of the run
     snapshots : states on the way, by the ticks done, as they are saved (:mod:`kvandal.twin.snapshot`)
 
     """
@@ -74,8 +76,9 @@ class Trajectory:
     prices: Prices
     demand: list[DemandReport]
     wet_bulb_known: bool
-    contracts: list[Contract] = field(default_factory=list)
-    plan: PlanBook | None = None
+    contracts: list[Contract]
+    plan: PlanBook | None
+    plant: Plant
     snapshots: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -171,7 +174,10 @@ def simulate_jobs(
     """
     start = prepare(scenario, jobs, failures)
     step = watch_ticks or 86_400 // scenario.run.tick_s
-    state, outputs = turn_loop(start, step, progress, watch, recorder)
+    planner = None
+    if scenario.plan.enabled:
+        planner = Planner(scenario, start.site, start.plant, start.inputs, start.prices.eur_per_mwh)
+    state, outputs = turn_loop(start, step, progress, watch, recorder, planner)
     return Trajectory(
         scenario,
         start.site,
@@ -182,7 +188,8 @@ def simulate_jobs(
         reports or [],
         start.humidity_known,
         start.contracts,
-        None,
+        planner.finish(outputs) if planner is not None else None,
+        start.plant,
         recorder.snapshots if recorder is not None else {},
     )
 
@@ -222,18 +229,29 @@ def prepare(scenario: Scenario, jobs: JobTable, failures: Array | None = None) -
 
 
 def turn_loop(
-    start: Start, step: int, progress: Progress | None, watch: Watch | None, recorder: Recorder | None = None
+    start: Start,
+    step: int,
+    progress: Progress | None,
+    watch: Watch | None,
+    recorder: Recorder | None = None,
+    planner: Planner | None = None,
 ) -> tuple[State, account.Outputs]:
-    """Turn the loop over the whole run, `step` ticks at a time."""
+    """Turn the loop over the whole run, `step` ticks at a time; a planner is asked at the start of every day."""
     state, plant, run = start.state, start.plant, start.scenario.run
     ticks = run.days * 86_400 // run.tick_s
     outputs, scratch = new_outputs(start), new_scratch(start.site, len(start.state.queues))
     kernel.begin(state, plant, start.inputs, scratch, start.site.delivered_s)
     if recorder is not None:
         recorder.take(state, plant, 0)
-    tick = 0
+    day_ticks = 86_400 // run.tick_s
+    tick = planned = 0
     while tick < ticks:
+        if planner is not None and tick == planned * day_ticks:
+            planner.plan_day(planned, outputs)
+            planned += 1
         wanted = min(ticks, (tick // step + 1) * step)
+        if planner is not None:
+            wanted = min(wanted, planned * day_ticks)
         reached = kernel.advance(state, plant, start.inputs, outputs, scratch, tick, wanted)
         if reached < wanted:
             state = _enlarged(state)
@@ -241,7 +259,7 @@ def turn_loop(
         if progress is not None:
             progress(tick, ticks)
         if reached == wanted:
-            if watch is not None:
+            if watch is not None and (tick % step == 0 or tick == ticks):
                 watch(state, tick)
             if recorder is not None and tick < ticks:
                 recorder.take(state, plant, tick)

@@ -22,6 +22,7 @@ class PlanBook:
     activation_mw : float64 (hours,), what activated reserves added to it
     lent_shift_mwh : float64 (hours,), planned saving by caps on lent work
     lent_cap : float64 (hours,), cap on lent work's GPU power, 1 without
+    heat_demand_mwh : float64 (hours, customers), what customers wanted
     store_charge_mwh, store_discharge_mwh : float64 (hours, customers), planned heat into and out of the stores
     offered_mw, activated_mwh : float64 (hours, products)
     undelivered : float64 (hours, products), part of the activated energy that did not come
@@ -36,6 +37,7 @@ class PlanBook:
     activation_mw: Array
     lent_shift_mwh: Array
     lent_cap: Array
+    heat_demand_mwh: Array
     store_charge_mwh: Array
     store_discharge_mwh: Array
     offered_mw: Array
@@ -62,8 +64,9 @@ class PlanBook:
         return cost
 
 
-def empty_book(hours: int, customers: int, products: int, prices: Array, spread: float) -> PlanBook:
+def empty_book(heat_demand_mwh: Array, products: int, prices: Array, spread: float) -> PlanBook:
     """Return a book in which nothing is planned yet."""
+    hours, customers = heat_demand_mwh.shape
     return PlanBook(
         planned_import_mwh=np.full(hours, np.nan),
         forecast_load_mwh=np.full(hours, np.nan),
@@ -71,6 +74,7 @@ def empty_book(hours: int, customers: int, products: int, prices: Array, spread:
         activation_mw=np.zeros(hours),
         lent_shift_mwh=np.zeros(hours),
         lent_cap=np.ones(hours),
+        heat_demand_mwh=heat_demand_mwh,
         store_charge_mwh=np.zeros((hours, customers)),
         store_discharge_mwh=np.zeros((hours, customers)),
         offered_mw=np.zeros((hours, products)),
