@@ -14,6 +14,7 @@ from kvandal.cli import (
     forecast,
     models,
     params,
+    plan,
     policy,
     report,
     run,
@@ -52,6 +53,7 @@ app.command("compare", epilog="Example: kvandal compare runs/week runs/week-200-
 app.command(
     "whatif", epilog="Example: kvandal whatif stargate-norway --days 7 --set site.grid_mw=150 --seeds 5"
 )(whatif.whatif)
+app.command("plan", epilog="Example: kvandal plan stargate-norway-phase-1 --days 14")(plan.plan)
 app.command("why", epilog="Example: kvandal why runs/week 1234")(why.why)
 app.command("report", epilog="Example: kvandal report runs/week --out week.html")(report.report)
 app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-01-03T12:00Z --seconds 300")(

@@ -23,12 +23,14 @@ from kvandal.scenario.supply import PRODUCTS
 from kvandal.series.regular import Float64
 from kvandal.twin import account
 from kvandal.twin.account import Inputs, Outputs
-from kvandal.twin.plant_state import BATTERY_KW, BATTERY_KWH, DEMAND_KW, SITE_KW, Plant
+from kvandal.twin.plant_state import BATTERY_KW, BATTERY_KWH, DEMAND_KW, Plant
 from kvandal.twin.site import SiteArrays, gpu_load_mw
 
 Array = Any
 FIRST_COP = 4.0
 """Heat over electricity of a pump before it has run."""
+PEAK_MARGIN = 0.02
+"""What load may exceed its forecast before charging lifts the highest hour, which the tariff is paid for."""
 PAID = np.array([name in ("afrr_up", "mfrr_up") for name in PRODUCTS])
 """Products whose activated energy is paid."""
 
@@ -112,7 +114,7 @@ class Planner:
         )
         known = self._price[first : first + 24]
         price = np.resize(known, hours)
-        peak_mw = max(float(self._past(outputs, SITE_KW, 0, first).max()) / 1000, float(forecast_mw.max()))
+        peak_mw = float(self._past(outputs, DEMAND_KW, 0, first).max()) / 1000
         limit_mw = scenario.site.grid_mw * (1 - scenario.power.site_cap_margin_fraction)
         ticks = self._ticks_per_hour
         lent_gpus = (
@@ -124,7 +126,7 @@ class Planner:
         wanted = self._wanted_mw[first - 24 : first][:, self._stores]
         return Outlook(
             price_eur_per_mwh=price * (1 + supply.marginal_loss_fraction) + ore * 10 / market.nok_per_eur,
-            room_mw=min(limit_mw, peak_mw) - forecast_mw,
+            room_mw=min(limit_mw, peak_mw) - forecast_mw * (1 + PEAK_MARGIN),
             lent_mw=np.resize(lent_gpus, hours) * self._lent_kw / 1000 * plan.shift_lent_work,
             lent_eur_per_mwh=np.full(hours, self._lent_eur_per_mwh),
             heat_mw=np.resize(wanted, (hours, len(self._stores))),

@@ -1,0 +1,193 @@
+"""The linear programme of a plan: against PyPSA, against hand-worked days, and as a bound."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kvandal.energy.plan.programme import DOWN, HELD_H, UP, Assets, Outlook, solve
+from kvandal.energy.plan.stores import hourly_keep, store_flows
+from kvandal.scenario.supply import PRODUCTS
+
+NONE = np.zeros(len(PRODUCTS))
+
+
+def assets(battery_mw=10.0, stores=0, offers=NONE, prices=NONE, **others):
+    return Assets(
+        battery_mw=battery_mw,
+        soc_minimum_mwh=others.get("soc_minimum_mwh", 2.0),
+        soc_maximum_mwh=others.get("soc_maximum_mwh", 18.0),
+        one_way_efficiency=others.get("one_way_efficiency", np.sqrt(0.88)),
+        wear_eur_per_mwh=others.get("wear_eur_per_mwh", 8.0),
+        store_mw=np.full(stores, 5.0),
+        store_mwh=np.full(stores, 30.0),
+        store_keeps=np.full(stores, hourly_keep(0.02)),
+        pump_cop=np.full(stores, 3.5),
+        offer_mw=offers,
+        offer_eur_per_mw_h=prices,
+    )
+
+
+def outlook(price, stores=0, **others):
+    hours = len(price)
+    return Outlook(
+        price_eur_per_mwh=np.asarray(price, float),
+        room_mw=others.get("room_mw", np.full(hours, 1000.0)),
+        lent_mw=others.get("lent_mw", np.zeros(hours)),
+        lent_eur_per_mwh=np.full(hours, others.get("lent_eur_per_mwh", 500.0)),
+        heat_mw=others.get("heat_mw", np.full((hours, stores), 4.0)),
+        soc_mwh=others.get("soc_mwh", 10.0),
+        store_mwh=np.full(stores, 3.0),
+        called=others.get("called", np.zeros((hours, len(PRODUCTS)))),
+        call_eur_per_mwh=others.get("call_eur_per_mwh", np.zeros((hours, len(PRODUCTS)))),
+    )
+
+
+def by_pypsa(given_assets, given_outlook):
+    """The same system in PyPSA: what its optimum saves against doing nothing [EUR]."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pypsa
+
+        hours, stores = len(given_outlook.price_eur_per_mwh), len(given_assets.store_mw)
+        net = pypsa.Network()
+        net.set_snapshots(range(hours))
+        price = given_outlook.price_eur_per_mwh
+        net.add("Bus", "site")
+        net.add("Bus", "battery")
+        net.add("Generator", "grid", bus="site", p_nom=1e4, marginal_cost=price)
+        net.add("Load", "load", bus="site", p_set=100.0)
+        eta, power = given_assets.one_way_efficiency, given_assets.battery_mw
+        net.add("Link", "charge", bus0="site", bus1="battery", p_nom=power, efficiency=eta)
+        net.add(
+            "Link", "discharge", bus0="battery", bus1="site", p_nom=power / eta, efficiency=eta,
+            marginal_cost=given_assets.wear_eur_per_mwh * eta,
+        )  # fmt: skip
+        full = given_assets.soc_maximum_mwh
+        least = np.full(hours, given_assets.soc_minimum_mwh / full)
+        least[-1] = given_outlook.soc_mwh / full
+        net.add("Store", "cells", bus="battery", e_nom=full, e_initial=given_outlook.soc_mwh, e_min_pu=least)
+        for index in range(stores):
+            heat, tank = f"heat-{index}", f"tank-{index}"
+            net.add("Bus", heat)
+            net.add("Bus", tank)
+            net.add(
+                "Link",
+                f"pump-{index}",
+                bus0="site",
+                bus1=heat,
+                p_nom=1e3,
+                efficiency=given_assets.pump_cop[index],
+            )
+            net.add("Load", heat, bus=heat, p_set=given_outlook.heat_mw[:, index])
+            net.add("Link", f"fill-{index}", bus0=heat, bus1=tank, p_nom=given_assets.store_mw[index])
+            net.add("Link", f"draw-{index}", bus0=tank, bus1=heat, p_nom=given_assets.store_mw[index])
+            keeps = given_assets.store_keeps[index]  # PyPSA lets the first hour lose nothing
+            net.add(
+                "Store", tank, bus=tank, e_nom=given_assets.store_mwh[index],
+                e_initial=keeps * given_outlook.store_mwh[index], standing_loss=1 - keeps,
+            )  # fmt: skip
+        net.optimize(solver_name="highs", log_to_console=False, include_objective_constant=False)
+        idle = float((price * 100.0).sum())
+        for index in range(stores):
+            idle += float((price * given_outlook.heat_mw[:, index] / given_assets.pump_cop[index]).sum())
+        return idle - float(net.objective)
+
+
+@pytest.mark.parametrize("stores", [0, 2])
+def test_pypsa_finds_the_same_optimum(stores):
+    """Battery and heat stores against prices of two days: the same saving in an independent model."""
+    price = np.random.default_rng(7).lognormal(3.0, 0.8, 48)
+    price[10:13] = -5.0
+    mine, theirs = assets(stores=stores), outlook(price, stores=stores)
+    assert solve(mine, theirs).earned_eur == pytest.approx(by_pypsa(mine, theirs), rel=1e-6)
+
+
+def test_a_day_by_hand():
+    """One cheap and one dear hour, no losses, no wear: what fits between the limits is bought in one and sold in the other."""
+    found = solve(
+        assets(one_way_efficiency=1.0, wear_eur_per_mwh=0.0), outlook([10.0, 50.0, 10.0], soc_mwh=10.0)
+    )
+    assert found.discharge_mw.round(6).tolist() == [0.0, 10.0, 0.0]  # its power
+    assert found.charge_mw.sum() == pytest.approx(10.0)  # as full at the end as at the start
+    assert found.charge_mw[0] >= 2.0 - 1e-9  # 10 MWh are in it, 2 must stay
+    assert found.earned_eur == pytest.approx(10 * 50 - 10 * 10)
+
+
+def test_wear_and_losses_must_be_earned():
+    """A spread smaller than losses and wear moves nothing."""
+    found = solve(assets(), outlook([20.0, 27.0]))
+    assert found.charge_mw.max() == pytest.approx(0.0, abs=1e-9)
+    assert found.earned_eur == pytest.approx(0.0, abs=1e-9)
+
+
+def test_lent_work_is_shifted_only_above_its_price():
+    """Caps on lent work pay in the hour whose price is above what its GPU-hours are worth."""
+    found = solve(assets(battery_mw=0.0), outlook([499.0, 501.0], lent_mw=np.full(2, 3.0)))
+    assert found.lent_mw.round(6).tolist() == [0.0, 3.0]
+    assert found.earned_eur == pytest.approx(3.0)
+
+
+def test_offers_keep_power_and_energy_free():
+    """FFR and aFRR share 10 MW of power; aFRR needs an hour of energy above the floor, FFR next to none."""
+    offers = np.array([20.0, 0.0, 0.0, 20.0, 0.0])
+    found = solve(
+        assets(offers=offers, prices=np.array([15.0, 0.0, 0.0, 20.0, 0.0]), one_way_efficiency=1.0),
+        outlook([30.0, 30.0], soc_mwh=6.0),
+    )
+    ffr, afrr = found.offered_mw[:, PRODUCTS.index("ffr")], found.offered_mw[:, PRODUCTS.index("afrr_up")]
+    assert (ffr + afrr - found.charge_mw + found.discharge_mw <= 10 + 1e-9).all()
+    assert (found.soc_mwh >= 2.0 + 0.02 * ffr + 1.0 * afrr - 1e-9).all()
+
+
+def test_room_of_the_connection_is_kept():
+    """Nothing is charged where the connection has no room, and a plan exists even where the load is above it."""
+    found = solve(assets(), outlook([1.0, 100.0], room_mw=np.array([3.0, -5.0])))
+    assert found.charge_mw[0] <= 3.0 + 1e-9
+    assert (found.charge_mw - found.discharge_mw)[1] <= 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_plans_keep_their_limits_and_never_beat_the_bound(data):
+    """Any outlook: energies and powers within limits, never a loss against doing nothing, never above the relaxed bound."""
+    hours = data.draw(st.integers(2, 30))
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    random = np.random.default_rng(seed)
+    price = random.normal(30, 40, hours)
+    offers, prices = random.uniform(0, 12, len(PRODUCTS)), random.uniform(0, 20, len(PRODUCTS))
+    stores = data.draw(st.integers(0, 2))
+    mine = assets(stores=stores, offers=offers, prices=prices)
+    called = random.uniform(0, 0.5, (hours, len(PRODUCTS)))
+    theirs = outlook(
+        price, stores=stores, soc_mwh=data.draw(st.floats(0.0, 20.0)), room_mw=random.uniform(-5, 20, hours),
+        called=called, call_eur_per_mwh=np.maximum(price, 0.0)[:, None] * np.ones(len(PRODUCTS)),
+    )  # fmt: skip
+    found = solve(mine, theirs)
+    up, down = found.offered_mw[:, UP].sum(axis=1), found.offered_mw[:, DOWN].sum(axis=1)
+    net = found.discharge_mw - found.charge_mw
+    assert (up + net <= mine.battery_mw + 1e-6).all()
+    assert (down - net <= mine.battery_mw + 1e-6).all()
+    before = np.concatenate([[theirs.soc_mwh], found.soc_mwh[:-1]])
+    moved = mine.one_way_efficiency * found.charge_mw - found.discharge_mw / mine.one_way_efficiency
+    assert found.soc_mwh == pytest.approx(before + moved, abs=1e-6)
+    held = found.offered_mw @ (HELD_H * UP) / mine.one_way_efficiency
+    assert (found.soc_mwh - held >= min(2.0, theirs.soc_mwh) - 1e-6).all()
+    assert found.earned_eur >= -1e-6
+    assert found.earned_eur <= solve(mine, theirs, relaxed=True).earned_eur + 1e-6
+
+
+@given(
+    st.lists(st.tuples(*[st.floats(0, 10)] * 3), min_size=1, max_size=30), st.floats(0, 20), st.floats(0.5, 1)
+)
+def test_a_store_never_gives_more_than_it_took(rows, capacity_mwh, keeps):
+    """What comes out and what is left is at most what went in; the customer gets at most what it wants through the store."""
+    wanted, piped, draw = (np.array(column) for column in zip(*rows, strict=True))
+    start_mwh = capacity_mwh / 2
+    into, out, level = store_flows(start_mwh, wanted, piped, draw, capacity_mwh, keeps)
+    assert (level >= -1e-9).all() and (level <= capacity_mwh + 1e-9).all()
+    assert out.sum() + level[-1] <= start_mwh + into.sum() + 1e-6
+    assert (piped - into + out <= np.maximum(wanted, piped) + 1e-9).all()
+    assert (out <= draw + 1e-9).all()
