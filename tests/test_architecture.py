@@ -38,7 +38,6 @@ CORE = {
     "psychrolib",
     "pydantic",
     "pydantic_core",
-    "stdnum",
 }
 """What the layers below the command line may import from outside; the command line adds rich and typer."""
 LAZILY = {("runs", "report")}

@@ -51,7 +51,7 @@ class Plant:
             plant.pods["hottest_share"] = max(0.0, rack_kw - self.idle_kw) / (self.tdp_kw - self.idle_kw)
             plant.halls["air_kw"] = np.bincount(site.hall) * (rack_kw * (1 - self.liquid) + site.net_kw)
             plant.groups["it_kw"] = np.bincount(site.group) * (rack_kw + site.net_kw)
-            plant_tick(plant, self.models, float(plant.groups["it_kw"].sum()), weather, 1e12, TICK_S)
+            plant_tick(plant, self.models, float(plant.groups["it_kw"].sum()), weather, 1e12, np.nan, TICK_S)
             accept_tick(plant)
         out = plant.tick
         it_kw = float(out[columns.IT_KW])

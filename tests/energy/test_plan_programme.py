@@ -187,7 +187,8 @@ def test_a_store_never_gives_more_than_it_took(rows, capacity_mwh, keeps):
     wanted, piped, draw = (np.array(column) for column in zip(*rows, strict=True))
     start_mwh = capacity_mwh / 2
     into, out, level = store_flows(start_mwh, wanted, piped, draw, capacity_mwh, keeps)
-    assert (level >= -1e-9).all() and (level <= capacity_mwh + 1e-9).all()
+    assert (level >= -1e-9).all()
+    assert (level <= capacity_mwh + 1e-9).all()
     assert out.sum() + level[-1] <= start_mwh + into.sum() + 1e-6
     assert (piped - into + out <= np.maximum(wanted, piped) + 1e-9).all()
     assert (out <= draw + 1e-9).all()

@@ -202,7 +202,18 @@ def test_money_is_exact(books):
     total = Decimal(0)
     for row in energy.iter_rows(named=True):
         parts = (
-            sum(row[f"cost_{part}_eur"] for part in ("ppa", "spot", "goo", "tariff", "tax"))
+            sum(
+                row[f"cost_{part}_eur"]
+                for part in (
+                    "ppa",
+                    "spot",
+                    "goo",
+                    "tariff_capacity",
+                    "tariff_energy",
+                    "tariff_reactive",
+                    "tax",
+                )
+            )
             - row["income_sold_eur"]
         )
         assert row["cost_eur"] == parts
@@ -218,7 +229,7 @@ def test_money_is_exact(books):
     assert summary["energy_cost_eur"] == pytest.approx(float(total), abs=1e-6)
     peak_kw = energy["site_mwh"].max() * 1000
     tariff = peak_kw * market["tariff_nok_per_kw_year"] * record["days"] / 365 / market["nok_per_eur"]
-    assert float(energy["cost_tariff_eur"].sum()) == pytest.approx(tariff, abs=1e-3)
+    assert float(energy["cost_tariff_capacity_eur"].sum()) == pytest.approx(tariff, abs=1e-3)
 
 
 def test_heat_is_delivered_within_demand(books):

@@ -72,7 +72,8 @@ def _energy():
     }  # fmt: skip
     money = {
         "cost_ppa_eur": "272.000001", "cost_spot_eur": "60", "income_sold_eur": "10", "cost_goo_eur": "2.1",
-        "cost_tariff_eur": "30", "cost_tax_eur": "5", "cost_eur": "359.100001", "income_heat_eur": "12",
+        "cost_tariff_capacity_eur": "27", "cost_tariff_energy_eur": "1", "cost_tariff_reactive_eur": "2", "cost_generator_eur": "4",
+        "cost_heat_pump_eur": "3", "cost_deviation_eur": "1", "income_reserves_eur": "8", "cost_tax_eur": "5", "cost_eur": "359.100001", "income_heat_eur": "12",
     }  # fmt: skip
     columns = {name: [value] * HOURS for name, value in hourly.items()}
     return pl.DataFrame(

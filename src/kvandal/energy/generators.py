@@ -26,7 +26,7 @@ def trial_runs_mwh(supply: Supply, start_utc: datetime, days: int) -> Array:
     [10]
     """
     fed_mwh = np.zeros(days * 24)
-    power_mw = supply.generators_mw * supply.generator_test_load
+    power_mw = supply.generators_mw * supply.generator_test_load_fraction
     for hour in range(days * 24):
         moment = start_utc + timedelta(hours=hour)
         part_h = min(1.0, supply.generator_test_h_per_month - (moment.hour - 10))

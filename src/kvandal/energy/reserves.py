@@ -12,11 +12,19 @@ from typing import Any
 import numpy as np
 
 from kvandal.randomness import stream
-from kvandal.scenario.supply import PRODUCTS, Product, Supply
+from kvandal.scenario.parameters import value
+from kvandal.scenario.supply import PRODUCTS, Supply
 
 Array = Any
 FFR_OPTIONS = {49.7: 1.3, 49.6: 1.0, 49.5: 0.7}
 """Trigger [Hz] and time to full activation [s]."""
+PRICE_KEYS = {
+    "ffr": "supply.ffr_price",
+    "fcr_d_up": "supply.fcr_d_price",
+    "fcr_d_down": "supply.fcr_d_price",
+    "afrr_up": "supply.afrr_price",
+    "mfrr_up": "supply.mfrr_price",
+}
 FFR_HOLD_S = 30.0
 FCR_D_DEADBAND_HZ, FCR_D_FULL_HZ = 0.1, 0.5
 FCR_D_HALF_S, FCR_D_FULL_S = 5.0, 30.0
@@ -101,9 +109,9 @@ def called_hours(supply: Supply, hours: int, seed: int) -> Array:
 
 def offered_prices(supply: Supply) -> Array:
     """Price of an hour of readiness of every product, 0 where it is not sold, float64 (products,) [EUR/MW/h]."""
-    return np.array([supply.price_of(name) if name in supply.reserves else 0.0 for name in PRODUCTS])
-
-
-def product_index(name: Product) -> int:
-    """Place of a product in all arrays over products."""
-    return PRODUCTS.index(name)
+    prices = np.zeros(len(PRODUCTS))
+    for index, name in enumerate(PRODUCTS):
+        if name in supply.reserves:
+            given = supply.reserves[name].eur_per_mw_h
+            prices[index] = value(PRICE_KEYS[name]) if given is None else given
+    return prices

@@ -172,7 +172,7 @@ def _delivered(run: Trajectory, *, clean: bool | None) -> Array:
 def _carbon(scenario: Scenario, load_mwh: Array, covered_mwh: Array, fuel_kwh: Array) -> dict[str, Array]:
     """Emissions of every hour on all four bases [t]; direct emissions of HVO are biogenic and not counted."""
     carbon = scenario.carbon
-    fuel_t = fuel_kwh * scenario.supply.hvo_lifecycle_g_per_kwh_fuel / 1e6
+    fuel_t = fuel_kwh * scenario.supply.hvo_fuel_lifecycle_g_per_kwh / 1e6
     return {
         "carbon_location_direct_t": matching.location_t(load_mwh, carbon.location_direct_g_per_kwh),
         "carbon_location_lifecycle_t": matching.location_t(load_mwh, carbon.location_lifecycle_g_per_kwh)

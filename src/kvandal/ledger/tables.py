@@ -264,7 +264,7 @@ def heat_table(run: Trajectory) -> pl.DataFrame:
         wanted, fill, draw = run.plan.heat_demand_mwh, run.plan.store_charge_mwh, run.plan.store_discharge_mwh
         planned = fill - draw
         for index, customer in enumerate(run.scenario.heat.customers.values()):
-            keeps = hourly_keep(customer.store_loss_per_day)
+            keeps = hourly_keep(customer.store_loss_fraction)
             if customer.store_mwh > 0:
                 filled[:, index], drawn[:, index], level[:, index] = store_flows(
                     0.0, wanted[:, index], piped[:, index], draw[:, index], customer.store_mwh, keeps

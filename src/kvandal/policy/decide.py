@@ -52,7 +52,8 @@ def decide(state, scratch, time_s):
             count += 1
     for index in range(count):
         start_entitled(state, scratch.order[index], scratch, time_s)
-    for tenant in range(state.tenants.shape[0]):
+    for place in range(state.tenants.shape[0]):
+        tenant = state.tenants[place].ranked
         if not state.tenants[tenant].is_group and state.tenants[tenant].on_loan > 0:
             promote_loans(state, tenant, scratch.removed, time_s)
     start_borrowers(state, scratch, time_s)

@@ -43,7 +43,7 @@ DECISIONS = {
     "supply.conditional_event_h": _CONTRACT,
     "supply.conditional_notice_min": _CONTRACT,
     "supply.generator_test_h_per_month": _HOUSE_RULE,
-    "supply.generator_test_load": _HOUSE_RULE,
+    "supply.generator_test_load_fraction": _HOUSE_RULE,
     "policy.rest_after_recall_s": _HOUSE_RULE,
     "power.site_cap_margin_fraction": _HOUSE_RULE,
     "power.bess_power_mw": _SIZE,

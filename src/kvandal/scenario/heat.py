@@ -38,7 +38,7 @@ class HeatCustomer(Part):
     """Heat store behind the hand-over [MWh]; the day-ahead plan fills and empties it."""
     store_mw: Annotated[float, Field(ge=0, le=10_000)] = 0.0
     """Largest power into and out of the store [MW]."""
-    store_loss_per_day: float = parameter("heat.store_loss_per_day", ge=0, lt=1)
+    store_loss_fraction: float = parameter("heat.store_loss_per_day", ge=0, lt=1)
 
     @model_validator(mode="after")
     def _holds_together(self) -> HeatCustomer:

@@ -162,6 +162,13 @@ READ_BY_NAME = frozenset(
     {
         "access.minimum_run_s",
         "access.recall_s",
+        "econ.nok_per_usd",
+        "supply.afrr_price",
+        "supply.fcr_d_price",
+        "supply.ffr_price",
+        "supply.mfrr_price",
+        "supply.wind_hub_mean_m_s",
+        "supply.wind_losses",
         "climate.t_mean_annual_c",
         "cooling.pue_design_day",
         "gpu.gb200_tdp_w",

@@ -7,17 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field, model_validator
 
 from kvandal.scenario.base import Part
-from kvandal.scenario.parameters import parameter, value
+from kvandal.scenario.parameters import parameter
 
 Product = Literal["ffr", "fcr_d_up", "fcr_d_down", "afrr_up", "mfrr_up"]
 PRODUCTS: tuple[Product, ...] = ("ffr", "fcr_d_up", "fcr_d_down", "afrr_up", "mfrr_up")
-PRICE_KEYS = {
-    "ffr": "supply.ffr_price",
-    "fcr_d_up": "supply.fcr_d_price",
-    "fcr_d_down": "supply.fcr_d_price",
-    "afrr_up": "supply.afrr_price",
-    "mfrr_up": "supply.mfrr_price",
-}
 
 
 class Purchase(Part):
@@ -92,21 +85,16 @@ class Supply(Part):
     generators_mw: Annotated[float, Field(ge=0, le=10_000)] = 0.0
     """Back-up generators on HVO (renewable diesel) [MW electric]."""
     generator_test_h_per_month: float = parameter("supply.generator_test_h", ge=0, le=24)
-    generator_test_load: float = parameter("supply.generator_test_load", ge=0, le=1)
+    generator_test_load_fraction: float = parameter("supply.generator_test_load", ge=0, le=1)
     generator_efficiency: float = parameter("supply.generator_eta", gt=0.1, le=0.6)
     hvo_eur_per_l: float = parameter("supply.hvo_price", ge=0, le=100)
-    hvo_lifecycle_g_per_kwh_fuel: float = parameter("supply.hvo_ef_lifecycle", ge=0, le=1000)
+    hvo_fuel_lifecycle_g_per_kwh: float = parameter("supply.hvo_ef_lifecycle", ge=0, le=1000)
     reserves: dict[Product, Reserve] = Field(default_factory=dict)
     """Reserves by product; selling them needs `plan.enabled`."""
     fcr_excursions_per_h: float = parameter("supply.fcr_excursions_per_h", ge=0, le=60)
     ffr_events_per_year: float = parameter("supply.ffr_events_per_year", ge=0, le=1000)
     afrr_active_fraction: float = parameter("supply.afrr_active_frac", ge=0, le=1)
     mfrr_active_fraction: float = parameter("supply.mfrr_active_frac", ge=0, le=1)
-
-    def price_of(self, product: Product) -> float:
-        """Price of an hour of readiness [EUR/MW/h]."""
-        given = self.reserves[product].eur_per_mw_h
-        return float(value(PRICE_KEYS[product])) if given is None else given
 
 
 def refuse_oversold(supply: Supply, base_mw: float, grid_mw: float) -> None:

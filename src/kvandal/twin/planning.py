@@ -162,7 +162,7 @@ class Planner:
                 outputs.heat_hour[day, index, 1] / 1000,
                 self.book.store_discharge_mwh[day, index],
                 customer.store_mwh,
-                hourly_keep(customer.store_loss_per_day),
+                hourly_keep(customer.store_loss_fraction),
             )
             self._levels[index] = levels[-1]
 
@@ -214,7 +214,7 @@ def assets_of(scenario: Scenario, plant: Plant, stores: list[int], cop: Array, b
         wear_eur_per_mwh=plan.wear_eur_per_mwh if plan.battery else 1e6,
         store_mw=np.array([customers[index].store_mw for index in stores]),
         store_mwh=np.array([customers[index].store_mwh for index in stores]),
-        store_keeps=np.array([hourly_keep(customers[index].store_loss_per_day) for index in stores]),
+        store_keeps=np.array([hourly_keep(customers[index].store_loss_fraction) for index in stores]),
         pump_cop=cop,
         offer_mw=np.array(offers) * plan.reserves,
         offer_eur_per_mw_h=book.prices_eur_per_mw_h,
