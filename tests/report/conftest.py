@@ -69,6 +69,7 @@ def _energy():
     hourly = {
         "site_mwh": 11.0, "it_mwh": 10.0, "spot_eur_per_mwh": 20.0, "ppa_mwh": 8.0, "spot_bought_mwh": 3.0, "ppa_sold_mwh": 0.5,
         "goo_mwh": 3.0, "carbon_free_mwh": 10.5, "carbon_location_direct_t": 0.165, "carbon_market_direct_t": 0.01,
+        "carbon_location_lifecycle_t": 0.5, "carbon_market_lifecycle_t": 0.09,
     }  # fmt: skip
     money = {
         "cost_ppa_eur": "272.000001", "cost_spot_eur": "60", "income_sold_eur": "10", "cost_goo_eur": "2.1",

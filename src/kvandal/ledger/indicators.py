@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from kvandal.energy.matching import annual_match
 from kvandal.ledger.columns import POOL
 from kvandal.ledger.grants import grant_summary, refused_by_rule
 from kvandal.ledger.lives import deadlines_met
@@ -136,6 +137,14 @@ def summarise(
         "carbon_location_basis": LOCATION_BASIS,
         "carbon_market_t": market_t,
         "carbon_market_basis": MARKET_BASIS,
+        "carbon_location_lifecycle_t": float(energy["carbon_location_lifecycle_t"].sum()),
+        "carbon_market_lifecycle_t": float(energy["carbon_market_lifecycle_t"].sum()),
+        "annual_match_share": annual_match(
+            energy["site_mwh"].to_numpy(),
+            energy.select(pl.sum_horizontal("ppa_clean_mwh", "goo_mwh", "generator_mwh"))
+            .to_series()
+            .to_numpy(),
+        ),
         "balance_error_max": _number(site["balance_error_fraction"].max()),
         "hours_at_envelope": float(site["at_envelope"].sum()) * hours,
         "hours_bound": _hours_bound(tables["nodes"]),
