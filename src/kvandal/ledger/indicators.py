@@ -92,7 +92,7 @@ def summarise(
         "mean_site_mw": _number(site["site_power_mw"].mean()),
         "pue": _ratio(total, it),
         "erf": _ratio(export, total),
-        "ref": _ratio(ppa + goo, total),
+        "ref": _ratio(ppa + goo + float(energy["generator_mwh"].sum()), total),
         "cue_kg_per_kwh": _ratio(location_t, it),
         "cue_basis": LOCATION_BASIS,
         "wue_l_per_kwh": _ratio(float(site["water_l"].sum()), it * 1000),

@@ -20,6 +20,7 @@ from kvandal.scenario.plan import Plan
 from kvandal.scenario.plant import Climate, Network, Reliability
 from kvandal.scenario.power import Power
 from kvandal.scenario.reach import refuse_unreachable
+from kvandal.scenario.registration import Registration
 from kvandal.scenario.site import RackModel, RackModelName, Site, default_rack_models
 from kvandal.scenario.supply import Supply, refuse_oversold
 from kvandal.scenario.tenants import Policy, Tenant
@@ -112,6 +113,7 @@ class Scenario(Part):
     """Classes of demand by name."""
     demand_multiplier: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Multiplies `mean_gpus` of every class of demand."""
+    registration: Registration = Registration()
     grants: dict[str, Grant] = Field(default_factory=dict)
     """GPU-hours that tenants may use, by the name of the grant."""
 

@@ -1,0 +1,104 @@
+"""Lines of a form, and the figures of a run that several forms ask for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from kvandal.scenario.model import Scenario
+
+METER = "grid meter at the 132 kV connection"
+RACKS = "input of the racks, network and storage (UPS and busway behind it)"
+HAND_OVER = "hand-over of the heat to the customers"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a form.
+
+    Attributes
+    ----------
+    part : chapter of the form
+    code : short name, as in the regulation or standard
+    name : what it is
+    value : number or text; None where it is missing
+    unit : unit of a number
+    status : `simulated` (by the twin), `given` (in the scenario), `derived` (from those) or `missing`
+    measured_at : measuring point
+    how : how it was derived
+
+    """
+
+    part: str
+    code: str
+    name: str
+    value: float | str | None
+    unit: str = ""
+    status: str = "missing"
+    measured_at: str = ""
+    how: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run as forms read it.
+
+    Attributes
+    ----------
+    record : run.json
+    scenario : its scenario
+    tables : its tables by name
+
+    """
+
+    record: dict[str, Any]
+    scenario: Scenario
+    tables: dict[str, pl.DataFrame]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Headline numbers of the run."""
+        found: dict[str, Any] = self.record["summary"]
+        return found
+
+    @property
+    def years(self) -> float:
+        """Length of the run in years of 365 days."""
+        return float(self.record["days"]) / 365
+
+    def total_mwh(self, column: str) -> float:
+        """Sum of a column of energy.parquet."""
+        return float(self.tables["energy"][column].sum())
+
+    def hours(self) -> float:
+        """Length of a tick in hours."""
+        return float(self.record["tick_s"]) / 3600
+
+
+def given(part: str, code: str, name: str, value: float | str | None, unit: str = "") -> Line:
+    """Return a line of what the scenario says; missing where it does not."""
+    if value is None:
+        return Line(part, code, name, None, unit, "missing", how="not given in [registration]")
+    return Line(part, code, name, value, unit, "given", how="scenario")
+
+
+def missing(part: str, code: str, name: str, unit: str, why: str) -> Line:
+    """Return a line that this program does not know."""
+    return Line(part, code, name, None, unit, "missing", how=why)
+
+
+def period_note(source: Source, *, scaled: bool) -> str:
+    """Say what period a form covers, whether its figures are scaled to a year, and that it is simulated."""
+    record = source.record
+    text = f"{record['title']}: simulated from {record['start_utc']} to {record['end_utc']} ({record['days']} days)"
+    if record["days"] < 365 and scaled:
+        text += "; figures of a year are these days' scaled up, so that other seasons are missing: simulate a year"
+    elif record["days"] < 365:
+        text += "; a report covers a calendar year: these figures do not, and are not scaled up"
+    return text + ". Simulated, not metered: a plan's figures, not a filing."
