@@ -10,6 +10,7 @@ import typer
 
 from kvandal.cli import (
     bench,
+    books,
     compare,
     forecast,
     models,
@@ -56,6 +57,10 @@ app.command(
 app.command("plan", epilog="Example: kvandal plan stargate-norway-phase-1 --days 14")(plan.plan)
 app.command("why", epilog="Example: kvandal why runs/week 1234")(why.why)
 app.command("report", epilog="Example: kvandal report runs/week --out week.html")(report.report)
+app.command("books", epilog="Example: kvandal books runs/week --json")(books.books)
+app.command("statement", epilog="Example: kvandal statement runs/week --tenant uk --out uk.html")(
+    books.statement
+)
 app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-01-03T12:00Z --seconds 300")(
     transient.transient
 )

@@ -184,11 +184,16 @@ def refuse_unwritable_file(path: Path) -> None:
 
 def write_whole(text: str, path: Path) -> None:
     """Write a text file under a temporary name, then rename it; a link is followed."""
+    write_whole_bytes(text.encode("utf-8"), path)
+
+
+def write_whole_bytes(raw: bytes, path: Path) -> None:
+    """Write a file under a temporary name, then rename it; a link is followed."""
     draft = None
     try:
         target = path.resolve()
         draft = target.with_name(f".{target.name[:60]}.{secrets.token_hex(4)}")
-        write_durably(text.encode("utf-8"), draft)
+        write_durably(raw, draft)
         draft.replace(target)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}; nothing was kept") from None

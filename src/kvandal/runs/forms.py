@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kvandal.errors import InputError
 from kvandal.runs.folder import read_run
 from kvandal.runs.restart import scenario_document
 
@@ -111,3 +112,39 @@ def _page(document: dict[str, Any]) -> str:
         f"<p>{len(document['missing'])} of {len(document['lines'])} lines are missing: they are not known to the scenario, "
         f"and nothing was put in their place.</p>{''.join(body)}</body></html>\n"
     )
+
+
+def statement_file(document: dict[str, Any], path: Path) -> bytes:
+    """Return a statement as the contents of a file: `.html`, `.csv` or `.parquet` by its name.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise.
+
+    """
+    import polars as pl
+
+    kind = path.suffix.lower()
+    if kind == ".html":
+        lines = [
+            {"part": item["chapter"], "code": "", "name": item["what"], "value": item["amount"], "unit": item["unit"],
+             "status": "" if item["amount"] is not None else "missing", "measured_at": "", "how": item["note"]}
+            for item in document["items"]
+        ]  # fmt: skip
+        note = f"{document['title']}, {document['month']} (UTC). Simulated; recomputed from the run folder."
+        missing = [line["name"] for line in lines if line["status"] == "missing"]
+        title = f"Statement of {document['tenant']}"
+        return _page({"title": title, "note": note, "lines": lines, "missing": missing}).encode("utf-8")
+    table = pl.DataFrame(
+        [{"tenant": document["tenant"], "month": document["month"], **item} for item in document["items"]],
+        schema_overrides={"amount": pl.Float64},
+    )
+    file = io.BytesIO()
+    if kind == ".csv":
+        table.write_csv(file)
+    elif kind == ".parquet":
+        table.write_parquet(file, compression="zstd", statistics=False)
+    else:
+        raise InputError(f"must end with .html, .csv or .parquet, got {path.name!r}", key="--out")
+    return file.getvalue()

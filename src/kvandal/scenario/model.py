@@ -12,6 +12,7 @@ from kvandal.scenario.base import Part
 from kvandal.scenario.cooling import Cooling
 from kvandal.scenario.demand import Demand
 from kvandal.scenario.faults import Fault
+from kvandal.scenario.finance import Finance
 from kvandal.scenario.grants import Grant, refuse_unknown
 from kvandal.scenario.grid import GridRequirement, Swing
 from kvandal.scenario.heat import Heat
@@ -113,6 +114,7 @@ class Scenario(Part):
     """Classes of demand by name."""
     demand_multiplier: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Multiplies `mean_gpus` of every class of demand."""
+    finance: Finance = Finance()
     registration: Registration = Registration()
     grants: dict[str, Grant] = Field(default_factory=dict)
     """GPU-hours that tenants may use, by the name of the grant."""
@@ -156,6 +158,11 @@ class Scenario(Part):
                 )
         refuse_loops(self.tenants)
         offset = self.policy.perf_offset_fraction
+        buyer = self.finance.offtaker_tenant
+        if buyer is not None and buyer not in self.tenants:
+            raise ValueError(
+                f"finance.offtaker_tenant: no tenant {buyer!r}; tenants are: {', '.join(self.tenants) or 'none'}"
+            )
         for name, block in self.site.fleet.items():
             if block.model not in self.rack_models:
                 raise ValueError(f"site.fleet.{name}.model: no rack model {block.model!r} in rack_models")

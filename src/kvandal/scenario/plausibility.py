@@ -162,6 +162,7 @@ READ_BY_NAME = frozenset(
     {
         "access.minimum_run_s",
         "access.recall_s",
+        "econ.direct_fte_per_mw",
         "econ.nok_per_usd",
         "econ.wacc",
         "heat_cba.alternative_eur_per_mwh",

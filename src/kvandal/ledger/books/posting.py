@@ -1,0 +1,239 @@
+"""From the tables of a run to its journal, month by month. Reads nothing but the run folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from kvandal.ledger.attribution import CARBON, OWNERS, whole_steps
+from kvandal.ledger.books.journal import CENT, GPU_S, WH, Journal, Posting
+from kvandal.ledger.energy import COSTS, INCOMES
+from kvandal.scenario.model import Scenario
+from kvandal.scenario.parameters import value
+from kvandal.scenario.tenants import TIERS
+from kvandal.twin.site import build_site
+
+Tables = dict[str, pl.DataFrame]
+MONTH = pl.col("time_utc").dt.strftime("%Y-%m").alias("month")
+HOURS_PER_YEAR = 8760
+
+
+def months_of(tables: Tables) -> list[str]:
+    """Months (UTC) that a run touches, in order."""
+    return tables["energy"].select(MONTH)["month"].unique(maintain_order=True).to_list()
+
+
+def cents(eur: float) -> int:
+    """Whole cents, half to even."""
+    return round(eur * 100)
+
+
+def journal_of(scenario: Scenario, tables: Tables) -> Journal:
+    """Keep the books of a run.
+
+    Parameters
+    ----------
+    scenario
+        What was simulated: prices, owners, terms.
+    tables
+        Tables of the run folder by name.
+
+    """
+    journal = Journal()
+    hourly = _hourly_cents(tables)
+    for month in months_of(tables):
+        _work(journal, scenario, tables, month)
+        _offtaker(journal, scenario, tables, month)
+        _energy(journal, tables, hourly, month)
+        _heat(journal, scenario, tables, month)
+        _running(journal, scenario, tables, month)
+        close(journal, scenario, month)
+    return journal
+
+
+def _in(table: pl.DataFrame, month: str) -> pl.DataFrame:
+    return table.filter(month == MONTH)
+
+
+def price_eur_per_gpu_h(scenario: Scenario, tenant: str) -> float:
+    """Price of a GPU-hour [EUR]."""
+    usd = float(scenario.tenants[tenant].price_usd_per_gpu_hour)
+    return usd * scenario.finance.nok_per_usd / scenario.market.nok_per_eur
+
+
+def _work(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
+    """GPU-seconds that tenants used, their price, and what is attributed to them."""
+    units = [f"{name}_g" for name in CARBON]
+    used = (
+        _in(tables["tenant_energy"], month)
+        .group_by("tenant", maintain_order=True)
+        .agg(pl.exclude("time_utc", "month").sum())
+    )
+    for row in used.iter_rows(named=True):
+        name = str(row["tenant"])
+        for tier in TIERS:
+            journal.transfer(
+                month, f"GPU-seconds, {tier}", f"use:{name}:{tier}", "capacity", row[f"gpu_s_{tier}"], GPU_S
+            )
+        journal.transfer(month, "energy attributed", f"energy:{name}", "meter", row["site_wh"], WH)
+        for unit in units:
+            journal.transfer(month, "carbon attributed", f"carbon:{name}", "emitted", row[unit], unit)
+        if name != OWNERS:
+            gpu_h = sum(row[f"gpu_s_{tier}"] for tier in TIERS) / 3600
+            journal.transfer(
+                month,
+                "GPU-hours",
+                f"receivable:{name}",
+                "revenue:compute",
+                cents(gpu_h * price_eur_per_gpu_h(scenario, name)),
+            )
+
+
+def availability(tables: Tables, month: str) -> float:
+    """Part of the installed GPU-seconds of a month that was not broken."""
+    site = _in(tables["site"], month)
+    installed = int(site["gpu_s_installed"].sum())
+    return 1.0 - int(site["gpu_s_broken"].sum()) / installed if installed else 1.0
+
+
+def _offtaker(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
+    """Take or pay, and credits where less was available than promised."""
+    terms, name = scenario.finance, scenario.finance.offtaker_tenant
+    if name is None:
+        return
+    hours = _in(tables["tenants"], month).filter(pl.col("tenant").cast(pl.String) == name)
+    reserved_h, used_h = float(hours["deserved_gpus"].sum()), float(hours["gpus_held"].sum())
+    price = price_eur_per_gpu_h(scenario, name)
+    short_h = max(0.0, reserved_h * terms.take_or_pay_fraction - used_h)
+    journal.transfer(
+        month,
+        "take or pay: hours not taken",
+        f"receivable:{name}",
+        "revenue:take-or-pay",
+        cents(short_h * price),
+    )
+    if availability(tables, month) < terms.availability_fraction:
+        fee = cents(used_h * price) + cents(short_h * price)
+        journal.transfer(
+            month, "credit: availability below what was promised", "revenue:credits", f"receivable:{name}",
+            round(fee * terms.credit_fraction),
+        )  # fmt: skip
+
+
+def _hourly_cents(tables: Tables) -> pl.DataFrame:
+    """Costs and incomes of energy in whole cents by the hour, such that running totals are rounded ones."""
+    energy = tables["energy"]
+    columns = {
+        name: whole_steps(energy[name].cast(pl.Float64).to_numpy() * 100) for name in (*COSTS, *INCOMES)
+    }
+    return pl.DataFrame({"time_utc": energy["time_utc"], **columns})
+
+
+def _energy(journal: Journal, tables: Tables, hourly: pl.DataFrame, month: str) -> None:
+    """Energy bought and sold: contracts to their sellers, the rest to market, grid and state."""
+    mine = _in(hourly, month)
+    total = {name: int(mine[name].sum()) for name in (*COSTS, *INCOMES)}
+    contracts = _in(tables["contracts"], month)
+    if contracts.height:
+        by_seller = contracts.group_by("seller", maintain_order=True).agg(
+            pl.col("cost_eur").cast(pl.Float64).sum()
+        )
+        amounts = whole_steps(by_seller["cost_eur"].to_numpy() * 100)
+        amounts[-1] += total["cost_ppa_eur"] - int(amounts.sum())  # cents of the month's rounding
+        for seller, amount in zip(by_seller["seller"].to_list(), amounts.tolist(), strict=True):
+            journal.transfer(
+                month, "contract for electricity", "expense:electricity", f"payable:{seller}", amount
+            )
+    for name, account, creditor in (
+        ("cost_spot_eur", "electricity", "power exchange"),
+        ("cost_heat_pump_eur", "electricity", "power exchange"),
+        ("cost_deviation_eur", "deviations", "balance responsible party"),
+        ("cost_goo_eur", "guarantees", "registry of guarantees"),
+        ("cost_tariff_capacity_eur", "grid", "grid company"),
+        ("cost_tariff_energy_eur", "grid", "grid company"),
+        ("cost_tariff_reactive_eur", "grid", "grid company"),
+        ("cost_tax_eur", "electricity tax", "state"),
+        ("cost_generator_eur", "fuel", "supplier of fuel"),
+    ):
+        journal.transfer(
+            month,
+            name.removeprefix("cost_").removesuffix("_eur"),
+            f"expense:{account}",
+            f"payable:{creditor}",
+            total[name],
+        )
+    journal.transfer(
+        month,
+        "electricity sold",
+        "receivable:power exchange",
+        "revenue:electricity",
+        total["income_sold_eur"],
+    )
+    journal.transfer(
+        month, "reserves sold", "receivable:system operator", "revenue:reserves", total["income_reserves_eur"]
+    )
+
+
+def _heat(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
+    """Heat handed over, at each customer's price."""
+    mine = _in(tables["heat"], month).with_columns(pl.col("customer").cast(pl.String))
+    for name, customer in scenario.heat.customers.items():
+        sold_mwh = float(mine.filter(pl.col("customer") == name)["source_mwh"].sum())
+        amount = cents(sold_mwh * customer.price_eur_per_mwh)
+        journal.transfer(month, "heat", f"receivable:heat:{name}", "revenue:heat", amount)
+
+
+def capital_eur(scenario: Scenario) -> dict[str, float]:
+    """Return what the site cost: `facility` and `racks` [EUR]."""
+    terms = scenario.finance
+    fx = terms.nok_per_usd / scenario.market.nok_per_eur
+    racks = build_site(scenario).racks
+    return {
+        "facility": terms.facility_musd_per_mw * scenario.site.grid_mw * 1e6 * fx,
+        "racks": terms.rack_musd * racks * 1e6 * fx,
+    }
+
+
+def yearly_costs_eur(scenario: Scenario) -> dict[str, float]:
+    """Return what a year costs beside energy [EUR]: upkeep, insurance, staff, depreciation of facility and racks."""
+    terms, capital = scenario.finance, capital_eur(scenario)
+    staff = value("econ.direct_fte_per_mw") * scenario.site.grid_mw
+    return {
+        "upkeep": terms.upkeep_fraction * capital["facility"],
+        "insurance": terms.insurance_fraction * (capital["facility"] + capital["racks"]),
+        "staff": staff * terms.staff_eur_per_year,
+        "depreciation:facility": capital["facility"] / terms.facility_life_years,
+        "depreciation:racks": capital["racks"] / terms.gpu_life_years,
+    }
+
+
+def _running(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
+    """Upkeep, insurance, staff and depreciation, pro rata of the hours."""
+    part = _in(tables["energy"], month).height / HOURS_PER_YEAR
+    for name, eur in yearly_costs_eur(scenario).items():
+        credit = f"accumulated {name}" if name.startswith("depreciation") else f"payable:{name}"
+        journal.transfer(month, name, f"expense:{name}", credit, cents(eur * part))
+
+
+def close(journal: Journal, scenario: Scenario, month: str) -> None:
+    """Close a month: revenue and expense go to the owners by their shares, to the last cent."""
+    totals: dict[str, int] = {}
+    for _, row_month, account, unit, amount, *_ in journal.rows:
+        if row_month == month and unit == CENT and account.split(":")[0] in ("revenue", "expense"):
+            totals[account] = totals.get(account, 0) + amount
+    result = -sum(totals.values())
+    shares = np.cumsum([*scenario.site.owners.values()])
+    upto = [round(result * float(share) / float(shares[-1])) for share in shares] if len(shares) else []
+    parts: list[Any] = [last - first for first, last in zip([0, *upto], upto, strict=False)]
+    owners = [
+        Posting(f"equity:{name}", CENT, -part) for name, part in zip(scenario.site.owners, parts, strict=True)
+    ]
+    if not owners:
+        owners = [Posting("equity", CENT, -result)]
+    journal.post(
+        month,
+        "result to the owners",
+        [*(Posting(name, CENT, -amount) for name, amount in totals.items()), *owners],
+    )

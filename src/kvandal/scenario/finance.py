@@ -1,0 +1,30 @@
+"""Money beside energy: what the site cost, what running it costs, what the off-taker has promised."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from kvandal.scenario.base import Part
+from kvandal.scenario.parameters import parameter
+
+
+class Finance(Part):
+    """Terms of the books (docs/books.md)."""
+
+    offtaker_tenant: str | None = None
+    """Tenant that takes or pays, and whose availability is promised; none: nobody."""
+    take_or_pay_fraction: float = parameter("finance.take_or_pay", ge=0, le=1)
+    availability_fraction: float = parameter("finance.availability", gt=0, le=1)
+    credit_fraction: float = parameter("finance.credit", ge=0, le=1)
+    facility_musd_per_mw: float = parameter("econ.capex_facility", ge=0, le=1000)
+    rack_musd: float = parameter("econ.capex_rack", ge=0, le=1000)
+    gpu_life_years: float = parameter("econ.life_gpu_yr", gt=0, le=50)
+    facility_life_years: float = parameter("finance.life_facility_yr", gt=0, le=100)
+    site_life_years: Annotated[int, Field(ge=1, le=100)] = 15
+    """Years over which cash flow and rate of return are reckoned."""
+    upkeep_fraction: float = parameter("finance.upkeep_frac", ge=0, le=1)
+    insurance_fraction: float = parameter("finance.insurance_frac", ge=0, le=1)
+    staff_eur_per_year: float = parameter("finance.staff_cost", ge=0, le=1e7)
+    nok_per_usd: float = parameter("econ.nok_per_usd", gt=0, le=1000)
