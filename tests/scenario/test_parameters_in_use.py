@@ -27,4 +27,4 @@ def test_keys_in_use_are_those_that_the_code_names():
 def test_some_parameters_wait_for_their_model():
     """The registry knows more than this version reads, and says so."""
     waiting = set(parameters()) - keys_in_use()
-    assert {"econ.capex_rack", "workload.mfu_train"} <= waiting
+    assert {"workload.mfu_train"} <= waiting
