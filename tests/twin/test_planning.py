@@ -117,9 +117,18 @@ def test_lent_work_is_capped_in_dear_hours_only():
     assert (site_table(cheap)["cap_lent_fraction"] == 1.0).all()
 
 
-def test_a_run_goes_on_from_a_saved_state_as_it_was_planned():
+@pytest.mark.parametrize(
+    ("plan", "reserves"),
+    [
+        ({}, {}),
+        ({"battery": False}, {"afrr_up": Reserve(mw=0.02)}),
+        ({"battery": False}, {}),
+        ({"reserves": False, "battery": False}, {"ffr": Reserve(mw=0.02)}),
+    ],
+)
+def test_a_run_goes_on_from_a_saved_state_as_it_was_planned(plan, reserves):
     """From the state of the second day, with what the tables say was planned: the same ticks, bit by bit."""
-    scenario = planned_site(store_mwh=0.3)
+    scenario = planned_site(plan=plan, reserves=reserves, store_mwh=0.3)
     jobs = table(*WORK)
     recorder = Recorder(scenario, jobs, every_days=2)
     whole = simulate_jobs(scenario, jobs, recorder=recorder)

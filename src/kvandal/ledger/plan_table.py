@@ -13,7 +13,7 @@ from kvandal.ledger.columns import every, known
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.supply import PRODUCTS
 from kvandal.twin.account import Inputs
-from kvandal.twin.planning import follow
+from kvandal.twin.planning import follow, moves_battery
 from kvandal.twin.simulate import Trajectory
 
 Array = Any
@@ -55,6 +55,4 @@ def follow_tables(inputs: Inputs, scenario: Scenario, tables: dict[str, pl.DataF
     book.activation_mw[:] = plan["battery_activated_mw"].to_numpy()
     book.lent_cap[:] = plan["lent_cap_fraction"].to_numpy()
     book.store_charge_mwh[:] = flows
-    follow(inputs, book, slice(24, hours), battery=True)
-    if not scenario.plan.battery and not scenario.supply.reserves:
-        inputs.plan[:, 0] = np.nan
+    follow(inputs, book, slice(24, hours), battery=moves_battery(scenario))

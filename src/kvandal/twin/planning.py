@@ -184,7 +184,12 @@ class Planner:
         book.store_charge_mwh[day, self._stores] = found.fill_mw[:24]
         book.store_discharge_mwh[day, self._stores] = found.draw_mw[:24]
         book.planned_import_mwh[day] = forecast_mw[:24] - book.battery_mw[day] - book.lent_shift_mwh[day]
-        follow(self._inputs, book, day, battery=plan.battery or bool(book.offered_mw[day].any()))
+        follow(self._inputs, book, day, battery=moves_battery(self._scenario))
+
+
+def moves_battery(scenario: Scenario) -> bool:
+    """Whether a plan says what the battery does; else it keeps itself ready for the envelope."""
+    return scenario.plan.battery or (scenario.plan.reserves and bool(scenario.supply.reserves))
 
 
 def follow(inputs: Inputs, book: PlanBook, hours: slice, *, battery: bool) -> None:
@@ -201,7 +206,7 @@ def assets_of(scenario: Scenario, plant: Plant, stores: list[int], cop: Array, b
     design, plan = plant.design[0], scenario.plan
     usable = design["soc_maximum"] - design["soc_minimum"]
     capacity_mwh = float(design["battery_capacity_kwh"]) / 1000
-    works = plan.battery or plan.reserves
+    works = moves_battery(scenario)
     customers = list(scenario.heat.customers.values())
     offers = [
         scenario.supply.reserves[name].mw if name in scenario.supply.reserves else 0.0 for name in PRODUCTS
