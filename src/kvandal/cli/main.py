@@ -21,6 +21,7 @@ from kvandal.cli import (
     run,
     show,
     signals,
+    statement,
     trace,
     transient,
     whatif,
@@ -58,8 +59,8 @@ app.command("plan", epilog="Example: kvandal plan stargate-norway-phase-1 --days
 app.command("why", epilog="Example: kvandal why runs/week 1234")(why.why)
 app.command("report", epilog="Example: kvandal report runs/week --out week.html")(report.report)
 app.command("books", epilog="Example: kvandal books runs/week --json")(books.books)
-app.command("statement", epilog="Example: kvandal statement runs/week --tenant uk --out uk.html")(
-    books.statement
+app.command("statement", epilog="Example: kvandal statement runs/week tenant uk --out uk.html")(
+    statement.statement
 )
 app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-01-03T12:00Z --seconds 300")(
     transient.transient
