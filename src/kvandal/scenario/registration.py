@@ -61,7 +61,7 @@ class Registration(Part):
     """Part of the water that is drinking water."""
     refrigerants: str | None = None
     """Refrigerants in use; `none` where there are none."""
-    server_capacity: Annotated[float, Field(ge=0, le=1e15)] | None = None
+    server_score: Annotated[float, Field(ge=0, le=1e15)] | None = None
     """Sum of the active-state performance (SERT) of the servers."""
     storage_pb: Annotated[float, Field(ge=0, le=1e9)] | None = None
     """Raw capacity of the storage [PB]."""

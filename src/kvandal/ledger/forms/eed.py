@@ -211,7 +211,7 @@ def _renewables(source: Source) -> list[Line]:
 def _capacity_and_traffic(source: Source) -> list[Line]:
     known = source.scenario.registration
     rows: tuple[tuple[str, str, str, Any, str, str, str], ...] = (
-        (CAPACITY, "C_SERV", "ICT capacity for servers (SERT active-state performance)", known.server_capacity, "", "no SERT rating of the servers is known", "Annex II, 2(a)"),
+        (CAPACITY, "C_SERV", "ICT capacity for servers (SERT active-state performance)", known.server_score, "", "no SERT rating of the servers is known", "Annex II, 2(a)"),
         (CAPACITY, "C_STOR", "ICT capacity for storage equipment", known.storage_pb, "PB", "storage is a constant power per GPU, its capacity is not known", "Annex II, 2(b)"),
         (CAPACITY, "coverage", "Part of the computer rooms' floor that these cover", known.capacity_floor_fraction, "1", "not given in [registration]", "Annex II, 2"),
         (TRAFFIC, "B_IN", "Incoming traffic bandwidth", known.bandwidth_in_gb_per_s, "GB/s", "data traffic is not simulated", "Annex II, 3(a)"),
