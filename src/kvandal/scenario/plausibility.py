@@ -172,6 +172,7 @@ READ_BY_NAME = frozenset(
         "heat_cba.exchanger_eur_per_kw",
         "heat_cba.pipe_eur_per_m",
         "heat_cba.pump_eur_per_kw",
+        "heat_cba.social_rate",
         "heat_cba.upkeep_fraction",
         "heat_cba.years",
         "regional.construction_fte_years_per_bn_nok",
