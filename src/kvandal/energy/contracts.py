@@ -31,6 +31,7 @@ class Contract:
     delivered_mwh : float64 (steps,)
     series : profile behind it, with its provenance; None for constant power
     rule : how the profile was laid over the run
+    buyer : tenant that buys it; empty for the site
 
     """
 
@@ -42,6 +43,7 @@ class Contract:
     delivered_mwh: Array
     series: Series | None = None
     rule: str = ""
+    buyer: str = ""
 
 
 def contracts_of(scenario: Scenario, step_s: int) -> list[Contract]:
@@ -76,6 +78,7 @@ def contracts_of(scenario: Scenario, step_s: int) -> list[Contract]:
                 purchase.mw * hours * fraction,
                 series,
                 rule,
+                purchase.buyer,
             )
         )
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -28,6 +29,8 @@ class Purchase(Part):
     """Plant behind it; what one plant produces can be sold once only."""
     seller: str = ""
     """Who is paid; without it, the name of the contract."""
+    buyer: str = ""
+    """Tenant that pays it and whose own consumption it covers first; without one, the site buys."""
     from_utc: AwareDatetime | None = None
     """First instant, a whole hour with its offset; without it, the start of the run."""
     until_utc: AwareDatetime | None = None
@@ -42,8 +45,11 @@ class Purchase(Part):
     @model_validator(mode="after")
     def _holds_together(self) -> Purchase:
         if (self.profile is not None) != (self.kind == "pay_as_produced"):
-            verb = "needs" if self.kind == "pay_as_produced" else "has no"
-            raise ValueError(f"a {self.kind} contract {verb} profile")
+            raise ValueError(
+                "a pay_as_produced contract needs profile: 'wind-north', 'hydro-norway', or a CSV or Parquet file"
+                if self.profile is None
+                else f"a {self.kind} contract has no profile; only a pay_as_produced one has"
+            )
         if bool(self.hours_local or self.months) and self.kind != "shaped":
             raise ValueError(f"a {self.kind} contract has no months or hours_local; only a shaped one has")
         if self.kind == "shaped" and not (self.hours_local or self.months):
@@ -116,6 +122,22 @@ def refuse_oversold(supply: Supply, base_mw: float, grid_mw: float) -> None:
             raise ValueError(
                 f"supply.purchases.{name}.mw: {one.mw:g} MW make {volume_mw:g} MW together with market.ppa_mw and the "
                 f"contracts of the same time, but the connection (site.grid_mw) carries {grid_mw:g} MW; allowed is {allowed}"
+            )
+
+
+def refuse_unknown_buyers(supply: Supply, tenants: Iterable[str], groups: Container[str]) -> None:
+    """Refuse a contract whose buyer is no tenant, or a group: a group draws nothing that could be matched."""
+    leaves = [name for name in tenants if name not in groups]
+    for name, one in supply.purchases.items():
+        if one.buyer and one.buyer not in leaves:
+            what = (
+                f"{one.buyer!r} is a group and draws nothing"
+                if one.buyer in groups
+                else f"no tenant {one.buyer!r}"
+            )
+            known = f"one of {', '.join(leaves)}" if leaves else "none, for there are no tenants"
+            raise ValueError(
+                f"supply.purchases.{name}.buyer: {what}; allowed is {known}; leave it out if the site buys"
             )
 
 
