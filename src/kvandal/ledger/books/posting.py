@@ -47,6 +47,7 @@ def journal_of(scenario: Scenario, tables: Tables) -> Journal:
         _work(journal, scenario, tables, month)
         _offtaker(journal, scenario, tables, month)
         _energy(journal, tables, hourly, month)
+        _passed_on(journal, scenario, tables, month)
         _heat(journal, scenario, tables, month)
         _running(journal, scenario, tables, month)
         close(journal, scenario, month)
@@ -174,6 +175,19 @@ def _energy(journal: Journal, tables: Tables, hourly: pl.DataFrame, month: str) 
     journal.transfer(
         month, "reserves sold", "receivable:system operator", "revenue:reserves", total["income_reserves_eur"]
     )
+
+
+def _passed_on(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
+    """Pass contracts that tenants buy on to them at cost, less what their unused part was sold for."""
+    buyers = {one.buyer: None for one in scenario.supply.purchases.values() if one.buyer}
+    for buyer in buyers:
+        mine = _in(tables["contracts"], month).filter(pl.col("buyer").cast(pl.String) == buyer)
+        cost_eur, sold_eur = (float(mine[name].sum()) for name in ("cost_eur", "income_sold_eur"))
+        account = f"receivable:{buyer}"
+        journal.transfer(
+            month, "contract of its own, at cost", account, "revenue:energy passed on", cents(cost_eur)
+        )
+        journal.transfer(month, "sold of its contract", "revenue:energy passed on", account, cents(sold_eur))
 
 
 def _heat(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
