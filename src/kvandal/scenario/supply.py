@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -12,6 +13,10 @@ from kvandal.scenario.parameters import parameter
 
 Product = Literal["ffr", "fcr_d_up", "fcr_d_down", "afrr_up", "mfrr_up"]
 PRODUCTS: tuple[Product, ...] = ("ffr", "fcr_d_up", "fcr_d_down", "afrr_up", "mfrr_up")
+BASE_LOAD = "base-load"
+"""Name of the contract that `market.ppa_mw` stands for."""
+PROFILES = ("wind-north", "hydro-norway")
+"""Profiles that are shipped; any other is a file."""
 
 
 class Purchase(Part):
@@ -49,6 +54,15 @@ class Purchase(Part):
                 "a pay_as_produced contract needs profile: 'wind-north', 'hydro-norway', or a CSV or Parquet file"
                 if self.profile is None
                 else f"a {self.kind} contract has no profile; only a pay_as_produced one has"
+            )
+        if (
+            self.profile is not None
+            and self.profile not in PROFILES
+            and Path(self.profile).suffix.lower() not in {".csv", ".parquet"}
+        ):
+            raise ValueError(
+                f"profile must be 'wind-north', 'hydro-norway' or the path of a .csv or .parquet file, got "
+                f"{Path(self.profile).name!r}"
             )
         if bool(self.hours_local or self.months) and self.kind != "shaped":
             raise ValueError(f"a {self.kind} contract has no months or hours_local; only a shaped one has")
@@ -105,6 +119,11 @@ class Supply(Part):
 
 def refuse_oversold(supply: Supply, base_mw: float, grid_mw: float) -> None:
     """Refuse contracts that deliver more at one time than the connection carries, or sell a plant's output twice."""
+    if base_mw > 0 and BASE_LOAD in supply.purchases:
+        raise ValueError(
+            f"supply.purchases.{BASE_LOAD}: is what the tables call the contract of market.ppa_mw; name it otherwise, or set "
+            "market.ppa_mw = 0"
+        )
     entries = list(supply.purchases.items())
     for index, (name, one) in enumerate(entries):
         for other_name, other in entries[:index]:
