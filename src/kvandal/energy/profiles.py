@@ -29,7 +29,7 @@ def turbine_fraction(wind_m_s: Float64) -> Float64:
     Explained*, 2009), cut-in 3, rated 12.5, cut-out 25 m/s; valid for any wind.
 
     >>> turbine_fraction(np.array([2.0, 8.0, 12.5, 25.0])).round(3).tolist()
-    [0.0, 0.251, 1.0, 0.0]
+    [0.0, 0.252, 1.0, 0.0]
     """
     cubic = (wind_m_s**3 - CUT_IN_M_S**3) / (RATED_M_S**3 - CUT_IN_M_S**3)
     running = (wind_m_s >= CUT_IN_M_S) & (wind_m_s < CUT_OUT_M_S)
