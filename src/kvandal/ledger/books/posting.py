@@ -179,9 +179,9 @@ def _energy(journal: Journal, tables: Tables, hourly: pl.DataFrame, month: str) 
 
 def _passed_on(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
     """Pass contracts that tenants buy on to them at cost, less what their unused part was sold for."""
-    buyers = {one.buyer: None for one in scenario.supply.purchases.values() if one.buyer}
+    buyers = dict.fromkeys(one.buyer for one in scenario.supply.purchases.values() if one.buyer)
     for buyer in buyers:
-        mine = _in(tables["contracts"], month).filter(pl.col("buyer").cast(pl.String) == buyer)
+        mine = tables["contracts"].filter((month == MONTH) & (pl.col("buyer").cast(pl.String) == buyer))
         cost_eur, sold_eur = (float(mine[name].sum()) for name in ("cost_eur", "income_sold_eur"))
         account = f"receivable:{buyer}"
         journal.transfer(
