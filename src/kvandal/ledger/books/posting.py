@@ -63,6 +63,7 @@ def journal_of(scenario: Scenario, tables: Tables) -> Journal:
         _offtaker(journal, scenario, mine, month)
         _losses(journal, scenario, lost, month)
         _energy(journal, mine, month)
+        _passed_on(journal, scenario, mine, month)
         _heat(journal, scenario, mine, month)
         _running(journal, scenario, mine, month)
         close(journal, scenario, month)
@@ -222,6 +223,20 @@ def _energy(journal: Journal, tables: Tables, month: str) -> None:
     journal.transfer(
         month, "reserves sold", "receivable:system operator", "revenue:reserves", total["income_reserves_eur"]
     )
+
+
+def _passed_on(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
+    """Settle contracts that tenants buy: they bear the cost, and are given the spot price of whatever was delivered."""
+    buyers = dict.fromkeys(one.buyer for one in scenario.supply.purchases.values() if one.buyer)
+    for buyer in buyers:
+        mine = tables["contracts"].filter(pl.col("buyer").cast(pl.String) == buyer)
+        account, passed = f"receivable:{buyer}", "revenue:energy passed on"
+        for text, column, debit, credit in (
+            ("contract of its own, at cost", "cost_eur", account, passed),
+            ("sold of its contract", "income_sold_eur", passed, account),
+            ("used of its contract, at spot", "used_at_spot_eur", passed, account),
+        ):
+            journal.transfer(month, text, debit, credit, cents(float(mine[column].sum())))
 
 
 def _heat(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:

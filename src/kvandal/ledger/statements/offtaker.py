@@ -27,8 +27,26 @@ def offtaker_items(account: Account) -> list[Item]:
             "Take or pay", "paid for and not taken", short_h, "GPU-h", "from the amount below, at the price"
         ),
         *_service(account),
+        *_clean_energy(account, name),
         Item("Money", "price of a GPU-hour", price, "EUR/GPU-h"),
         *account.owed_eur(f"receivable:{name}"),
+    ]
+
+
+def _clean_energy(account: Account, name: str) -> list[Item]:
+    """Contracts for electricity that the off-taker buys, and what of its energy is matched by the hour."""
+    energy = of(account.table("tenant_energy"), name)
+    contracts = of(account.table("contracts"), name, "buyer")
+    matched, drawn = int(energy["matched_wh"].sum()), int(energy["site_wh"].sum())
+    items = [
+        Item("Clean energy", f"{what} by its own contracts", float(contracts[column].sum()), "MWh")
+        for what, column in (("delivered", "delivered_mwh"), ("used", "used_mwh"), ("sold", "sold_mwh"))
+    ]
+    return [
+        *items,
+        Item(
+            "Clean energy", "share of its energy matched by the hour", matched / drawn if drawn else None, "1"
+        ),
     ]
 
 
