@@ -51,7 +51,9 @@ app.command("run", epilog="Example: kvandal run stargate-norway --days 7 --set s
 app.command("show", epilog="Example: kvandal show stargate-norway    or    kvandal show runs/week")(show.show)
 app.command("params", epilog="Example: kvandal params cooling")(params.params)
 app.command("models", epilog="Example: kvandal models pump")(models.models)
-app.command("compare", epilog="Example: kvandal compare runs/week runs/week-200-mw")(compare.compare)
+app.command("compare", epilog="Example: kvandal compare runs/week runs/week-200-mw runs/week-290-mw")(
+    compare.compare
+)
 app.command(
     "whatif", epilog="Example: kvandal whatif stargate-norway --days 7 --set site.grid_mw=150 --seeds 5"
 )(whatif.whatif)
