@@ -15,7 +15,8 @@ STYLE = (
     "text-align:left;vertical-align:top}td:first-child{width:38%}"
     "td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;width:20%}td.u{white-space:nowrap;width:12%}"
     "td.note,.period{color:#5a6673}tr.sum td{font-weight:600}.missing{color:#a33}a{color:#0b6e99}"
-    "@media(max-width:40rem){td.note{display:block;border:0;padding-top:0}td.n,td.u{width:auto}}"
+    "@media(max-width:40rem){tr{display:grid;grid-template-columns:1fr auto auto;border-bottom:1px solid #d5dce3}"
+    "td,td.n,td.u,td:first-child{border:0;width:auto}td.note{grid-column:1/-1;padding-top:0}td.note:empty{display:none}}"
     "@media(prefers-color-scheme:dark){body{background:#11161c;color:#dde5ec}td,th{border-color:#2c3742}"
     "td.note,.period{color:#93a1af}.missing{color:#f08a8a}a{color:#6cc1e8}}"
     "@media print{body{margin:0;max-width:none}h2{break-after:avoid}tr{break-inside:avoid}}"
@@ -25,8 +26,8 @@ MONEY = frozenset({"EUR", "USD", "NOK"})
 """Units of which two decimals are shown."""
 
 
-def written(amount: float | None, unit: str) -> str:
-    r"""Write an amount as a person reads it: money to the cent, the rest with about four digits; None is "not known".
+def written(amount: float | None, unit: str, *, rough: bool = False) -> str:
+    r"""Write an amount as a person reads it: money to the cent (or euro), the rest with about four digits; None is "not known".
 
     >>> written(1234.5, "EUR"), written(0.05871, "1"), written(None, "s")
     ('1\u202f234.50', '0.05871', 'not known')
@@ -34,7 +35,7 @@ def written(amount: float | None, unit: str) -> str:
     if amount is None:
         return "not known"
     if unit in MONEY:
-        text = f"{abs(amount):,.2f}"
+        text = f"{abs(amount):,.{0 if rough else 2}f}"
     elif abs(amount) >= LARGE or amount == int(amount):
         text = f"{abs(amount):,.0f}"
     else:
@@ -56,14 +57,14 @@ def listing_page(title: str, note: str, items: Sequence[Mapping[str, Any]]) -> s
 
 def _row(item: Mapping[str, Any]) -> str:
     amount, unit = item["amount"], "" if item["unit"] == "1" else item["unit"]
-    spread = ""
+    spread, rough = "", item["low"] is not None
     if item["low"] is not None and item["low"] != item["high"]:
-        spread = f"{written(item['low'], item['unit'])} to {written(item['high'], item['unit'])}"
+        spread = " to ".join(written(item[end], item["unit"], rough=True) for end in ("low", "high"))
     note = "; ".join(text for text in (spread, item["note"]) if text)
     kinds = f' class="n{" missing" if amount is None else ""}"'
     total = ' class="sum"' if item["what"] in {"in all", "revenue less expense"} else ""
     return (
-        f"<tr{total}><td>{escape(item['what'])}</td><td{kinds}>{written(amount, item['unit'])}</td>"
+        f"<tr{total}><td>{escape(item['what'])}</td><td{kinds}>{written(amount, item['unit'], rough=rough)}</td>"
         f'<td class="u">{escape(unit)}</td><td class="note">{escape(note)}</td></tr>'
     )
 

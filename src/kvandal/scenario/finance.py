@@ -35,6 +35,8 @@ class Finance(Part):
     credited_losses: CreditedLosses = CreditedLosses()
     """Lost GPU-hours for which a tenant is given its money back."""
     facility_musd_per_mw: float = parameter("econ.capex_facility", ge=0, le=1000)
+    further_capital_eur: Annotated[float, Field(ge=0, le=1e12)] = 0.0
+    """Investment beside these, e.g. in heat pumps; written off with the facility [EUR]."""
     rack_musd: float = parameter("econ.capex_rack", ge=0, le=1000)
     gpu_life_years: float = parameter("econ.life_gpu_yr", gt=0, le=50)
     facility_life_years: float = parameter("finance.life_facility_yr", gt=0, le=100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ def journal_of(scenario: Scenario, tables: Tables) -> Journal:
     hourly = {**tables, "cents": _hourly_cents(tables)}
     by_month = {name: parted(hourly[name].select(columns)) for name, columns in READ.items()}
     lost = lost_gpu_s(tables)
+    _open(journal, scenario, months_of(tables)[0])
     for month in months_of(tables):
         mine = {name: parts[month] for name, parts in by_month.items() if month in parts}
         _work(journal, scenario, mine, month)
@@ -68,6 +70,32 @@ def journal_of(scenario: Scenario, tables: Tables) -> Journal:
         _running(journal, scenario, mine, month)
         close(journal, scenario, month)
     return journal
+
+
+def _open(journal: Journal, scenario: Scenario, month: str) -> None:
+    """Enter what the site cost as its property and as the capital of the owners."""
+    bought = {name: cents(eur) for name, eur in capital_eur(scenario).items()}
+    journal.post(
+        month,
+        "opening: what the site cost",
+        [
+            *(Posting(f"property:{name}", CENT, amount) for name, amount in bought.items()),
+            *shared(scenario, "capital", -sum(bought.values())),
+        ],
+    )
+
+
+def shared(scenario: Scenario, account: str, amount: int) -> list[Posting]:
+    """Share an amount out over the owners by their shares, to the last cent; without owners it stays whole."""
+    owners = scenario.site.owners
+    if not owners:
+        return [Posting(account, CENT, amount)]
+    upto = np.cumsum(list(owners.values()))
+    sums = [0, *(round(amount * float(share) / float(upto[-1])) for share in upto)]
+    return [
+        Posting(f"{account}:{name}", CENT, last - first)
+        for name, (first, last) in zip(owners, pairwise(sums), strict=True)
+    ]
 
 
 def parted(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -249,12 +277,12 @@ def _heat(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> N
 
 
 def capital_eur(scenario: Scenario) -> dict[str, float]:
-    """Return what the site cost: `facility` and `racks` [EUR]."""
+    """Return what the site cost: `facility` (with further investment) and `racks` [EUR]."""
     terms = scenario.finance
     fx = terms.nok_per_usd / scenario.market.nok_per_eur
     racks = build_site(scenario).racks
     return {
-        "facility": terms.facility_musd_per_mw * scenario.site.grid_mw * 1e6 * fx,
+        "facility": terms.facility_musd_per_mw * scenario.site.grid_mw * 1e6 * fx + terms.further_capital_eur,
         "racks": terms.rack_musd * racks * 1e6 * fx,
     }
 
@@ -286,15 +314,7 @@ def close(journal: Journal, scenario: Scenario, month: str) -> None:
     for _, row_month, account, unit, amount, *_ in journal.rows:
         if row_month == month and unit == CENT and account.split(":")[0] in ("revenue", "expense"):
             totals[account] = totals.get(account, 0) + amount
-    result = -sum(totals.values())
-    shares = np.cumsum([*scenario.site.owners.values()])
-    upto = [round(result * float(share) / float(shares[-1])) for share in shares] if len(shares) else []
-    parts: list[Any] = [last - first for first, last in zip([0, *upto], upto, strict=False)]
-    owners = [
-        Posting(f"equity:{name}", CENT, -part) for name, part in zip(scenario.site.owners, parts, strict=True)
-    ]
-    if not owners:
-        owners = [Posting("equity", CENT, -result)]
+    owners = shared(scenario, "equity", sum(totals.values()))
     journal.post(
         month,
         "result to the owners",

@@ -86,7 +86,7 @@ def owners_items(account: Account) -> list[Item]:
     for prefix, chapter in (("revenue:", "Revenue"), ("expense:", "Expense")):
         for name, amount in rows.iter_rows():
             if name.startswith(prefix):
-                items.append(Item(chapter, name.removeprefix(prefix), amount / 100, "EUR"))
+                items.append(Item(chapter, name.removeprefix(prefix).replace(":", ", "), amount / 100, "EUR"))
     items.append(Item("Result", "revenue less expense", int(rows["amount"].sum()) / 100, "EUR"))
     owners = account.scenario.site.owners
     for name, amount in result_cents(account).items():
