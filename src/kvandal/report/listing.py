@@ -9,14 +9,15 @@ from typing import Any
 from kvandal.report.text import MINUS, THIN
 
 STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:62rem;padding:0 1rem;color:#1c2733;background:#fff}"
+    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1c2733;background:#fff}"
     "h1{margin-bottom:.2rem}h2{font-size:1.05rem;margin:1.6rem 0 .3rem}"
     "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #d5dce3;padding:.3rem .6rem .3rem 0;"
-    "text-align:left;vertical-align:top}td:first-child{width:38%}"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;width:20%}td.u{white-space:nowrap;width:12%}"
+    "text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}"
+    ".lines{max-width:62rem}.lines td:first-child{width:38%}.lines td.n{white-space:nowrap;width:20%}td.u{white-space:nowrap;width:12%}"
     "td.note,.period{color:#5a6673}tr.sum td{font-weight:600}.missing{color:#a33}a{color:#0b6e99}"
-    "@media(max-width:40rem){tr{display:grid;grid-template-columns:1fr auto auto;border-bottom:1px solid #d5dce3}"
-    "td,td.n,td.u,td:first-child{border:0;width:auto}td.note{grid-column:1/-1;padding-top:0}td.note:empty{display:none}}"
+    "@media(max-width:40rem){.lines tr{display:grid;grid-template-columns:1fr auto auto;border-bottom:1px solid #d5dce3}"
+    ".lines td,.lines td.n,.lines td.u,.lines td:first-child{border:0;width:auto}td.note{grid-column:1/-1;padding-top:0}"
+    "td.note:empty{display:none}.form{display:block;overflow-x:auto}}"
     "@media(prefers-color-scheme:dark){body{background:#11161c;color:#dde5ec}td,th{border-color:#2c3742}"
     "td.note,.period{color:#93a1af}.missing{color:#f08a8a}a{color:#6cc1e8}}"
     "@media print{body{margin:0;max-width:none}h2{break-after:avoid}tr{break-inside:avoid}}"
@@ -49,7 +50,7 @@ def listing_page(title: str, note: str, items: Sequence[Mapping[str, Any]]) -> s
     for item in items:
         chapters.setdefault(item["chapter"], []).append(item)
     body = "".join(
-        f"<h2>{escape(chapter)}</h2><table>{''.join(map(_row, lines))}</table>"
+        f'<h2>{escape(chapter)}</h2><table class="lines">{"".join(map(_row, lines))}</table>'
         for chapter, lines in chapters.items()
     )
     return _page(title, f'<p class="period">{escape(note)}</p>{body}')
@@ -67,6 +68,38 @@ def _row(item: Mapping[str, Any]) -> str:
         f"<tr{total}><td>{escape(item['what'])}</td><td{kinds}>{written(amount, item['unit'], rough=rough)}</td>"
         f'<td class="u">{escape(unit)}</td><td class="note">{escape(note)}</td></tr>'
     )
+
+
+FORM_HEADS = ("point", "code", "what", "value", "unit", "status", "measured at", "how")
+
+
+def form_page(document: Mapping[str, Any]) -> str:
+    """Return a page of a filled form: `title`, `note`, `missing` and `lines` (docs/statutory.md)."""
+    parts: dict[str, list[str]] = {}
+    for line in document["lines"]:
+        cells = [f"<td>{escape(line[key])}</td>" for key in ("point", "code", "name")]
+        cells.append(f'<td class="n {line["status"]}">{escape(shown(line["value"]))}</td>')
+        cells += [f"<td>{escape(line[key])}</td>" for key in ("unit", "status", "measured_at", "how")]
+        parts.setdefault(line["part"], []).append(f"<tr>{''.join(cells)}</tr>")
+    heads = "".join(f"<th>{head}</th>" for head in FORM_HEADS)
+    body = "".join(
+        f'<h2>{escape(part)}</h2><table class="form"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        for part, rows in parts.items()
+    )
+    missing = (
+        f"<p>{len(document['missing'])} of {len(document['lines'])} lines are missing: they are not known to the scenario, "
+        "and nothing was put in their place.</p>"
+    )
+    return _page(document["title"], f"<p>{escape(document['note'])}</p>{missing}{body}")
+
+
+def shown(value: float | str | None) -> str:
+    """Write a value of a form for a person; what is missing is said so."""
+    if value is None:
+        return "missing"
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 10 * LARGE else f"{value:,.4g}"
 
 
 def index_page(site: str, links: Iterable[tuple[str, str, str]]) -> str:
