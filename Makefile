@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: run test check format lock picture fidelity forecast oversubscription clean
+.PHONY: run test check format lock picture fidelity forecast oversubscription economics clean
 
 run: $(VENV)/installed
 	$(BIN)/kvandal run stargate-norway
@@ -76,6 +76,10 @@ forecast: $(VENV)/installed-test
 # More and more GPUs behind one connection: the table of docs/oversubscription.md (four weeks of the site, some minutes).
 oversubscription: $(VENV)/installed
 	$(BIN)/python docs/oversubscription.py
+
+# Three decisions on whole years: the tables of docs/economics.md (seven runs, about eight minutes).
+economics: $(VENV)/installed
+	$(BIN)/python docs/economics.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

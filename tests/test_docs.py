@@ -114,6 +114,27 @@ def test_every_command_of_the_page_on_failures_runs(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "made"),
+    [
+        ("energy", "runs/supply/contracts.parquet"),
+        ("plan", ""),
+        ("attribution", "runs/attributed/tenant_energy.parquet"),
+        ("books", "statements/statements.parquet"),
+        ("statutory", "runs/forms/eed.html"),
+    ],
+)
+def test_every_command_of_the_pages_on_energy_and_money_runs(page: str, made: str, tmp_path: Path):
+    """In order, in one empty folder, with the scenarios of the documentation beside it."""
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^(?:    |\$ )(kvandal .*)$", text, re.MULTILINE)
+    assert commands
+    run_block("console", None, "\n".join(f"$ {command}" for command in commands), tmp_path)
+    assert (tmp_path / made).exists()
+
+
+@pytest.mark.slow
 def test_every_command_of_the_page_on_oversubscription_runs(tmp_path: Path):
     """140,000 GPUs for two days; its table has the lines that the script prints."""
     text = (ROOT / "docs/oversubscription.md").read_text(encoding="utf-8")
