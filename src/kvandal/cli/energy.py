@@ -57,7 +57,7 @@ def print_job_energy(document: dict[str, Any]) -> None:
             ("racks", RIGHT),
             ("IT [kWh]", RIGHT),
             ("all [kWh]", RIGHT),
-            ("CO2e [g]", RIGHT),
+            ("CO2e, location, direct [g]", RIGHT),
             ("EUR", RIGHT),
         ],
         [
