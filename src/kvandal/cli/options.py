@@ -135,7 +135,7 @@ def print_table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[S
         show_header=any(heading for heading, _ in columns),
     )
     for heading, justify in columns:
-        table.add_column(heading, justify="right" if justify == "right" else "left", overflow="fold")
+        table.add_column(Text(heading), justify="right" if justify == "right" else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     terminal = sys.stdout is not None and sys.stdout.isatty()
