@@ -12,6 +12,7 @@ from kvandal.energy.plan.stores import hourly_keep, store_flows
 from kvandal.scenario.supply import PRODUCTS
 
 NONE = np.zeros(len(PRODUCTS))
+COP = 3.5
 
 
 def assets(battery_mw=10.0, stores=0, offers=NONE, prices=NONE, **others):
@@ -24,7 +25,6 @@ def assets(battery_mw=10.0, stores=0, offers=NONE, prices=NONE, **others):
         store_mw=np.full(stores, 5.0),
         store_mwh=np.full(stores, 30.0),
         store_keeps=np.full(stores, hourly_keep(0.02)),
-        pump_cop=np.full(stores, 3.5),
         offer_mw=offers,
         offer_eur_per_mw_h=prices,
     )
@@ -32,8 +32,11 @@ def assets(battery_mw=10.0, stores=0, offers=NONE, prices=NONE, **others):
 
 def outlook(price, stores=0, **others):
     hours = len(price)
+    heat_eur = np.repeat(np.asarray(price, float)[:, None] / COP, stores, axis=1)
     return Outlook(
         price_eur_per_mwh=np.asarray(price, float),
+        fill_eur_per_mwh=heat_eur,
+        draw_eur_per_mwh=heat_eur,
         room_mw=others.get("room_mw", np.full(hours, 1000.0)),
         lent_mw=others.get("lent_mw", np.zeros(hours)),
         lent_eur_per_mwh=np.full(hours, others.get("lent_eur_per_mwh", 500.0)),
@@ -79,7 +82,7 @@ def by_pypsa(given_assets, given_outlook):
                 bus0="site",
                 bus1=heat,
                 p_nom=1e3,
-                efficiency=given_assets.pump_cop[index],
+                efficiency=COP,
             )
             net.add("Load", heat, bus=heat, p_set=given_outlook.heat_mw[:, index])
             net.add("Link", f"fill-{index}", bus0=heat, bus1=tank, p_nom=given_assets.store_mw[index])
@@ -92,7 +95,7 @@ def by_pypsa(given_assets, given_outlook):
         net.optimize(solver_name="highs", log_to_console=False, include_objective_constant=False)
         idle = float((price * 100.0).sum())
         for index in range(stores):
-            idle += float((price * given_outlook.heat_mw[:, index] / given_assets.pump_cop[index]).sum())
+            idle += float((price * given_outlook.heat_mw[:, index] / COP).sum())
         return idle - float(net.objective)
 
 
