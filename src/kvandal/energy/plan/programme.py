@@ -206,14 +206,15 @@ def solve(assets: Assets, outlook: Outlook, *, relaxed: bool = False) -> Solutio
         smaller = np.where(found[at.charge] < found[at.discharge], at.charge, at.discharge)
         upper[smaller[both]] = 0.0
         found, objective = _optimum(cost, lower, upper, rows)
+    through = np.minimum(found[at.fill], found[at.draw])  # in and out at once is nothing
     still = outlook.peak_eur_per_mw * max(outlook.peak_mw, float(_hourly(outlook).max(initial=0.0)))
     return Solution(
         charge_mw=found[at.charge],
         discharge_mw=found[at.discharge],
         soc_mwh=found[at.soc],
         lent_mw=found[at.lent],
-        fill_mw=found[at.fill].T,
-        draw_mw=found[at.draw].T,
+        fill_mw=(found[at.fill] - through).T,
+        draw_mw=(found[at.draw] - through).T,
         store_mwh=found[at.level].T,
         offered_mw=found[at.offers].T,
         earned_eur=still - objective,
