@@ -260,10 +260,7 @@ def _reserves(grid: Grid, reserves: pl.DataFrame) -> list[str | Figure]:
     ]  # fmt: skip
     foot = [
         "in all",
-        "",
-        "",
-        "",
-        "",
+        *[DASH] * 4,
         *(exact(part) for part in totals),
         exact(totals[0] + totals[1] - totals[2]),
     ]
