@@ -282,7 +282,12 @@ def test_plan_says_what_it_is_worth_in_all(inside: Callable[..., Any], small: st
     assert document["value_eur"] == pytest.approx(parts)
     assert document["value_eur"] <= document["bound_eur"] + 1e-3
     shown = " ".join(inside(*asked).out.split())
-    verb = "saves" if document["value_eur"] >= 0 else "costs"
-    assert f"In all the plan {verb} {abs(document['value_eur']):,.0f} EUR" in shown
+    value = document["value_eur"]
+    said = (
+        f"{'saves' if value > 0 else 'costs'} {abs(value):,.0f} EUR"
+        if abs(value) >= 0.5
+        else "changes nothing"
+    )
+    assert f"In all the plan {said}" in shown
     assert "in the tariff for the highest hour it" in shown
     assert "deviations and tariff included" in shown

@@ -77,4 +77,6 @@ def sentence(found: dict[str, Any]) -> str:
 
 
 def _saves(eur: float) -> str:
+    if abs(eur) < 0.5:
+        return "changes nothing"
     return f"{'saves' if eur >= 0 else 'costs'} {abs(eur):,.0f} EUR"

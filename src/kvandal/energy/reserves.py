@@ -6,9 +6,10 @@ drawn: no open record of activations is shipped, so they are synthetic and say s
 
 References
 ----------
-R44: developers.fingrid.fi/FFR/business_context (FFR). R45: fingrid.fi, frequency containment reserves (FCR-D; R48: reserves of limited
-energy). R46: fingrid.fi, automatic frequency restoration reserve. R47: statnett.no, prequalification for mFRR (the time of full
-activation is still to be verified). Addresses in ``scenario/defaults.toml``.
+R44: Fingrid, fast frequency reserve, developers.fingrid.fi/FFR/business_context.
+R45: Fingrid, fingrid.fi/en/electricity-market/reserves_and_balancing/frequency-containment-reserves/ (legacy FCR-D: half in 5 s, all in 30 s).
+R46: Fingrid, fingrid.fi/en/electricity-market/reserves_and_balancing/automatic-frequency-restoration-reserve/.
+R47: Statnett, prequalification for mFRR and mFRR-D (bids of 15 min; the 12.5 min to full activation are still to be verified).
 
 """
 
@@ -24,8 +25,9 @@ from kvandal.scenario.parameters import value
 from kvandal.scenario.supply import PRODUCTS, Supply
 
 Array = Any
-FFR_OPTIONS = {49.7: 1.3, 49.6: 1.0, 49.5: 0.7}
-"""Trigger [Hz] and time to full activation [s] (R44)."""
+FFR_TRIGGER_HZ, FFR_FULL_S = value("grid.ffr_freq_hz"), value("grid.ffr_time_s")
+FFR_OPTIONS = {FFR_TRIGGER_HZ: FFR_FULL_S, 49.6: 1.0, 49.5: 0.7}
+"""Trigger [Hz] and time to full activation [s] (R44); the first is the one that calls are drawn for."""
 PRICE_KEYS = {
     "ffr": "supply.ffr_price",
     "fcr_d_up": "supply.fcr_d_price",
@@ -33,7 +35,6 @@ PRICE_KEYS = {
     "afrr_up": "supply.afrr_price",
     "mfrr_up": "supply.mfrr_price",
 }
-FFR_TRIGGER_HZ = value("grid.ffr_freq_hz")
 FFR_HOLD_S, FFR_READY_S = 30.0, 900.0
 """The longer of the two ways to support (5 s with a slow release, or 30 s), and the time until FFR must be ready again (R44)."""
 FCR_D_DEADBAND_HZ, FCR_D_FULL_HZ = 0.1, 0.5
@@ -149,7 +150,7 @@ def _ffr_hours(supply: Supply, days: int, seed: int) -> Array:
         count = random.poisson(supply.ffr_events_per_year / 365)
         times.append(day * 24 * HOUR_S + np.sort(random.random(count)) * 24 * HOUR_S)
     events = ready_events(np.concatenate([np.zeros(0), *times]))
-    each_s = held_s(ffr_fraction, np.array([FFR_OPTIONS[FFR_TRIGGER_HZ] + FFR_HOLD_S + 1.0]))[0]
+    each_s = held_s(ffr_fraction, np.array([FFR_FULL_S + FFR_HOLD_S + 1.0]))[0]
     return np.bincount((events // HOUR_S).astype(np.int64), minlength=days * 24) * each_s / HOUR_S
 
 
