@@ -14,6 +14,7 @@ Hierarchy::
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 
 class KvandalError(Exception):
@@ -44,6 +45,19 @@ class InputError(KvandalError):
         self.file = None if file is None else str(file)
         self.key = key
         super().__init__(": ".join(part for part in (self.file, key, message) if part))
+
+    def of(self, key: str) -> Self:
+        """Say which key of the scenario asked for the file that is at fault.
+
+        Examples
+        --------
+        >>> print(InputError("no such file", file="prices.csv").of("market.prices"))
+        prices.csv: no such file (market.prices)
+
+        """
+        if self.file is None:
+            return type(self)(self.message, key=key)
+        return type(self)(f"{self.message} ({key})", file=self.file, key=self.key)
 
 
 class ScenarioError(InputError):

@@ -108,8 +108,8 @@ def test_a_truncated_or_unreadable_trace(inside: Command, tmp_path: Path, small:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (hourly(skip=30), "the row of 2027-01-02 06:00"),
-        (hourly(""), "has no time zone"),
+        (hourly(skip=30), "line 32: the row of 2027-01-02 06:00"),
+        (hourly(""), "line 2, time_utc: '2027-01-01T00:00' has no time zone"),
         (hourly(hours=20), "but the day-ahead price"),
         ("", "the file is empty"),
         ("time_utc,eur_per_mwh\n", "at least 2 rows"),
@@ -124,8 +124,88 @@ def test_a_price_series_that_cannot_be_used(
     """The file and the row are named, before anything is simulated."""
     (tmp_path / "prices.csv").write_text(text, encoding="utf-8")
     refused(
-        inside("run", small, "--set", "market.prices=prices.csv", "--out", "x", "-q"), "prices.csv", expected
+        inside("run", small, "--set", "market.prices=prices.csv", "--out", "x", "-q"),
+        "prices.csv",
+        expected,
+        "(market.prices)",
     )
+    assert not (tmp_path / "x").exists()
+
+
+PURCHASE = '[supply.purchases.{name}]\nkind = "{kind}"\nmw = {mw}\neur_per_mwh = 30.0\n{more}\n'
+
+
+def purchase(name: str = "a", kind: str = "baseload", mw: float = 1.0, more: str = "") -> str:
+    return PURCHASE.format(name=name, kind=kind, mw=mw, more=more)
+
+
+@pytest.mark.parametrize(
+    ("purchases", "expected"),
+    [
+        (
+            purchase(more='plant = "Skjomen"') + purchase("b", more='plant = "Skjomen"'),
+            ["own.toml: supply.purchases.b: overlaps with 'a'", "another plant"],
+        ),
+        (purchase(mw=99.0), ["own.toml: supply.purchases.a.mw: 99 MW make", "allowed is"]),
+        (
+            purchase(kind="pay_as_produced"),
+            [
+                "own.toml: supply.purchases.a: a pay_as_produced contract needs profile",
+                "a CSV or Parquet file",
+            ],
+        ),
+        (
+            purchase(kind="pay_as_produced", more='profile = "windy"'),
+            ["own.toml: supply.purchases.a: profile must be 'wind-north'", "got 'windy'"],
+        ),
+        (
+            purchase(more='buyer = "nobody"'),
+            ["own.toml: supply.purchases.a.buyer: no tenant 'nobody'; allowed is one of"],
+        ),
+        (
+            purchase("base-load"),
+            ["own.toml: supply.purchases.base-load: is what the tables call", "name it otherwise"],
+        ),
+    ],
+    ids=["overlap", "too much", "no profile", "no such profile", "no such buyer", "a name that is taken"],
+)
+def test_a_contract_that_cannot_be(
+    inside: Command, tmp_path: Path, small: str, purchases: str, expected: list[str]
+) -> None:
+    """The file, the key and what would be accepted."""
+    (tmp_path / "own.toml").write_text(f'extends = "{small}"\n{purchases}', encoding="utf-8")
+    refused(inside("run", "own.toml", "--out", "x", "-q"), *expected)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (hourly(""), ["line 2, time_utc: '2027-01-01T00:00' has no time zone", "write UTC with a Z"]),
+        (hourly(skip=30), ["line 32: the row of 2027-01-02 06:00 UTC is missing; fill it"]),
+        (hourly(hours=20), ["the run lasts from", "or give a profile of a whole year"]),
+        (
+            hourly().replace(",25.0", ",0.5").replace(",0.5", ",1.5", 1),
+            ["line 2, fraction: ", "in 0 to 1, got 1.5"],
+        ),
+        (None, ["no such file"]),
+    ],
+    ids=["local time", "gap", "too short", "more than the plant has", "absent"],
+)
+def test_a_profile_that_cannot_be_used(
+    inside: Command, tmp_path: Path, small: str, text: str | None, expected: list[str]
+) -> None:
+    """The file, which stands beside the scenario, its line, and the key that asked for it."""
+    folder = tmp_path / "scenarios"
+    folder.mkdir()
+    if text is not None:
+        (folder / "plant.csv").write_text(
+            text.replace("eur_per_mwh", "fraction").replace(",25.0", ",0.5"), encoding="utf-8"
+        )
+    wind = purchase(kind="pay_as_produced", more='profile = "plant.csv"')
+    (folder / "own.toml").write_text(f'extends = "{small}"\n{wind}', encoding="utf-8")
+    outcome = inside("run", "scenarios/own.toml", "--out", "x", "-q")
+    refused(outcome, "scenarios/plant.csv: ", "(supply.purchases.a.profile)", *expected)
     assert not (tmp_path / "x").exists()
 
 

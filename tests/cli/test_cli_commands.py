@@ -210,15 +210,24 @@ def test_compare_puts_two_runs_side_by_side(
     inside: Callable[..., Any], small_run: Path, small: str, tmp_path: Path
 ) -> None:
     """With itself nothing differs; with another run the differences add up."""
-    same = one_document(inside("compare", str(small_run), str(small_run), "--json").out)["rows"]
-    assert {row["difference"] for row in same} <= {0, None}
+    same = one_document(inside("compare", str(small_run), str(small_run), "--json").out)
+    for part in ("rows", "summary"):
+        assert {difference for row in same[part] for difference in row["differences"]} <= {0, None}
     assert inside("run", small, "--days", "1", "--out", "day", "-q").code == 0
-    rows = one_document(inside("compare", str(small_run), "day", "--json").out)["rows"]
-    installed = next(row for row in rows if row["name"] == "gpu_hours_installed")
-    assert installed["difference"] == installed["other"] - installed["one"] == -2 * 720 * 24
+    document = one_document(inside("compare", str(small_run), "day", "day", "--json").out)
+    installed = next(row for row in document["summary"] if row["name"] == "gpu_hours_installed")
+    one, *others = installed["values"]
+    assert installed["differences"] == [0, *(other - one for other in others)] == [0, -34560, -34560]
+    rows = {(row["chapter"], row["name"]): row for row in document["rows"]}
+    assert {chapter for chapter, _ in rows} == {"Access", "Money", "Investment", "Heat", "Carbon", "Power"}
+    assert rows["Access", "GPU-hours installed"]["values"] == installed["values"]
     table = inside("compare", str(small_run), "day").out
-    assert "gpu_hours_installed" in table
+    assert "net present value" in table
     assert "-66.7%" in table
+    assert "gpu_hours_installed" in inside("compare", str(small_run), "day", "--all").out
+    alone = inside("compare", str(small_run))
+    assert alone.code == 2
+    assert "at least two run folders, got 1" in alone.err
 
 
 def test_report_is_rendered_anew(inside: Callable[..., Any], small_run: Path, tmp_path: Path) -> None:

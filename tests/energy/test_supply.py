@@ -54,6 +54,16 @@ def test_scope_2_on_both_bases_by_hand():
     assert matching.market_t(np.array([100.0]), np.array([160.0]), 8.0, 560.0)[0] == pytest.approx(0.8)
 
 
+@given(st.floats(-100, 100), st.floats(0, 200), st.floats(0, 1))
+def test_an_hour_without_load_emits_and_matches_nothing(load_mwh, clean_mwh, share):
+    """No load or a meter that runs backwards: zero, never below; never more is matched than is drawn."""
+    one, clean = np.array([load_mwh]), np.array([clean_mwh])
+    drawn = max(load_mwh, 0.0)
+    assert 0 <= matching.carbon_free_mwh(one, clean, share)[0] <= drawn + 1e-9
+    assert matching.location_t(one, 15.0)[0] == pytest.approx(drawn * 0.015)
+    assert 0 <= matching.market_t(one, clean, 8.0, 560.0)[0] <= drawn * 0.56 + 1e-9
+
+
 def test_what_grid_and_state_charge_for_a_year():
     """Facts: 230 MW at 135 NOK/kW are 31 million NOK; 1.84 TWh at 0.58 and 16.44 øre are 11 and 302 million NOK."""
     assert tariff.capacity_eur_per_h(230_000, 135, 11.7) * 8760 * 11.7 == pytest.approx(31.05e6)

@@ -49,6 +49,9 @@ class Definitions:
     def __init__(self, folder: Path) -> None:
         self.schemas: dict[str, Json] = {}
         self.programs: dict[str, Any] = {}
+        self.environment = (
+            celpy.Environment()
+        )  # here and not in a test: it raises the recursion limit for good
         for path in sorted(folder.glob("*.yaml")):
             definition = yaml.load(path.read_bytes(), Loader=yaml.CSafeLoader)
             for version in definition["spec"]["versions"]:
@@ -88,8 +91,7 @@ class Definitions:
             if "oldSelf" in text:  # speaks of changes; these objects are new
                 continue
             if text not in self.programs:
-                environment = celpy.Environment()
-                self.programs[text] = environment.program(environment.compile(text))
+                self.programs[text] = self.environment.program(self.environment.compile(text))
             verdict = self.programs[text].evaluate({"self": celpy.json_to_cel(part)})
             if not verdict:
                 raise jsonschema.ValidationError(rule["message"])

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from small_sites import BATCH, INFERENCE, TRAINING, failing, small_site, table, tenant
 
 from kvandal.ledger import attribution
-from kvandal.ledger.energy import energy_table
+from kvandal.ledger.energy import contracts_table, energy_table
 from kvandal.ledger.tables import heat_table, site_table
 from kvandal.scenario.accounting import Accounting
+from kvandal.scenario.market import Market
+from kvandal.scenario.supply import Purchase, Supply
 from kvandal.twin.simulate import simulate_jobs
 from kvandal.twin.site import gpu_load_mw
 
@@ -24,7 +26,7 @@ TENANTS = {
 def attributed(scenario, *rows, failures=None):
     run = simulate_jobs(scenario, table(*rows), failures=failures)
     energy = energy_table(run, site_table(run), heat_table(run))
-    basis = attribution.basis_of(run, energy, heat_table(run))
+    basis = attribution.basis_of(run, energy, heat_table(run), contracts_table(run, site_table(run)))
     return run, energy, basis, attribution.attribute(basis)
 
 
@@ -68,14 +70,39 @@ def test_idle_gpus_may_be_the_owners():
 
 
 @st.composite
+def contracts(draw):
+    """A contract for part of the day, of the site or of a tenant."""
+    return Purchase(
+        kind="shaped",
+        mw=draw(st.floats(0.01, 0.5)),
+        eur_per_mwh=30.0,
+        hours_local=draw(st.sampled_from([(0, 24), (6, 22), (22, 6)])),
+        carbon_free=draw(st.booleans()),
+        buyer=draw(st.sampled_from(["", *TENANTS])),
+    )
+
+
+@st.composite
 def runs(draw):
     """A small site under random work and failures, at any tick length."""
     tick_s = draw(st.sampled_from([60, 300, 3600]))
     scenario = small_site(
         TENANTS, racks=3, tick_s=tick_s, grid_mw=draw(st.sampled_from([0.35, 0.5, 1000.0])), cap_minimum=0.5
     )
+    market = Market(
+        ppa_mw=draw(st.sampled_from([0.0, 0.1])),
+        goo_fraction=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        goo_by_hour=draw(st.booleans()),
+    )
     scenario = scenario.model_copy(
-        update={"accounting": Accounting(idle=draw(st.sampled_from(["use", "owners"])))}
+        update={
+            "accounting": Accounting(idle=draw(st.sampled_from(["use", "owners"]))),
+            "supply": Supply(
+                purchases=draw(st.dictionaries(st.sampled_from("xyz"), contracts(), max_size=3)),
+                generators_mw=draw(st.sampled_from([0.0, 1.0])),
+            ),
+            "market": market,
+        }
     )
     rows = draw(
         st.lists(
@@ -103,6 +130,11 @@ def test_what_is_attributed_is_what_the_meter_showed(given_run):
     meter_wh = np.rint(energy["site_mwh"].to_numpy() * 1e6).astype(np.int64)
     assert (per_hour[:, :3].sum(axis=1) == meter_wh).all()
     assert (per_hour[:, 3:] == basis.totals[:, 2:]).all()
+    assert (found.matched_wh.sum(axis=1) == np.rint(energy["carbon_free_mwh"].to_numpy() * 1e6)).all()
+    assert (found.matched_wh <= np.maximum(found.by_tenant[:, :, :3].sum(axis=2), 0)).all()
+    assert (found.by_tenant[:, :, column("carbon_market_direct_g") :][:, :, :2] >= 0).all()
+    covered = energy["ppa_clean_mwh"].to_numpy() + energy["goo_mwh"].to_numpy()
+    assert (covered <= energy["import_mwh"].to_numpy() + 1e-12).all()
     assert per_hour[:, column("cost_cents")].sum() == round(float(energy["cost_eur"].sum()) * 100)
     assert (found.by_job.sum(axis=0) == found.by_tenant[:, :-1].sum(axis=(0, 1))).all()
     held = run.outputs.tenant_hour[:, :3, 0]

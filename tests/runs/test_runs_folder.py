@@ -96,11 +96,11 @@ def test_a_run_against_itself_differs_by_zero(run: kv.Run) -> None:
     rows = kv.compare(run, run)
     assert {"pue", "wait_p50_s.offtaker", "gpu_hours_lost.failure"} <= {row["name"] for row in rows}
     for row in rows:
-        assert row["one"] == row["other"]
-        if row["one"] is None:
-            assert row["difference"] is row["relative"] is None
+        assert row["values"][0] == row["values"][1]
+        if row["values"][0] is None:
+            assert row["differences"] == row["relative"] == [None, None]
         else:
-            assert (row["difference"], row["relative"]) == (0, 0.0), row["name"]
+            assert (row["differences"], row["relative"]) == ([0, 0], [0.0, 0.0]), row["name"]
 
 
 def test_compare_says_none_where_a_side_does_not_know() -> None:
@@ -109,7 +109,7 @@ def test_compare_says_none_where_a_side_does_not_know() -> None:
         {"a": None, "b": 0, "c": 2.0, "basis": "x", "w": {"uk": 1.0}},
         {"a": 1.0, "b": 3, "d": 4, "basis": "y", "w": {"uk": 3.0}},
     )
-    assert [(row["name"], row["difference"], row["relative"]) for row in rows] == [
+    assert [(row["name"], row["differences"][1], row["relative"][1]) for row in rows] == [
         ("a", None, None),
         ("b", 3, None),
         ("c", None, None),

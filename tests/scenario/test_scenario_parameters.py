@@ -18,7 +18,7 @@ UNITS = (
     "mw", "hz", "min", "kw", "w", "kwh", "mwh", "gwh", "s", "h", "days", "utc", "c", "k", "pct", "m", "deg", "gpus", "gpu",
     "trays", "row", "hall", "cdu", "rack", "crews", "failures", "month", "fraction", "share", "efficiency", "effectiveness", "maximum",
     "eur", "usd", "hour", "hours", "year", "interruption", "multiplier", "exponent", "weight", "duration", "seed", "local", "mw",
-    "km", "l", "m2", "musd", "years", "months", "priority", "factor", "group", "transformers", "needed", "minimum", "pod", "place", "count", "pu", "depth", "reservations",
+    "km", "l", "m2", "musd", "years", "months", "priority", "factor", "group", "transformers", "needed", "minimum", "pod", "place", "count", "pu", "depth", "reservations", "pb", "eb", "score",
 )  # fmt: skip
 """Last words of keys that say what the number counts; efficiencies (eta), shares and counts have no unit."""
 

@@ -13,6 +13,7 @@ SHOWN = (
     ("idle_wh", "idle", "MWh", 1e6),
     ("overhead_wh", "overhead", "MWh", 1e6),
     ("site_wh", "all", "MWh", 1e6),
+    ("matched_wh", "matched", "MWh", 1e6),
     ("carbon_location_direct_g", "location, direct", "kg CO2e", 1e3),
     ("carbon_location_lifecycle_g", "location, life-cycle", "kg CO2e", 1e3),
     ("carbon_market_direct_g", "market, direct", "kg CO2e", 1e3),

@@ -21,6 +21,7 @@ from kvandal.cli import (
     run,
     show,
     signals,
+    statement,
     trace,
     transient,
     whatif,
@@ -50,7 +51,9 @@ app.command("run", epilog="Example: kvandal run stargate-norway --days 7 --set s
 app.command("show", epilog="Example: kvandal show stargate-norway    or    kvandal show runs/week")(show.show)
 app.command("params", epilog="Example: kvandal params cooling")(params.params)
 app.command("models", epilog="Example: kvandal models pump")(models.models)
-app.command("compare", epilog="Example: kvandal compare runs/week runs/week-200-mw")(compare.compare)
+app.command("compare", epilog="Example: kvandal compare runs/week runs/week-200-mw runs/week-290-mw")(
+    compare.compare
+)
 app.command(
     "whatif", epilog="Example: kvandal whatif stargate-norway --days 7 --set site.grid_mw=150 --seeds 5"
 )(whatif.whatif)
@@ -58,8 +61,8 @@ app.command("plan", epilog="Example: kvandal plan stargate-norway-phase-1 --days
 app.command("why", epilog="Example: kvandal why runs/week 1234")(why.why)
 app.command("report", epilog="Example: kvandal report runs/week --out week.html")(report.report)
 app.command("books", epilog="Example: kvandal books runs/week --json")(books.books)
-app.command("statement", epilog="Example: kvandal statement runs/week --tenant uk --out uk.html")(
-    books.statement
+app.command("statement", epilog="Example: kvandal statement runs/week tenant uk --out uk.html")(
+    statement.statement
 )
 app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-01-03T12:00Z --seconds 300")(
     transient.transient

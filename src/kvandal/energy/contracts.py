@@ -10,13 +10,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from kvandal.energy.profiles import delivered_fraction
+from kvandal.errors import SeriesError
 from kvandal.scenario.model import Scenario
-from kvandal.scenario.supply import Purchase
+from kvandal.scenario.supply import BASE_LOAD, Purchase
 from kvandal.series.regular import Series
 
 Array = Any
-BASE_LOAD = "base-load"
-"""Name of the contract that `market.ppa_mw` stands for."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Contract:
     delivered_mwh : float64 (steps,)
     series : profile behind it, with its provenance; None for constant power
     rule : how the profile was laid over the run
+    buyer : tenant that buys it; empty for the site
 
     """
 
@@ -42,6 +42,7 @@ class Contract:
     delivered_mwh: Array
     series: Series | None = None
     rule: str = ""
+    buyer: str = ""
 
 
 def contracts_of(scenario: Scenario, step_s: int) -> list[Contract]:
@@ -62,7 +63,10 @@ def contracts_of(scenario: Scenario, step_s: int) -> list[Contract]:
     for name, purchase in scenario.supply.purchases.items():
         fraction, series, rule = np.ones(steps), None, ""
         if purchase.profile is not None:
-            fraction, series, rule = delivered_fraction(purchase.profile, run.start_utc, run.days, step_s)
+            try:
+                fraction, series, rule = delivered_fraction(purchase.profile, run.start_utc, run.days, step_s)
+            except SeriesError as error:
+                raise error.of(f"supply.purchases.{name}.profile") from None
         elif purchase.kind == "shaped":
             fraction = _in_shape(purchase, run.start_utc, steps, step_s, scenario.site.time_zone)
         fraction = fraction * _in_force(purchase, run.start_utc, steps, step_s)
@@ -76,6 +80,7 @@ def contracts_of(scenario: Scenario, step_s: int) -> list[Contract]:
                 purchase.mw * hours * fraction,
                 series,
                 rule,
+                purchase.buyer,
             )
         )
     return found

@@ -14,14 +14,14 @@ def carbon_free_mwh(load_mwh: Array, contracted_mwh: Array, grid_share: Array | 
 
     .. math:: m_h = \min(L_h, C_h) + \max(0, L_h - C_h) \, g_h
 
-    Surplus of one hour is not carried to another (the principle of 24/7 matching).
+    Surplus of one hour is not carried to another (the principle of 24/7 matching). An hour without consumption, or in which
+    energy flows back, matches nothing.
 
     >>> carbon_free_mwh(np.array([10.0, 10.0]), np.array([4.0, 15.0]), 0.5).tolist()
     [7.0, 10.0]
     """
-    matched: Array = (
-        np.minimum(load_mwh, contracted_mwh) + np.maximum(0.0, load_mwh - contracted_mwh) * grid_share
-    )
+    load = np.maximum(load_mwh, 0.0)
+    matched: Array = np.minimum(load, contracted_mwh) + np.maximum(0.0, load - contracted_mwh) * grid_share
     return matched
 
 
@@ -42,10 +42,12 @@ def annual_match(load_mwh: Array, clean_mwh: Array) -> float | None:
 def location_t(load_mwh: Array, grid_g_per_kwh: float) -> Array:
     """Emissions by location [t]: all consumption at the factor of the grid's delivered mix (GHG Protocol, Scope 2).
 
+    Energy that flows back is no consumption and takes no emission away.
+
     >>> location_t(np.array([100.0]), 15.0).tolist()
     [1.5]
     """
-    emitted: Array = np.asarray(load_mwh) * grid_g_per_kwh / 1000
+    emitted: Array = np.maximum(load_mwh, 0.0) * grid_g_per_kwh / 1000
     return emitted
 
 
@@ -56,11 +58,13 @@ def market_t(
 
     .. math:: E_h = (L_h - C_h)\, f_{residual} + C_h\, f_{contract}, \quad C_h \le L_h
 
-    GHG Protocol, Scope 2 Guidance (2015), quality criteria taken as met.
+    GHG Protocol, Scope 2 Guidance (2015), quality criteria taken as met. A contract that conveys no certificates covers
+    nothing: its energy has the residual mix. Energy that flows back is no consumption.
 
     >>> market_t(np.array([100.0]), np.array([75.0]), 0.0, 500.0).tolist()
     [12.5]
     """
-    covered = np.minimum(load_mwh, covered_mwh)
-    emitted: Array = ((load_mwh - covered) * residual_g_per_kwh + covered * contract_g_per_kwh) / 1000
+    load = np.maximum(load_mwh, 0.0)
+    covered = np.minimum(load, covered_mwh)
+    emitted: Array = ((load - covered) * residual_g_per_kwh + covered * contract_g_per_kwh) / 1000
     return emitted

@@ -72,17 +72,20 @@ def load_prices(market: Market, start_utc: datetime, days: int, seed: int) -> Pr
         )
     if column is not None and not column.endswith("eur_per_mwh"):
         raise SeriesError(f"prices are in EUR/MWh: name a column *_eur_per_mwh, got {column!r}", file=path)
-    series = read_series(
-        path,
-        ("eur_per_mwh",),
-        quantity="day-ahead price",
-        unit="EUR/MWh",
-        suffix="_eur_per_mwh",
-        column=column,
-        limits=LIMITS_EUR_PER_MWH,
-    )
-    step_s = 3600 if series.step_s == 3600 else 900
-    eur_per_mwh, rule = on_run(series, start_utc, days * 86_400, step_s, market.at_end, "hold")
+    try:
+        series = read_series(
+            path,
+            ("eur_per_mwh",),
+            quantity="day-ahead price",
+            unit="EUR/MWh",
+            suffix="_eur_per_mwh",
+            column=column,
+            limits=LIMITS_EUR_PER_MWH,
+        )
+        step_s = 3600 if series.step_s == 3600 else 900
+        eur_per_mwh, rule = on_run(series, start_utc, days * 86_400, step_s, market.at_end, "hold")
+    except SeriesError as error:
+        raise error.of("market.prices") from None
     return Prices(
         name=series.name,
         start_utc=start_utc,

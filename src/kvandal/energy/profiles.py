@@ -6,19 +6,17 @@ import csv
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from pathlib import Path
 
 import numpy as np
 
 from kvandal.climate.weather import shipped_wind
-from kvandal.errors import SeriesError
 from kvandal.scenario.parameters import value
+from kvandal.scenario.supply import PROFILES
 from kvandal.series.alignment import on_run
 from kvandal.series.reading import read_series
 from kvandal.series.regular import Float64, Series
 
-WIND, HYDRO = "wind-north", "hydro-norway"
-BUILT_IN = (WIND, HYDRO)
+WIND, HYDRO = PROFILES
 CUT_IN_M_S, RATED_M_S, CUT_OUT_M_S = 3.0, 12.5, 25.0
 
 
@@ -31,7 +29,7 @@ def turbine_fraction(wind_m_s: Float64) -> Float64:
     Explained*, 2009), cut-in 3, rated 12.5, cut-out 25 m/s; valid for any wind.
 
     >>> turbine_fraction(np.array([2.0, 8.0, 12.5, 25.0])).round(3).tolist()
-    [0.0, 0.251, 1.0, 0.0]
+    [0.0, 0.252, 1.0, 0.0]
     """
     cubic = (wind_m_s**3 - CUT_IN_M_S**3) / (RATED_M_S**3 - CUT_IN_M_S**3)
     running = (wind_m_s >= CUT_IN_M_S) & (wind_m_s < CUT_OUT_M_S)
@@ -100,19 +98,14 @@ def delivered_fraction(
         If the file cannot be used: local time, gaps, values beyond 0 to 1, a run that leaves it.
 
     """
-    if profile in BUILT_IN:
+    if profile in PROFILES:
         series = wind_north() if profile == WIND else hydro_norway()
         fraction, rule = on_run(series, start_utc, days * 86_400, 3600, "repeat", "hold")
         return np.repeat(fraction, 3600 // step_s), series, rule
-    path = Path(profile)
-    if path.suffix.lower() not in {".csv", ".parquet"}:
-        raise SeriesError(
-            f"no such profile; give {WIND!r}, {HYDRO!r} or the path of a .csv or .parquet file, got {profile!r}",
-            key="supply.purchases.*.profile",
-        )
-    series = read_series(path, ("fraction",), quantity="delivered fraction", unit="1", limits=(0.0, 1.0))
+    series = read_series(profile, ("fraction",), quantity="delivered fraction", unit="1", limits=(0.0, 1.0))
     if series.end_s - series.start_s >= 8760 * 3600:
         fraction, rule = on_run(series, start_utc, days * 86_400, step_s, "repeat", "hold")
     else:
-        fraction, rule = on_run(series, start_utc, days * 86_400, step_s, "refuse", "hold")
+        way_out = "or give a profile of a whole year: it is repeated by calendar"
+        fraction, rule = on_run(series, start_utc, days * 86_400, step_s, "refuse", "hold", way_out=way_out)
     return fraction, series, rule

@@ -9,13 +9,14 @@ hour adds up to its meter to the last Wh, gram and cent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from kvandal.ledger import attribution_kernel as kernel
+from kvandal.ledger import claims
 from kvandal.ledger.columns import every, named, times_utc
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS
@@ -35,6 +36,8 @@ CARBON = (
 )
 QUANTITIES = ("it_wh", "idle_wh", "overhead_wh", *(f"{name}_g" for name in CARBON), "cost_cents", "heat_wh")
 """Columns of an attribution, in the order of the kernel's."""
+OF_SITE = QUANTITIES.index("overhead_wh") + 1
+"""So many of them, the first, make up what the meter shows."""
 MICRO = 1_000_000
 
 
@@ -48,7 +51,9 @@ class Basis:
     placements : PLACEMENT table
     rack_wh : int32 (hours, racks), IT energy of each rack
     totals : int64 (hours, 8), IT energy [Wh] and what follows it, see :func:`hourly_totals`
+    carbon_free_wh : int64 (hours,), carbon-free energy of each hour
     tenant_of, demand_of : int64 (jobs,)
+    bought_wh : int64 (hours, tenants + 1), clean energy of the tenants' own contracts; None if they have none
 
     """
 
@@ -57,8 +62,10 @@ class Basis:
     placements: Array
     rack_wh: Array
     totals: Array
+    carbon_free_wh: Array
     tenant_of: Array
     demand_of: Array
+    bought_wh: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Attribution:
     by_job : int64 (jobs, 9), columns as in QUANTITIES
     by_tenant : int64 (hours, tenants + 1, 9); the last row is the owners'
     gpu_s : int64 (hours, tenants, 3), GPU-seconds firm, assured, lent
+    matched_wh : int64 (hours, tenants + 1), what of everybody's energy was matched with carbon-free supply in its hour
     hours, racks, detail : of the watched job: hour, rack and int64 (rows, 9)
 
     """
@@ -77,6 +85,7 @@ class Attribution:
     by_job: Array
     by_tenant: Array
     gpu_s: Array
+    matched_wh: Array
     hours: Array
     racks: Array
     detail: Array
@@ -121,6 +130,18 @@ def attribute(basis: Basis, watched: int = -1) -> Attribution:
         Job of which every hour and rack is kept, or -1.
 
     """
+    found = _swept(basis, np.zeros((0, 0, 2)), watched)
+    site_wh = found.by_tenant[:, :, :OF_SITE].sum(axis=2)
+    own = claims.own_wh(site_wh, basis.bought_wh, basis.carbon_free_wh)
+    matched = claims.matched_wh(site_wh, own, basis.carbon_free_wh)
+    if basis.bought_wh is not None:
+        market = basis.totals[:, kernel.MARKET - 1 : kernel.MARKET + 1]
+        found = _swept(basis, claims.market_g_per_wh(basis.scenario, site_wh, own, market), watched)
+    return replace(found, matched_wh=matched)
+
+
+def _swept(basis: Basis, market_g_per_wh: Array, watched: int) -> Attribution:
+    """Sweep over the hours once; `matched_wh` stays empty."""
     scenario, site = basis.scenario, basis.site
     placements = basis.placements[np.argsort(basis.placements["start_s"], kind="stable")]
     idle_w = site.idle_kw / 72 * 1000
@@ -135,6 +156,7 @@ def attribute(basis: Basis, watched: int = -1) -> Attribution:
         by_job=np.zeros((jobs, kernel.COLUMNS), np.int64),
         by_tenant=np.zeros((hours, tenants + 1, kernel.COLUMNS), np.int64),
         gpu_s=np.zeros((hours, tenants, len(TIERS)), np.int64),
+        matched_wh=np.zeros(0, np.int64),
         hours=np.zeros(rows, np.int64),
         racks=np.zeros(rows, np.int64),
         detail=np.zeros((rows, kernel.COLUMNS), np.int64),
@@ -149,6 +171,7 @@ def attribute(basis: Basis, watched: int = -1) -> Attribution:
         basis.rack_wh,
         np.asarray(site.delivered_s, np.int64),
         basis.totals,
+        market_g_per_wh,
         scenario.accounting.idle == "owners",
         watched,
         found.by_job,
@@ -162,6 +185,8 @@ def attribute(basis: Basis, watched: int = -1) -> Attribution:
         np.zeros(racks),
         np.zeros(racks, np.int64),
         np.zeros(kernel.COLUMNS, np.int64),
+        np.zeros(2),
+        np.zeros(2),
     )
     return found
 
@@ -171,8 +196,10 @@ def rack_wh(run: Trajectory) -> Array:
     return np.rint(run.outputs.rack_hour * 1000).astype(np.int32)
 
 
-def basis_of(run: Trajectory, energy: pl.DataFrame, heat: pl.DataFrame) -> Basis:
-    """Take an attribution's basis from a run that has just ended."""
+def basis_of(
+    run: Trajectory, energy: pl.DataFrame, heat: pl.DataFrame, contracts: pl.DataFrame | None = None
+) -> Basis:
+    """Take an attribution's basis from a run that has just ended; contracts matter if tenants buy some."""
     jobs = run.state.jobs
     return Basis(
         scenario=run.scenario,
@@ -180,6 +207,8 @@ def basis_of(run: Trajectory, energy: pl.DataFrame, heat: pl.DataFrame) -> Basis
         placements=run.state.placements[: int(run.state.tally["placements"][0])],
         rack_wh=rack_wh(run),
         totals=hourly_totals(energy, heat),
+        carbon_free_wh=_carbon_free_wh(energy),
+        bought_wh=claims.bought_wh(run.scenario, contracts),
         tenant_of=np.ascontiguousarray(jobs["tenant"], np.int64),
         demand_of=np.ascontiguousarray(jobs["demand"], np.int64),
     )
@@ -203,9 +232,15 @@ def basis_from_tables(scenario: Scenario, site: SiteArrays, tables: dict[str, pl
         placements=placements,
         rack_wh=tables["rack_hours"]["it_wh"].to_numpy().reshape(hours, -1),
         totals=hourly_totals(tables["energy"], tables["heat"]),
+        carbon_free_wh=_carbon_free_wh(tables["energy"]),
+        bought_wh=claims.bought_wh(scenario, tables["contracts"]),
         tenant_of=_codes(jobs["tenant"], list(scenario.tenants)),
         demand_of=_codes(jobs["demand"], list(scenario.demand)),
     )
+
+
+def _carbon_free_wh(energy: pl.DataFrame) -> Array:
+    return np.rint(energy["carbon_free_mwh"].to_numpy() * MICRO).astype(np.int64)
 
 
 def _codes(column: pl.Series, names: list[str]) -> Array:
@@ -260,7 +295,8 @@ def tenant_energy_table(scenario: Scenario, found: Attribution) -> pl.DataFrame:
             "tenant": named(np.tile(np.arange(rows), hours), [*names, OWNERS]),
             **{name: amounts[name] for name in ("it_wh", "idle_wh", "overhead_wh")},
             "site_wh": amounts["it_wh"] + amounts["idle_wh"] + amounts["overhead_wh"],
-            **{name: amounts[name] for name in QUANTITIES[3:]},
+            "matched_wh": np.ascontiguousarray(found.matched_wh).ravel(),
+            **{name: amounts[name] for name in QUANTITIES[OF_SITE:]},
             **{
                 f"gpu_s_{tier}": np.ascontiguousarray(gpu_s[:, :, index]).ravel()
                 for index, tier in enumerate(TIERS)

@@ -13,12 +13,15 @@ SHARED = 7
 IT, IDLE, FIRST_SHARED = 0, 1, 2
 COLUMNS = FIRST_SHARED + SHARED
 """IT energy that work drew, its share of what nobody used, then the shared quantities."""
+MARKET = FIRST_SHARED + 3
+"""First of the two columns of market-based carbon, direct and life-cycle."""
 
 
 @large_kernel
 def sweep(
-    placements, weights_w, idle_w, tenant_of, demand_of, model_of, rack_wh, delivered_s, totals, to_owners, watched,
+    placements, weights_w, idle_w, tenant_of, demand_of, model_of, rack_wh, delivered_s, totals, market_g_per_wh, to_owners, watched,
     by_job, by_tenant, by_tier_gpu_s, detail, detail_hour, detail_rack, active, drawn, work, used_gpu_s, done,
+    whole_g, so_far_g,
 ):  # fmt: skip
     """Attribute every hour's totals to the jobs that ran in it; fills the tables it is given.
 
@@ -32,6 +35,8 @@ def sweep(
     rack_wh : int32 (hours, racks), IT energy of each rack
     delivered_s : int64 (racks,), when each rack came into service [s]
     totals : int64 (hours, 1 + SHARED), IT energy of the site [Wh], then the shared quantities, in whole units
+    market_g_per_wh : float64 (hours, tenants + 1, 2), market-based carbon of everybody's energy where it differs, relative to
+        each other [g/Wh]; no rows where it does not
     to_owners : whether idle GPUs are the owners' (else: of who works in the hour)
     watched : job whose hours and racks are written down, or -1
     by_job : int64 (jobs, COLUMNS), filled
@@ -39,7 +44,7 @@ def sweep(
     by_tier_gpu_s : int64 (hours, tenants, 3), filled: GPU-seconds firm, assured, lent
     detail : int64 (rows, COLUMNS), filled for the watched job, with its `detail_hour` and `detail_rack`
     active : int64 (placements,), drawn : float64 (placements,), work : float64 (racks,), used_gpu_s : int64 (racks,),
-        done : int64 (COLUMNS,), room to work in
+        done : int64 (COLUMNS,), whole_g, so_far_g : float64 (2,), room to work in
 
     Returns
     -------
@@ -49,6 +54,7 @@ def sweep(
     hours, racks = rack_wh.shape
     owners = by_tenant.shape[1] - 1
     running, following, written = 0, 0, 0
+    weighted = market_g_per_wh.shape[0] > 0
     for hour in range(hours):
         first_s, last_s = hour * 3600, (hour + 1) * 3600
         kept = 0
@@ -97,8 +103,20 @@ def sweep(
             idle_wh = np.int64(0)
         work_wh = total[0] - idle_wh - owned[IDLE]
         owned_share = idle_share if drawn_wh <= 0.0 or to_owners else 0.0
-        for column in range(SHARED):
-            owned[FIRST_SHARED + column] += np.int64(math.floor(total[1 + column] * owned_share + 0.5))
+        whole_g[:] = 0.0
+        so_far_g[:] = 0.0
+        if weighted and drawn_wh > 0.0:
+            for position in range(running):
+                tenant_index = tenant_of[placements[active[position]].job]
+                for basis in range(2):
+                    whole_g[basis] += drawn[position] * market_g_per_wh[hour, tenant_index, basis]
+        for column in range(FIRST_SHARED, COLUMNS):
+            part_owned = owned_share
+            basis = column - MARKET
+            if owned_share > 0.0 and 0 <= basis < 2 and whole_g[basis] > 0.0:
+                idle_g = idle_of_racks_wh * market_g_per_wh[hour, owners, basis]
+                part_owned = idle_g / (idle_g + whole_g[basis])
+            owned[column] += np.int64(math.floor(total[column - 1] * part_owned + 0.5))
         if drawn_wh <= 0.0:
             continue
         done[:] = 0
@@ -107,6 +125,9 @@ def sweep(
             one = placements[active[position]]
             so_far_wh += drawn[position]
             share = so_far_wh / drawn_wh if position < running - 1 else 1.0
+            if weighted:
+                for basis in range(2):
+                    so_far_g[basis] += drawn[position] * market_g_per_wh[hour, tenant_of[one.job], basis]
             row = by_job[one.job]
             tenant = by_tenant[hour, tenant_of[one.job]]
             for column in range(COLUMNS):
@@ -116,7 +137,11 @@ def sweep(
                     amount = idle_wh
                 else:
                     amount = total[column - 1] - owned[column]
-                upto = np.int64(math.floor(amount * share + 0.5))
+                basis = column - MARKET
+                if 0 <= basis < 2 and whole_g[basis] > 0.0:
+                    upto = np.int64(math.floor(amount * (so_far_g[basis] / whole_g[basis]) + 0.5))
+                else:
+                    upto = np.int64(math.floor(amount * share + 0.5))
                 if position == running - 1:
                     upto = amount
                 part = upto - done[column]

@@ -11,6 +11,7 @@ import polars as pl
 from kvandal.energy import generators, matching, tariff
 from kvandal.energy.reserves import activation_eur_per_mwh
 from kvandal.ledger.columns import every, named
+from kvandal.ledger.flows import flows_of
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.supply import PRODUCTS
 from kvandal.twin.simulate import Trajectory
@@ -34,19 +35,6 @@ def micro(amount: Array) -> Array:
     return np.rint(np.asarray(amount, np.float64) * MICRO).astype(np.int64)
 
 
-def energy_per_step(power_mw: Array, tick_s: int, step_s: int) -> Array:
-    """Energy of each price step from the mean power of each tick [MWh]; a tick longer than a step is spread evenly.
-
-    >>> energy_per_step(np.array([60.0, 120.0]), 60, 120).tolist()
-    [3.0]
-    """
-    energy_mwh = power_mw * (tick_s / 3600)
-    if tick_s <= step_s:
-        summed: Array = energy_mwh.reshape(-1, step_s // tick_s).sum(axis=1)
-        return summed
-    return np.repeat(energy_mwh * (step_s / tick_s), tick_s // step_s)
-
-
 COSTS = (
     "cost_ppa_eur", "cost_spot_eur", "cost_goo_eur", "cost_tariff_capacity_eur", "cost_tariff_energy_eur",
     "cost_tariff_reactive_eur", "cost_tax_eur", "cost_generator_eur", "cost_heat_pump_eur", "cost_deviation_eur",
@@ -63,30 +51,28 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
     """
     scenario, market, supply = run.scenario, run.scenario.market, run.scenario.supply
     hours, tick_s = scenario.run.days * 24, scenario.run.tick_s
-    step_s = run.prices.step_s
-    site_steps = energy_per_step(site["site_power_mw"].to_numpy(), tick_s, step_s)
-    price = run.prices.eur_per_mwh
+    price, flows = run.prices.eur_per_mwh, flows_of(run, site)
 
     def hourly(values: Array) -> Array:
         return np.asarray(values).reshape(hours, -1).sum(axis=1)
 
-    site_mwh = hourly(site_steps)
-    fed_mwh = np.minimum(
-        generators.trial_runs_mwh(supply, scenario.run.start_utc, scenario.run.days), site_mwh
-    )
-    load = site_steps - np.repeat(fed_mwh, 3600 // step_s) * step_s / 3600
+    site_mwh, fed_mwh = hourly(flows.site), hourly(flows.generated)
     pump = np.zeros(hours)
     if scenario.heat.pumps_owned_by == "site":
         pump = heat["heat_pump_mwh"].to_numpy().reshape(hours, -1).sum(axis=1)
-    delivered = _delivered(run, clean=None)
-    clean = _delivered(run, clean=True)
-    used_clean = np.minimum(load, clean)
-    used = np.minimum(load, delivered)
-    bought, sold = load - used, delivered - used
-    load_mwh, bought_mwh = hourly(load), hourly(bought)
-    goo_mwh = (bought_mwh + hourly(used) - hourly(used_clean)) * market.goo_fraction
-    timed_mwh = goo_mwh if market.goo_by_hour else np.zeros(hours)
-    covered_mwh = hourly(used_clean) + goo_mwh
+    bought, sold = flows.load - flows.used, flows.delivered.sum(axis=1) - flows.used
+    load_mwh, bought_mwh = hourly(flows.load), hourly(bought)
+    goo = (bought + flows.used - flows.used_clean) * market.goo_fraction
+    goo_mwh = hourly(goo)
+    covered_mwh = hourly(flows.used_clean) + goo_mwh
+    matched = matching.carbon_free_mwh(
+        flows.load,
+        flows.used_clean + (goo if market.goo_by_hour else 0.0),
+        scenario.carbon.grid_carbon_free_share,
+    )
+    carbon_free_mwh = fed_mwh + hourly(matched)
+    back = hourly(flows.fed_back) > 0  # what flows back within an hour was not consumed in it
+    carbon_free_mwh[back] = np.minimum(carbon_free_mwh, np.maximum(site_mwh, 0.0))[back]
     peak_kw = float(load_mwh.max(initial=0.0)) * 1000
     tax_ore = (
         market.tax_reduced_ore_per_kwh if market.tax_regime == "reduced" else market.tax_full_ore_per_kwh
@@ -119,7 +105,7 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
         "cost_deviation_eur": micro(
             np.zeros(hours) if run.plan is None else run.plan.deviation_eur(load_mwh)
         ),
-        "income_sold_eur": micro(hourly(sold * price)),
+        "income_sold_eur": micro(hourly((sold + flows.fed_back) * price)),
         "income_reserves_eur": micro(
             reserves["income_capacity_eur"] + reserves["income_energy_eur"] - reserves["penalty_eur"]
         ),
@@ -138,17 +124,12 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
             "generator_mwh": fed_mwh,
             "import_mwh": load_mwh,
             "spot_eur_per_mwh": spot,
-            "ppa_mwh": hourly(used),
-            "ppa_clean_mwh": hourly(used_clean),
+            "ppa_mwh": hourly(flows.used),
+            "ppa_clean_mwh": hourly(flows.used_clean),
             "spot_bought_mwh": bought_mwh,
             "ppa_sold_mwh": hourly(sold),
             "goo_mwh": goo_mwh,
-            "carbon_free_mwh": fed_mwh
-            + hourly(
-                matching.carbon_free_mwh(
-                    load, clean + _per_step(timed_mwh, step_s), scenario.carbon.grid_carbon_free_share
-                )
-            ),
+            "carbon_free_mwh": carbon_free_mwh,
             **{name: decimals(name, values) for name, values in costs.items()},
             "cost_eur": decimals("cost_eur", total),
             "income_heat_eur": decimals(
@@ -157,16 +138,6 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
             **_carbon(scenario, load_mwh, covered_mwh, fuel_kwh),
         }
     )
-
-
-def _per_step(hourly_mwh: Array, step_s: int) -> Array:
-    return np.repeat(hourly_mwh, 3600 // step_s) * step_s / 3600
-
-
-def _delivered(run: Trajectory, *, clean: bool | None) -> Array:
-    """Sum of what the contracts deliver in every price step [MWh]."""
-    chosen = [one for one in run.contracts if clean is None or one.carbon_free == clean]
-    return sum((one.delivered_mwh for one in chosen), np.zeros(len(run.prices.eur_per_mwh)))
 
 
 def _carbon(scenario: Scenario, load_mwh: Array, covered_mwh: Array, fuel_kwh: Array) -> dict[str, Array]:
@@ -187,36 +158,34 @@ def _carbon(scenario: Scenario, load_mwh: Array, covered_mwh: Array, fuel_kwh: A
     }
 
 
-def contracts_table(run: Trajectory, energy: pl.DataFrame) -> pl.DataFrame:
-    """One row per hour and contract; what all deliver beyond the site's need is sold, each its part of it."""
-    hours = energy.height
-    delivered = (
-        np.stack(
-            [one.delivered_mwh.reshape(hours, -1).sum(axis=1) for one in run.contracts]
-            or [np.zeros(hours)][:0],
-            axis=1,
-        )
-        if run.contracts
-        else np.zeros((hours, 0))
-    )
-    together = delivered.sum(axis=1, keepdims=True)
-    used = energy["ppa_mwh"].to_numpy()[:, None] * np.divide(
-        delivered, together, out=np.zeros_like(delivered), where=together > 0
-    )
-    names = [one.name for one in run.contracts]
+def contracts_table(run: Trajectory, site: pl.DataFrame) -> pl.DataFrame:
+    """One row per hour and contract; what all deliver beyond the site's need is sold, the contracts without guarantees first."""
+    hours, names = run.scenario.run.days * 24, [one.name for one in run.contracts]
+    flows = flows_of(run, site)
+
+    def hourly(values: Array) -> Array:
+        return values.reshape(hours, -1, len(names)).sum(axis=1) if names else np.zeros((hours, 0))
+
+    delivered, unused = hourly(flows.delivered), flows.delivered - flows.used_by
     which = np.tile(np.arange(len(names)), hours)
+    tenants = list(run.scenario.tenants)
+    buyer = np.array([tenants.index(one.buyer) if one.buyer else -1 for one in run.contracts], np.int64)
     cost = delivered * np.array([one.eur_per_mwh for one in run.contracts])
+    sold_eur, used_eur = (hourly(part * run.prices.eur_per_mwh[:, None]) for part in (unused, flows.used_by))
     return pl.DataFrame(
         {
             "time_utc": every(run.scenario.run.start_utc, hours, 3600, len(names)),
             "contract": named(which, names or ["none"]),
             "kind": named(which, [one.kind for one in run.contracts] or ["none"]),
             "seller": named(which, [one.seller for one in run.contracts] or ["none"]),
+            "buyer": named(buyer[which], tenants or ["none"]),
             "carbon_free": np.array([one.carbon_free for one in run.contracts], bool)[which],
             "delivered_mwh": delivered.ravel(),
-            "used_mwh": used.ravel(),
-            "sold_mwh": np.maximum(0.0, delivered - used).ravel(),
+            "used_mwh": hourly(flows.used_by).ravel(),
+            "sold_mwh": hourly(unused).ravel(),
             "cost_eur": decimals("cost_eur", micro(cost.ravel())),
+            "income_sold_eur": decimals("income_sold_eur", micro(sold_eur.ravel())),
+            "used_at_spot_eur": decimals("used_at_spot_eur", micro(used_eur.ravel())),
         }
     )
 

@@ -73,7 +73,7 @@ def summarise(
     latency = loans.select((pl.col("returned_utc") - pl.col("noticed_utc")).dt.total_seconds())[
         "returned_utc"
     ].drop_nulls()  # of every loan under notice that has come back, whether at its deadline or before
-    started = jobs.filter(pl.col("start_utc").is_not_null())
+    started = jobs.select("tenant", "wait_s", "start_utc").filter(pl.col("start_utc").is_not_null())
     names = list(tenants)
     end_utc = site["time_utc"][0] + timedelta(seconds=tick_s * site.height)
     allocated = jobs.group_by("tenant").agg(pl.col("gpu_s_allocated").sum())

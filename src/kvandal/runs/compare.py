@@ -1,10 +1,13 @@
-"""Two runs side by side."""
+"""Runs side by side."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kvandal.runs.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def flatten(summary: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -22,23 +25,35 @@ def flatten(summary: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def compare_summaries(one: dict[str, Any], other: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of ``{name, one, other, difference, relative}``; None where a side does not know a number.
+def against_first(values: Sequence[float | None]) -> dict[str, list[Any]]:
+    """Values of several runs with their differences from the first, absolute and relative; None where one is not known.
+
+    >>> against_first([2.0, 3.0, None])
+    {'values': [2.0, 3.0, None], 'differences': [0.0, 1.0, None], 'relative': [0.0, 0.5, None]}
+    """
+    first = values[0]
+    differences = [None if value is None or first is None else value - first for value in values]
+    relative: list[float | None] = []
+    for difference in differences:
+        if difference is None or first is None or (first == 0 and difference != 0):
+            relative.append(None)
+        else:
+            relative.append(difference / abs(first) if first else 0.0)
+    return {"values": list(values), "differences": differences, "relative": relative}
+
+
+def compare_summaries(*summaries: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of ``{name, values, differences, relative}``, the latter three with an entry for each summary.
 
     >>> compare_summaries({"pue": 1.0}, {"pue": 1.25})
-    [{'name': 'pue', 'one': 1.0, 'other': 1.25, 'difference': 0.25, 'relative': 0.25}]
+    [{'name': 'pue', 'values': [1.0, 1.25], 'differences': [0.0, 0.25], 'relative': [0.0, 0.25]}]
     """
-    left, right = flatten(one), flatten(other)
+    flat = [flatten(summary) for summary in summaries]
     rows = []
-    for name in dict.fromkeys([*left, *right]):
-        a, b = left.get(name), right.get(name)
-        if not (_is_number(a) and _is_number(b)):
-            continue
-        difference = relative = None
-        if a is not None and b is not None:
-            difference = b - a
-            relative = difference / abs(a) if a else (0.0 if b == a else None)
-        rows.append({"name": name, "one": a, "other": b, "difference": difference, "relative": relative})
+    for name in dict.fromkeys(name for one in flat for name in one):
+        values = [one.get(name) for one in flat]
+        if all(_is_number(value) for value in values):
+            rows.append({"name": name, **against_first(values)})
     return rows
 
 
@@ -46,6 +61,6 @@ def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def compare(one: Run, other: Run) -> list[dict[str, Any]]:
-    """Compare the summaries of two runs (see :func:`compare_summaries`)."""
-    return compare_summaries(one.summary, other.summary)
+def compare(one: Run, *others: Run) -> list[dict[str, Any]]:
+    """Compare the summaries of runs with that of the first (see :func:`compare_summaries`)."""
+    return compare_summaries(*(run.summary for run in (one, *others)))

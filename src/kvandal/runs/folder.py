@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -254,14 +254,14 @@ def check_tables(folder: Path | str) -> dict[str, Any]:
     return record
 
 
-def read_run(folder: Path | str) -> Run:
-    """Read a run folder back; the tables are checked against the checksums in run.json."""
+def read_run(folder: Path | str, names: Iterable[str] | None = None) -> Run:
+    """Read a run folder back, all tables or those named; all are checked against the checksums in run.json."""
     import polars as pl
 
     folder = Path(folder)
     record = check_tables(folder)
     tables = {}
-    for name in _names("uncertainty" in record):
+    for name in _names("uncertainty" in record) if names is None else names:
         path = folder / f"{name}.parquet"
         try:
             tables[name] = pl.read_parquet(path, glob=False)

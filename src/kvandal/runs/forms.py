@@ -23,7 +23,7 @@ TITLES = {
     "heat-cba": "Cost-benefit analysis of the use of surplus heat",
     "nkom": "Registration data for Nkom",
 }
-COLUMNS = ("part", "code", "name", "value", "unit", "status", "measured_at", "how")
+COLUMNS = ("part", "point", "code", "name", "value", "unit", "status", "measured_at", "how")
 STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1c2733;background:#fff}"
     "table{border-collapse:collapse;width:100%;margin:0 0 2rem}td,th{border-bottom:1px solid #d5dce3;padding:.35rem .6rem;"
@@ -94,13 +94,14 @@ def _page(document: dict[str, Any]) -> str:
     body = []
     for part, lines in parts.items():
         rows = "".join(
-            f"<tr><td>{escape(line['code'])}</td><td>{escape(line['name'])}</td>"
+            f"<tr><td>{escape(line['point'])}</td><td>{escape(line['code'])}</td><td>{escape(line['name'])}</td>"
             f'<td class="n {line["status"]}">{escape(shown(line["value"]))}</td><td>{escape(line["unit"])}</td>'
             f"<td>{escape(line['status'])}</td><td>{escape(line['measured_at'])}</td><td>{escape(line['how'])}</td></tr>"
             for line in lines
         )
         heads = "".join(
-            f"<th>{head}</th>" for head in ("code", "what", "value", "unit", "status", "measured at", "how")
+            f"<th>{head}</th>"
+            for head in ("point", "code", "what", "value", "unit", "status", "measured at", "how")
         )
         body.append(
             f"<h2>{escape(part)}</h2><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
@@ -129,7 +130,7 @@ def statement_file(document: dict[str, Any], path: Path) -> bytes:
     if kind == ".html":
         lines = [
             {"part": item["chapter"], "code": "", "name": item["what"], "value": item["amount"], "unit": item["unit"],
-             "status": "" if item["amount"] is not None else "missing", "measured_at": "", "how": item["note"]}
+             "status": "" if item["amount"] is not None else "missing", "measured_at": "", "how": item["note"], "point": ""}
             for item in document["items"]
         ]  # fmt: skip
         note = f"{document['title']}, {document['month']} (UTC). Simulated; recomputed from the run folder."

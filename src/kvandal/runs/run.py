@@ -133,7 +133,8 @@ def simulate(
         trajectory = twin.simulate_jobs(scenario, jobs, reports, progress=progress, recorder=recorder)
     site, heat = tables.site_table(trajectory), tables.heat_table(trajectory)
     energy = energy_table(trajectory, site, heat)
-    attributed = attribution.attribute(attribution.basis_of(trajectory, energy, heat))
+    contracts = contracts_table(trajectory, site)
+    attributed = attribution.attribute(attribution.basis_of(trajectory, energy, heat, contracts))
     frames = {
         "site": site,
         "halls": tables.halls_table(trajectory),
@@ -153,7 +154,7 @@ def simulate(
         "fault_costs": plant_tables.fault_costs_table(trajectory),
         "grants": grants_table(trajectory),
         "grant_hours": grant_hours_table(trajectory),
-        "contracts": contracts_table(trajectory, energy),
+        "contracts": contracts,
         "reserves": reserves_table(trajectory, energy),
         "plan": plan_table(trajectory, energy, site),
         "placements": attribution.placements_table(trajectory),

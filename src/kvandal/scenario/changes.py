@@ -11,7 +11,7 @@ from kvandal.errors import ScenarioError
 from kvandal.scenario.messages import key_text, shown
 from kvandal.scenario.tenants import INHERITED
 
-SHIPPED_SERIES = ("tromso-2021-era5", "synthetic-no4")
+SHIPPED_SERIES = ("tromso-2021-era5", "synthetic-no4", "wind-north", "hydro-norway")
 """Names that stand for a series of the product, not for a file."""
 
 
@@ -88,6 +88,13 @@ def anchored(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             name: _with_path(entry, "path", folder) if isinstance(entry, dict) else entry
             for name, entry in out["demand"].items()
         }
+    purchases = out["supply"].get("purchases") if isinstance(out.get("supply"), dict) else None
+    if isinstance(purchases, dict):
+        anchored_purchases = {
+            name: _with_path(entry, "profile", folder) if isinstance(entry, dict) else entry
+            for name, entry in purchases.items()
+        }
+        out["supply"] = {**out["supply"], "purchases": anchored_purchases}
     return out
 
 

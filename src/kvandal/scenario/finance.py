@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from kvandal.scenario.base import Part
 from kvandal.scenario.parameters import parameter
+
+Loss = Literal["failure", "recall", "shed", "restart"]
+Causes = Annotated[tuple[Loss, ...], Field(strict=False)]
+
+
+class CreditedLosses(Part):
+    """GPU-hours that are given back, by tier of the tenant and by cause; those of the off-taker never are."""
+
+    firm: Causes = ("failure", "recall", "shed", "restart")
+    """Of a contract: whatever the site caused."""
+    assured: Causes = ("failure", "recall", "shed", "restart")
+    """Of priority users: likewise."""
+    lent: Causes = ("failure",)
+    """Of surplus: being recalled and shed first is in its price."""
 
 
 class Finance(Part):
@@ -18,7 +32,11 @@ class Finance(Part):
     take_or_pay_fraction: float = parameter("finance.take_or_pay", ge=0, le=1)
     availability_fraction: float = parameter("finance.availability", gt=0, le=1)
     credit_fraction: float = parameter("finance.credit", ge=0, le=1)
+    credited_losses: CreditedLosses = CreditedLosses()
+    """Lost GPU-hours for which a tenant is given its money back."""
     facility_musd_per_mw: float = parameter("econ.capex_facility", ge=0, le=1000)
+    further_capital_eur: Annotated[float, Field(ge=0, le=1e12)] = 0.0
+    """Investment beside these, e.g. in heat pumps; written off with the facility [EUR]."""
     rack_musd: float = parameter("econ.capex_rack", ge=0, le=1000)
     gpu_life_years: float = parameter("econ.life_gpu_yr", gt=0, le=50)
     facility_life_years: float = parameter("finance.life_facility_yr", gt=0, le=100)

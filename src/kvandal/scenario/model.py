@@ -23,7 +23,7 @@ from kvandal.scenario.power import Power
 from kvandal.scenario.reach import refuse_unreachable
 from kvandal.scenario.registration import Registration
 from kvandal.scenario.site import RackModel, RackModelName, Site, default_rack_models
-from kvandal.scenario.supply import Supply, refuse_oversold
+from kvandal.scenario.supply import Supply, refuse_oversold, refuse_unknown_buyers
 from kvandal.scenario.tenants import Policy, Tenant
 from kvandal.scenario.tree import (
     groups_of,
@@ -192,6 +192,7 @@ class Scenario(Part):
                         f"demand.{name}.tenants: {tenant!r} is a group and submits no jobs; tenants are: {leaves}"
                     )
         refuse_unknown(self.grants, self.tenants, tree, self.demand)
+        refuse_unknown_buyers(self.supply, self.tenants, tree)
         steps = limit_steps(self.tenants, self.run.start_utc, self.run.days, self.site.time_zone)
         for start_s, limits in steps:
             when = f" from {(self.run.start_utc + timedelta(seconds=start_s)).isoformat()}" if start_s else ""

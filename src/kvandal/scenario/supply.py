@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -11,6 +13,10 @@ from kvandal.scenario.parameters import parameter
 
 Product = Literal["ffr", "fcr_d_up", "fcr_d_down", "afrr_up", "mfrr_up"]
 PRODUCTS: tuple[Product, ...] = ("ffr", "fcr_d_up", "fcr_d_down", "afrr_up", "mfrr_up")
+BASE_LOAD = "base-load"
+"""Name of the contract that `market.ppa_mw` stands for."""
+PROFILES = ("wind-north", "hydro-norway")
+"""Profiles that are shipped; any other is a file."""
 
 
 class Purchase(Part):
@@ -28,6 +34,8 @@ class Purchase(Part):
     """Plant behind it; what one plant produces can be sold once only."""
     seller: str = ""
     """Who is paid; without it, the name of the contract."""
+    buyer: str = ""
+    """Tenant that pays it and whose own consumption it covers first; without one, the site buys."""
     from_utc: AwareDatetime | None = None
     """First instant, a whole hour with its offset; without it, the start of the run."""
     until_utc: AwareDatetime | None = None
@@ -42,8 +50,20 @@ class Purchase(Part):
     @model_validator(mode="after")
     def _holds_together(self) -> Purchase:
         if (self.profile is not None) != (self.kind == "pay_as_produced"):
-            verb = "needs" if self.kind == "pay_as_produced" else "has no"
-            raise ValueError(f"a {self.kind} contract {verb} profile")
+            raise ValueError(
+                "a pay_as_produced contract needs profile: 'wind-north', 'hydro-norway', or a CSV or Parquet file"
+                if self.profile is None
+                else f"a {self.kind} contract has no profile; only a pay_as_produced one has"
+            )
+        if (
+            self.profile is not None
+            and self.profile not in PROFILES
+            and Path(self.profile).suffix.lower() not in {".csv", ".parquet"}
+        ):
+            raise ValueError(
+                f"profile must be 'wind-north', 'hydro-norway' or the path of a .csv or .parquet file, got "
+                f"{Path(self.profile).name!r}"
+            )
         if bool(self.hours_local or self.months) and self.kind != "shaped":
             raise ValueError(f"a {self.kind} contract has no months or hours_local; only a shaped one has")
         if self.kind == "shaped" and not (self.hours_local or self.months):
@@ -99,6 +119,11 @@ class Supply(Part):
 
 def refuse_oversold(supply: Supply, base_mw: float, grid_mw: float) -> None:
     """Refuse contracts that deliver more at one time than the connection carries, or sell a plant's output twice."""
+    if base_mw > 0 and BASE_LOAD in supply.purchases:
+        raise ValueError(
+            f"supply.purchases.{BASE_LOAD}: is what the tables call the contract of market.ppa_mw; name it otherwise, or set "
+            "market.ppa_mw = 0"
+        )
     entries = list(supply.purchases.items())
     for index, (name, one) in enumerate(entries):
         for other_name, other in entries[:index]:
@@ -116,6 +141,22 @@ def refuse_oversold(supply: Supply, base_mw: float, grid_mw: float) -> None:
             raise ValueError(
                 f"supply.purchases.{name}.mw: {one.mw:g} MW make {volume_mw:g} MW together with market.ppa_mw and the "
                 f"contracts of the same time, but the connection (site.grid_mw) carries {grid_mw:g} MW; allowed is {allowed}"
+            )
+
+
+def refuse_unknown_buyers(supply: Supply, tenants: Iterable[str], groups: Container[str]) -> None:
+    """Refuse a contract whose buyer is no tenant, or a group: a group draws nothing that could be matched."""
+    leaves = [name for name in tenants if name not in groups]
+    for name, one in supply.purchases.items():
+        if one.buyer and one.buyer not in leaves:
+            what = (
+                f"{one.buyer!r} is a group and draws nothing"
+                if one.buyer in groups
+                else f"no tenant {one.buyer!r}"
+            )
+            known = f"one of {', '.join(leaves)}" if leaves else "none, for there are no tenants"
+            raise ValueError(
+                f"supply.purchases.{name}.buyer: {what}; allowed is {known}; leave it out if the site buys"
             )
 
 

@@ -25,6 +25,8 @@ def on_run(
     step_s: int,
     at_end: AtEnd,
     method: Method,
+    *,
+    way_out: str = 'or set at_end = "repeat"',
 ) -> tuple[Float64, str]:
     """Give the values of a series on the grid of a run, and the rule that was applied.
 
@@ -44,6 +46,8 @@ def on_run(
         ``"hold"`` (prices): a value holds for its step; on a coarser grid the mean over the step. Gives
         ``duration_s / step_s`` values. ``"linear"`` (temperatures): a value is true at its instant, linear
         between; after the last row it holds for at most one step. Gives one value more, for the run's end.
+    way_out
+        What else a user can do about a run that leaves the series, beside moving it.
 
     Raises
     ------
@@ -59,7 +63,7 @@ def on_run(
     if not inside and at_end == "refuse":
         raise SeriesError(
             f"the run lasts from {clock(run_start_s)} to {clock(run_end_s)}, but the {quantity_of(series)} only from "
-            f'{clock(series.start_s)} to {clock(series.end_s)}; move or shorten the run, or set at_end = "repeat"',
+            f"{clock(series.start_s)} to {clock(series.end_s)}; move or shorten the run, {way_out}",
             file=series.source,
         )
     if not inside and series.end_s - series.start_s < WHOLE_YEAR_S:

@@ -134,7 +134,7 @@ def _series(
     if out_of_limits.size:
         row = int(out_of_limits[0])
         raise SeriesError(
-            f"{quantity} must lie in {limits[0]:g} to {limits[1]:g} {unit}, got {values[row]:g}",
+            f"{quantity} must lie in {limits[0]:g} to {limits[1]:g}{'' if unit == '1' else f' {unit}'}, got {values[row]:g}",
             file=table.file,
             key=f"{table.row(row)}, {name}",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,23 @@ from kvandal.ledger.energy import COSTS, INCOMES
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import value
 from kvandal.scenario.tenants import TIERS
+from kvandal.twin.records import LOSSES
 from kvandal.twin.site import build_site
 
 Tables = dict[str, pl.DataFrame]
 MONTH = pl.col("time_utc").dt.strftime("%Y-%m").alias("month")
 HOURS_PER_YEAR = 8760
+TABLES = ("tenant_energy", "tenants", "energy", "contracts", "heat", "site", "jobs", "loans")
+"""Tables of a run folder that books and statements are made from."""
+READ: dict[str, Any] = {
+    "tenant_energy": pl.all(),
+    "tenants": ["time_utc", "tenant", "deserved_gpus", "gpus_held"],
+    "cents": pl.all(),
+    "contracts": pl.all(),
+    "heat": ["time_utc", "customer", "source_mwh"],
+    "site": ["time_utc", "gpu_s_installed", "gpu_s_broken"],
+}
+"""Tables that are posted month by month, and what of them."""
 
 
 def months_of(tables: Tables) -> list[str]:
@@ -42,19 +55,53 @@ def journal_of(scenario: Scenario, tables: Tables) -> Journal:
 
     """
     journal = Journal()
-    hourly = _hourly_cents(tables)
+    hourly = {**tables, "cents": _hourly_cents(tables)}
+    by_month = {name: parted(hourly[name].select(columns)) for name, columns in READ.items()}
+    lost = lost_gpu_s(tables)
+    _open(journal, scenario, months_of(tables)[0])
     for month in months_of(tables):
-        _work(journal, scenario, tables, month)
-        _offtaker(journal, scenario, tables, month)
-        _energy(journal, tables, hourly, month)
-        _heat(journal, scenario, tables, month)
-        _running(journal, scenario, tables, month)
+        mine = {name: parts[month] for name, parts in by_month.items() if month in parts}
+        _work(journal, scenario, mine, month)
+        _offtaker(journal, scenario, mine, month)
+        _losses(journal, scenario, lost, month)
+        _energy(journal, mine, month)
+        _passed_on(journal, scenario, mine, month)
+        _heat(journal, scenario, mine, month)
+        _running(journal, scenario, mine, month)
         close(journal, scenario, month)
     return journal
 
 
-def _in(table: pl.DataFrame, month: str) -> pl.DataFrame:
-    return table.filter(month == MONTH)
+def _open(journal: Journal, scenario: Scenario, month: str) -> None:
+    """Enter what the site cost as its property and as the capital of the owners."""
+    bought = {name: cents(eur) for name, eur in capital_eur(scenario).items()}
+    journal.post(
+        month,
+        "opening: what the site cost",
+        [
+            *(Posting(f"property:{name}", CENT, amount) for name, amount in bought.items()),
+            *shared(scenario, "capital", -sum(bought.values())),
+        ],
+    )
+
+
+def shared(scenario: Scenario, account: str, amount: int) -> list[Posting]:
+    """Share an amount out over the owners by their shares, to the last cent; without owners it stays whole."""
+    owners = scenario.site.owners
+    if not owners:
+        return [Posting(account, CENT, amount)]
+    upto = np.cumsum(list(owners.values()))
+    sums = [0, *(round(amount * float(share) / float(upto[-1])) for share in upto)]
+    return [
+        Posting(f"{account}:{name}", CENT, last - first)
+        for name, (first, last) in zip(owners, pairwise(sums), strict=True)
+    ]
+
+
+def parted(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Part a table with `time_utc` by its months (UTC)."""
+    months = table.with_columns(MONTH).partition_by("month", as_dict=True, include_key=False)
+    return {str(month): part for (month,), part in months.items()}
 
 
 def price_eur_per_gpu_h(scenario: Scenario, tenant: str) -> float:
@@ -66,11 +113,7 @@ def price_eur_per_gpu_h(scenario: Scenario, tenant: str) -> float:
 def _work(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
     """GPU-seconds that tenants used, their price, and what is attributed to them."""
     units = [f"{name}_g" for name in CARBON]
-    used = (
-        _in(tables["tenant_energy"], month)
-        .group_by("tenant", maintain_order=True)
-        .agg(pl.exclude("time_utc", "month").sum())
-    )
+    used = tables["tenant_energy"].group_by("tenant", maintain_order=True).agg(pl.exclude("time_utc").sum())
     for row in used.iter_rows(named=True):
         name = str(row["tenant"])
         for tier in TIERS:
@@ -91,9 +134,8 @@ def _work(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> N
             )
 
 
-def availability(tables: Tables, month: str) -> float:
-    """Part of the installed GPU-seconds of a month that was not broken."""
-    site = _in(tables["site"], month)
+def availability(site: pl.DataFrame) -> float:
+    """Part of the installed GPU-seconds of some ticks that was not broken."""
     installed = int(site["gpu_s_installed"].sum())
     return 1.0 - int(site["gpu_s_broken"].sum()) / installed if installed else 1.0
 
@@ -103,7 +145,7 @@ def _offtaker(journal: Journal, scenario: Scenario, tables: Tables, month: str) 
     terms, name = scenario.finance, scenario.finance.offtaker_tenant
     if name is None:
         return
-    hours = _in(tables["tenants"], month).filter(pl.col("tenant").cast(pl.String) == name)
+    hours = tables["tenants"].filter(pl.col("tenant").cast(pl.String) == name)
     reserved_h, used_h = float(hours["deserved_gpus"].sum()), float(hours["gpus_held"].sum())
     price = price_eur_per_gpu_h(scenario, name)
     short_h = max(0.0, reserved_h * terms.take_or_pay_fraction - used_h)
@@ -114,12 +156,48 @@ def _offtaker(journal: Journal, scenario: Scenario, tables: Tables, month: str) 
         "revenue:take-or-pay",
         cents(short_h * price),
     )
-    if availability(tables, month) < terms.availability_fraction:
+    if availability(tables["site"]) < terms.availability_fraction:
         fee = cents(used_h * price) + cents(short_h * price)
         journal.transfer(
             month, "credit: availability below what was promised", "revenue:credits", f"receivable:{name}",
             round(fee * terms.credit_fraction),
         )  # fmt: skip
+
+
+def lost_gpu_s(tables: Tables) -> pl.DataFrame:
+    """GPU-seconds that jobs lost, by month, tenant and cause: `month`, `tenant`, and a column for each of LOSSES.
+
+    A job's losses are settled in the month in which it ends; those of jobs that are still there when the run ends, in its
+    last month.
+    """
+    last = months_of(tables)[-1]
+    ended = pl.col("end_utc").dt.strftime("%Y-%m").fill_null(last)
+    return (
+        tables["jobs"]
+        .filter(pl.col("start_utc").is_not_null())
+        .group_by(ended.alias("month"), pl.col("tenant").cast(pl.String))
+        .agg(pl.col(f"gpu_s_lost_{cause}").sum().alias(cause) for cause in LOSSES)
+        .sort("month", "tenant")
+    )
+
+
+def credited(scenario: Scenario, tenant: str) -> tuple[str, ...]:
+    """Causes of loss for which a tenant is given its money back: none for the off-taker, whose remedy is its availability."""
+    if tenant == scenario.finance.offtaker_tenant:
+        return ()
+    terms = scenario.finance.credited_losses
+    return {"firm": terms.firm, "assured": terms.assured, "lent": terms.lent}[scenario.tenants[tenant].tier]
+
+
+def _losses(journal: Journal, scenario: Scenario, lost: pl.DataFrame, month: str) -> None:
+    """Credits for GPU-hours that were charged and lost through no fault of the tenant."""
+    for row in lost.filter(pl.col("month") == month).iter_rows(named=True):
+        name = str(row["tenant"])
+        for cause in credited(scenario, name):
+            amount = cents(float(row[cause]) / 3600 * price_eur_per_gpu_h(scenario, name))
+            journal.transfer(
+                month, f"credit: GPU-hours lost to {cause}", "revenue:credits", f"receivable:{name}", amount
+            )
 
 
 def _hourly_cents(tables: Tables) -> pl.DataFrame:
@@ -131,12 +209,11 @@ def _hourly_cents(tables: Tables) -> pl.DataFrame:
     return pl.DataFrame({"time_utc": energy["time_utc"], **columns})
 
 
-def _energy(journal: Journal, tables: Tables, hourly: pl.DataFrame, month: str) -> None:
+def _energy(journal: Journal, tables: Tables, month: str) -> None:
     """Energy bought and sold: contracts to their sellers, the rest to market, grid and state."""
-    mine = _in(hourly, month)
-    total = {name: int(mine[name].sum()) for name in (*COSTS, *INCOMES)}
-    contracts = _in(tables["contracts"], month)
-    if contracts.height:
+    total = {name: int(tables["cents"][name].sum()) for name in (*COSTS, *INCOMES)}
+    contracts = tables.get("contracts")
+    if contracts is not None:
         by_seller = contracts.group_by("seller", maintain_order=True).agg(
             pl.col("cost_eur").cast(pl.Float64).sum()
         )
@@ -176,22 +253,36 @@ def _energy(journal: Journal, tables: Tables, hourly: pl.DataFrame, month: str) 
     )
 
 
+def _passed_on(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
+    """Settle contracts that tenants buy: they bear the cost, and are given the spot price of whatever was delivered."""
+    buyers = dict.fromkeys(one.buyer for one in scenario.supply.purchases.values() if one.buyer)
+    for buyer in buyers:
+        mine = tables["contracts"].filter(pl.col("buyer").cast(pl.String) == buyer)
+        account, passed = f"receivable:{buyer}", "revenue:energy passed on"
+        for text, column, debit, credit in (
+            ("contract of its own, at cost", "cost_eur", account, passed),
+            ("sold of its contract", "income_sold_eur", passed, account),
+            ("used of its contract, at spot", "used_at_spot_eur", passed, account),
+        ):
+            journal.transfer(month, text, debit, credit, cents(float(mine[column].sum())))
+
+
 def _heat(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
     """Heat handed over, at each customer's price."""
-    mine = _in(tables["heat"], month).with_columns(pl.col("customer").cast(pl.String))
     for name, customer in scenario.heat.customers.items():
-        sold_mwh = float(mine.filter(pl.col("customer") == name)["source_mwh"].sum())
+        mine = tables["heat"].filter(pl.col("customer").cast(pl.String) == name)
+        sold_mwh = float(mine["source_mwh"].sum())
         amount = cents(sold_mwh * customer.price_eur_per_mwh)
         journal.transfer(month, "heat", f"receivable:heat:{name}", "revenue:heat", amount)
 
 
 def capital_eur(scenario: Scenario) -> dict[str, float]:
-    """Return what the site cost: `facility` and `racks` [EUR]."""
+    """Return what the site cost: `facility` (with further investment) and `racks` [EUR]."""
     terms = scenario.finance
     fx = terms.nok_per_usd / scenario.market.nok_per_eur
     racks = build_site(scenario).racks
     return {
-        "facility": terms.facility_musd_per_mw * scenario.site.grid_mw * 1e6 * fx,
+        "facility": terms.facility_musd_per_mw * scenario.site.grid_mw * 1e6 * fx + terms.further_capital_eur,
         "racks": terms.rack_musd * racks * 1e6 * fx,
     }
 
@@ -211,7 +302,7 @@ def yearly_costs_eur(scenario: Scenario) -> dict[str, float]:
 
 def _running(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
     """Upkeep, insurance, staff and depreciation, pro rata of the hours."""
-    part = _in(tables["energy"], month).height / HOURS_PER_YEAR
+    part = tables["cents"].height / HOURS_PER_YEAR
     for name, eur in yearly_costs_eur(scenario).items():
         credit = f"accumulated {name}" if name.startswith("depreciation") else f"payable:{name}"
         journal.transfer(month, name, f"expense:{name}", credit, cents(eur * part))
@@ -223,15 +314,7 @@ def close(journal: Journal, scenario: Scenario, month: str) -> None:
     for _, row_month, account, unit, amount, *_ in journal.rows:
         if row_month == month and unit == CENT and account.split(":")[0] in ("revenue", "expense"):
             totals[account] = totals.get(account, 0) + amount
-    result = -sum(totals.values())
-    shares = np.cumsum([*scenario.site.owners.values()])
-    upto = [round(result * float(share) / float(shares[-1])) for share in shares] if len(shares) else []
-    parts: list[Any] = [last - first for first, last in zip([0, *upto], upto, strict=False)]
-    owners = [
-        Posting(f"equity:{name}", CENT, -part) for name, part in zip(scenario.site.owners, parts, strict=True)
-    ]
-    if not owners:
-        owners = [Posting("equity", CENT, -result)]
+    owners = shared(scenario, "equity", sum(totals.values()))
     journal.post(
         month,
         "result to the owners",

@@ -9,9 +9,10 @@ import polars as pl
 
 from kvandal.scenario.model import Scenario
 
-METER = "grid meter at the 132 kV connection"
-RACKS = "input of the racks, network and storage (UPS and busway behind it)"
-HAND_OVER = "hand-over of the heat to the customers"
+METER = "grid meter at the 132 kV connection, and the generators' busbar"
+RACKS = "input of racks, network and storage"
+UPS = "output of the UPS"
+HAND_OVER = "hand-over of the heat, before heat pumps"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Line:
     status : `simulated` (by the twin), `given` (in the scenario), `derived` (from those) or `missing`
     measured_at : measuring point
     how : how it was derived
+    point : where the regulation or standard asks for it
 
     """
 
@@ -39,6 +41,7 @@ class Line:
     status: str = "missing"
     measured_at: str = ""
     how: str = ""
+    point: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -80,17 +83,51 @@ class Source:
         """Length of a tick in hours."""
         return float(self.record["tick_s"]) / 3600
 
+    def site_mwh(self, column: str) -> float:
+        """Energy of a column of site.parquet, which holds mean powers."""
+        return float(self.tables["site"][column].sum()) * self.hours()
 
-def given(part: str, code: str, name: str, value: float | str | None, unit: str = "") -> Line:
-    """Return a line of what the scenario says; missing where it does not."""
+    def site_mean(self, column: str) -> float | None:
+        """Mean over time of a column of site.parquet; None where it is empty."""
+        mean = self.tables["site"][column].drop_nans().mean()
+        return float(mean) if isinstance(mean, (int, float)) else None
+
+    def ups_output_mwh(self) -> float | None:
+        """Energy at the output of the UPS; None where the site has none."""
+        if self.scenario.power.ups_mode == "none":
+            return None
+        return float(self.summary["it_energy_mwh"]) + self.site_mwh("busway_loss_mw")
+
+
+def given(
+    part: str, code: str, name: str, value: float | str | None, unit: str = "", point: str = "", key: str = ""
+) -> Line:
+    """Return a line of what the scenario says under a key; missing where it does not."""
+    where = key or "[registration]"
     if value is None:
-        return Line(part, code, name, None, unit, "missing", how="not given in [registration]")
-    return Line(part, code, name, value, unit, "given", how="scenario")
+        return Line(part, code, name, None, unit, "missing", how=f"not given in {where}", point=point)
+    return Line(part, code, name, value, unit, "given", how=where, point=point)
 
 
-def missing(part: str, code: str, name: str, unit: str, why: str) -> Line:
+def missing(part: str, code: str, name: str, unit: str, why: str, point: str = "") -> Line:
     """Return a line that this program does not know."""
-    return Line(part, code, name, None, unit, "missing", how=why)
+    return Line(part, code, name, None, unit, "missing", how=why, point=point)
+
+
+def worked_out(
+    part: str, code: str, name: str, value: float | None, unit: str, at: str, how: str, point: str = ""
+) -> Line:
+    """Return a derived line; missing where there is nothing to derive it from."""
+    return Line(part, code, name, value, unit, "derived" if value is not None else "missing", at, how, point)
+
+
+def ratio(part: float | None, whole: float) -> float | None:
+    """Quotient; None where there is nothing to divide, or nothing to divide by.
+
+    >>> ratio(1.0, 4.0), ratio(1.0, 0.0), ratio(None, 4.0)
+    (0.25, None, None)
+    """
+    return None if part is None or whole <= 0 else part / whole
 
 
 def period_note(source: Source, *, scaled: bool) -> str:

@@ -1,0 +1,145 @@
+"""Lines of statements, and the books that they are taken from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from kvandal.ledger.books.journal import CENT
+from kvandal.ledger.books.posting import MONTH, Tables, months_of
+from kvandal.scenario.model import Scenario
+from kvandal.scenario.parameters import parameters
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line of a statement.
+
+    Attributes
+    ----------
+    chapter, what : where it stands and what it is
+    amount : None where it is not known
+    unit : unit of the amount
+    low, high : range of the amount where it has one
+    note : how it came
+
+    """
+
+    chapter: str
+    what: str
+    amount: float | None
+    unit: str
+    note: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Account:
+    """A run as statements read it: its scenario, its tables and its books.
+
+    Attributes
+    ----------
+    scenario : what was simulated
+    tables : tables of the run folder by name
+    journal : :meth:`kvandal.ledger.books.journal.Journal.table`
+    month : month of UTC that is told of, ``2027-01``; None: the whole run
+
+    """
+
+    scenario: Scenario
+    tables: Tables
+    journal: pl.DataFrame
+    month: str | None = None
+
+    @property
+    def period(self) -> str:
+        """Month, or first and last month of the run."""
+        months = months_of(self.tables)
+        whole = months[0] if len(months) == 1 else f"{months[0]} to {months[-1]}"
+        return whole if self.month is None else self.month
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Rows of a table with `time_utc` that lie in the period."""
+        found = self.tables[name]
+        return found if self.month is None else found.filter(self.month == MONTH)
+
+    def within(self, name: str, column: str) -> pl.DataFrame:
+        """Rows of a table whose `column` (an instant) lies in the period; without a period, all."""
+        found = self.tables[name]
+        return (
+            found if self.month is None else found.filter(pl.col(column).dt.strftime("%Y-%m") == self.month)
+        )
+
+    def posted(self, account: str, unit: str = CENT) -> dict[str, int]:
+        """Return what was posted to an account in the period, by the text of the entries, in whole units."""
+        rows = self.journal.filter((pl.col("account") == account) & (pl.col("unit") == unit))
+        if self.month is not None:
+            rows = rows.filter(pl.col("month") == self.month)
+        summed = rows.group_by("text", maintain_order=True).agg(pl.col("amount").sum())
+        return dict(summed.iter_rows())
+
+    def owed_eur(self, account: str, chapter: str = "Money") -> list[Item]:
+        """Lines of an account of the books, and what they come to [EUR]."""
+        posted = self.posted(account)
+        lines = [Item(chapter, text, amount / 100, "EUR") for text, amount in posted.items()]
+        return [*lines, Item(chapter, "in all", sum(posted.values()) / 100, "EUR", f"account {account}")]
+
+    def hours(self) -> int:
+        """Hours of the period."""
+        return self.table("energy").height
+
+
+def of(table: pl.DataFrame, name: str, column: str = "tenant") -> pl.DataFrame:
+    """Rows of one tenant, customer or contract."""
+    return table.filter(pl.col(column).cast(pl.String) == name)
+
+
+def quantile(values: pl.Series, share: float) -> float | None:
+    """Value that a share of all do not exceed; None where there are none."""
+    found: Any = values.quantile(share, "nearest")
+    return None if found is None else float(found)
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """Quotient; None where there is nothing to divide by."""
+    return part / whole if whole > 0 else None
+
+
+RANGES = {
+    "carbon_location_direct": ("carbon.ef_location",),
+    "carbon_location_lifecycle": ("carbon.ef_location_lifecycle",),
+    "carbon_market_direct": ("carbon.ef_residual",),
+    "carbon_market_lifecycle": ("carbon.ef_contract_lifecycle", "carbon.ef_residual_lifecycle"),
+}
+"""Factors whose range of the registry makes the uncertainty of each figure of carbon."""
+
+
+def carbon_name(column: str) -> str:
+    """Write a basis of carbon out.
+
+    >>> carbon_name("carbon_market_lifecycle")
+    'market-based, life-cycle'
+    """
+    kind, scope = column.split("_")[1:3]
+    return f"{kind}-based, {scope.replace('lifecycle', 'life-cycle')}"
+
+
+def carbon_item(chapter: str, column: str, amount: float | None, unit: str) -> Item:
+    """Line of a figure of carbon with the range that its factors have in the registry."""
+    registry = parameters()
+    low, high = (
+        min(registry[key].minimum / registry[key].value for key in RANGES[column]),
+        max(registry[key].maximum / registry[key].value for key in RANGES[column]),
+    )
+    return Item(
+        chapter,
+        carbon_name(column),
+        amount,
+        unit,
+        "range of the emission factor",
+        None if amount is None else amount * low,
+        None if amount is None else amount * high,
+    )
