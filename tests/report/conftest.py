@@ -217,7 +217,7 @@ def _contracts():
     return pl.DataFrame(
         {
             "time_utc": _times(HOURS, 3600), "contract": ["base-load"] * HOURS, "kind": ["baseload"] * HOURS,
-            "seller": ["river & sons"] * HOURS, "delivered_mwh": [8.5] * HOURS, "used_mwh": [8.0] * HOURS,
+            "seller": ["river & sons"] * HOURS, "buyer": pl.Series([None] * HOURS, dtype=pl.String), "delivered_mwh": [8.5] * HOURS, "used_mwh": [8.0] * HOURS,
             "sold_mwh": [0.5] * HOURS, "cost_eur": _money("272", HOURS),
         }
     )  # fmt: skip

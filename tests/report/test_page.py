@@ -415,7 +415,7 @@ def plain_text(page):
 
 def test_contracts_are_listed_with_their_mean_price(page):
     """48 h of 8.5 MWh, of which 8 were used, at 32 EUR/MWh."""
-    assert "base load baseload river & sons 408.0 384.0 24.0 32.00 13056.00" in plain_text(page)
+    assert "base load baseload river & sons the site 408.0 384.0 24.0 32.00 13056.00" in plain_text(page)
 
 
 def test_a_run_without_a_plan_has_no_section_on_it(page):

@@ -85,7 +85,9 @@ def test_the_first_day_has_no_plan_and_pays_no_deviation(followed):
     spread = followed.scenario.plan.deviation_eur_per_mwh
     assert cost[24:] == pytest.approx(np.abs(rows["deviation_mwh"].to_numpy()[24:]) * spread, abs=1e-6)
     asked = rows["planned_import_mwh"].to_numpy()[24:] - rows["battery_activated_mw"].to_numpy()[24:]
-    assert rows["deviation_mwh"].to_numpy()[24:] == pytest.approx(rows["import_mwh"].to_numpy()[24:] - asked)
+    assert rows["deviation_mwh"].to_numpy()[24:] == pytest.approx(
+        rows["import_mwh"].to_numpy()[24:] - np.maximum(0.0, asked)
+    )
 
 
 def test_heat_goes_in_and_out_of_the_store(followed):

@@ -9,9 +9,9 @@ import polars as pl
 from kvandal.report.folder import RunFolder
 from kvandal.report.text import DASH, escape, exact, number, table, words
 
-COLUMNS = ["contract", "kind", "seller", "delivered_mwh", "used_mwh", "sold_mwh", "cost_eur"]
+COLUMNS = ["contract", "kind", "seller", "buyer", "delivered_mwh", "used_mwh", "sold_mwh", "cost_eur"]
 HEADS = (
-    "contract", "kind", "seller", "delivered [MWh]", "used [MWh]", "sold [MWh]", "EUR/MWh", "cost [EUR]",
+    "contract", "kind", "seller", "buyer", "delivered [MWh]", "used [MWh]", "sold [MWh]", "EUR/MWh", "cost [EUR]",
 )  # fmt: skip
 
 
@@ -19,7 +19,7 @@ def contracts_block(folder: RunFolder) -> str:
     """Tabulate the contracts, each with its part of what was used and sold; empty in a run without contracts."""
     rows = (
         folder.scan("contracts", COLUMNS)
-        .group_by("contract", "kind", "seller", maintain_order=True)
+        .group_by("contract", "kind", "seller", "buyer", maintain_order=True)
         .agg(pl.col("delivered_mwh", "used_mwh", "sold_mwh", "cost_eur").sum())
         .collect()
     )
@@ -34,6 +34,7 @@ def contracts_block(folder: RunFolder) -> str:
                 escape(words(row["contract"])),
                 escape(words(row["kind"])),
                 escape(row["seller"] or DASH),
+                escape(words(row["buyer"])) if row["buyer"] else "the site",
                 *(number(row[name], 1) for name in ("delivered_mwh", "used_mwh", "sold_mwh")),
                 number(float(cost) / delivered, 2) if delivered else DASH,
                 exact(cost),
@@ -42,14 +43,13 @@ def contracts_block(folder: RunFolder) -> str:
     delivered = float(rows["delivered_mwh"].sum())
     foot = [
         "in all",
-        DASH,
-        DASH,
+        *[DASH] * 3,
         *(number(float(rows[name].sum()), 1) for name in ("delivered_mwh", "used_mwh", "sold_mwh")),
         number(float(total) / delivered, 2) if delivered else DASH,
         exact(total),
     ]
-    body = table(HEADS, listed, right=range(3, 8), total=foot, kind="limits")
+    body = table(HEADS, listed, right=range(4, 9), total=foot, kind="limits")
     return (
         '<div class="block"><h3>Contracts</h3><p class="caption">Each is paid for what it delivers. What all of them deliver beyond the '
-        f"site's need is sold at spot, each its part; that income is not in the cost here.</p>{body}</div>"
+        f"site's need is sold at spot, of contracts without guarantees of origin first; that income is not in the cost here.</p>{body}</div>"
     )

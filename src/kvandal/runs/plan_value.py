@@ -109,24 +109,21 @@ class _Book:
     def __init__(self, name: str, run: Trajectory) -> None:
         import numpy as np
 
-        from kvandal.ledger.energy import energy_per_step, energy_table
+        from kvandal.ledger.energy import energy_table
+        from kvandal.ledger.flows import energy_per_step, flows_of
         from kvandal.ledger.tables import heat_table, site_table
         from kvandal.twin.plan_assets import lent_terms, tax_eur_per_mwh
         from kvandal.twin.plant_state import BATTERY_KW, DEMAND_KW
 
-        scenario, tick_s, step_s = run.scenario, run.scenario.run.tick_s, run.prices.step_s
-        heat = heat_table(run)
-        energy = energy_table(run, site_table(run), heat)
+        scenario, tick_s = run.scenario, run.scenario.run.tick_s
+        site, heat = site_table(run), heat_table(run)
+        energy, flows = energy_table(run, site, heat), flows_of(run, site)
         self.run, self.hours = run, energy.height
-        spot, per_hour = energy["spot_eur_per_mwh"].to_numpy(), 3600 // step_s
+        spot = energy["spot_eur_per_mwh"].to_numpy()
         real, standby_kw = run.outputs.tick_real, float(run.plant.design["battery_standby_kw"][0])
-        self.fed_mwh = np.repeat(energy["generator_mwh"].to_numpy(), per_hour) / per_hour
-        self.still_mwh = (
-            energy_per_step((real[:, DEMAND_KW] + standby_kw) / 1000, tick_s, step_s) - self.fed_mwh
-        )
-        self.import_mwh = (
-            energy_per_step((real[:, DEMAND_KW] - real[:, BATTERY_KW]) / 1000, tick_s, step_s) - self.fed_mwh
-        )
+        drawn_mwh = energy_per_step((real[:, DEMAND_KW] + standby_kw) / 1000, tick_s, run.prices.step_s)
+        self.still_mwh = drawn_mwh - flows.generated
+        self.import_mwh = flows.load - flows.fed_back
         self.unmet_mwh = heat["unmet_mwh"].to_numpy().reshape(self.hours, -1)
         discharged_mwh = float(np.clip(real[:, BATTERY_KW] + standby_kw, 0.0, None).sum()) * tick_s / 3.6e6
         assert run.plan is not None
@@ -154,7 +151,7 @@ def least_total_eur(without: _Book, planned: _Book) -> float:
 
     Twice, with the load of the run without a plan, whose lent work the programme may cap, and with that of the run with one, whose
     caps are what they were; the lower counts. No plan with one of these loads can cost less: :func:`foresight_eur` is a relaxation of
-    it, a forecast without error has no deviations, and cost is convex in import, so that its slope bounds it from below.
+    it, a forecast without error has no deviations, and cost is convex in import (but for `bent_eur`), so that its slope bounds it from below.
     """
     import numpy as np
 
@@ -185,7 +182,8 @@ def least_total_eur(without: _Book, planned: _Book) -> float:
             lent=book is without,
         )
         caps_eur = 0.0 if book is without else planned.case.lent_eur
-        totals.append(fixed + bill.eur(book.still_mwh) + caps_eur - foresight_eur(*mine, facts))
+        least_eur = bill.eur(book.still_mwh) - bill.bent_eur(book.still_mwh) - foresight_eur(*mine, facts)
+        totals.append(fixed + caps_eur + least_eur)
     return min(totals)
 
 
@@ -201,8 +199,8 @@ class _Bill:
         scenario, price = run.scenario, run.prices.eur_per_mwh
         market, supply, hours = scenario.market, scenario.supply, scenario.run.days * 24
         spot = np.repeat(price.reshape(hours, -1).mean(axis=1), len(price) // hours)
-        self._hours = hours
-        self._price = price + spot * supply.marginal_loss_fraction + tax_eur_per_mwh(scenario)
+        self._hours, self._spot = hours, price
+        self._beyond = spot * supply.marginal_loss_fraction + tax_eur_per_mwh(scenario)
         clean = [one.delivered_mwh for one in run.contracts if one.carbon_free]
         self._clean_mwh = sum(clean, np.zeros(len(price)))
         self._goo_eur = market.goo_fraction * market.goo_eur_per_mwh
@@ -211,15 +209,27 @@ class _Bill:
             tariff.capacity_eur_per_h(1000.0, market.tariff_nok_per_kw_year, market.nok_per_eur)
             + tariff.capacity_eur_per_h(reactive, supply.reactive_nok_per_kvar_year, market.nok_per_eur)
         )
+        self._battery_mwh = scenario.power.bess_power_mw * hours / len(price)
 
     def slope(self, import_mwh: Array) -> Array:
         """Return what a MWh more costs in each step, the highest hour apart [EUR/MWh]."""
-        return self._price + self._goo_eur * (import_mwh > self._clean_mwh)
+        bought = self._goo_eur * (import_mwh > self._clean_mwh)
+        marginal: Array = self._spot + self._beyond * (import_mwh > 0) + bought
+        return marginal
 
     def eur(self, import_mwh: Array) -> float:
-        """Cost of an import, in steps [EUR]."""
+        """Cost of an import, in steps [EUR]; below 0 it flows back, is paid at spot, and bears neither losses nor tax."""
         import numpy as np
 
+        drawn = np.maximum(import_mwh, 0.0)
         bare = np.maximum(import_mwh - self._clean_mwh, 0.0).sum()
-        peak_mw = import_mwh.reshape(self._hours, -1).sum(axis=1).max()
-        return float(import_mwh @ self._price + bare * self._goo_eur + peak_mw * self.peak_eur_per_mw)
+        peak_mw = drawn.reshape(self._hours, -1).sum(axis=1).max()
+        energy = import_mwh @ self._spot + drawn @ self._beyond + bare * self._goo_eur
+        return float(energy + peak_mw * self.peak_eur_per_mw)
+
+    def bent_eur(self, import_mwh: Array) -> float:
+        """Return by how much the cost may lie below its slope: where a battery feeds back and losses that it saved were an income."""
+        import numpy as np
+
+        back_mwh = np.maximum(self._battery_mwh - import_mwh, 0.0)
+        return float(back_mwh @ np.maximum(-self._beyond, 0.0))

@@ -55,7 +55,9 @@ class PlanBook:
     def deviation_mwh(self, import_mwh: Array) -> Array:
         """Return import beyond what was bought the day before, activated reserves apart [MWh]; 0 where nothing was planned."""
         ordered = np.where(
-            np.isnan(self.planned_import_mwh), import_mwh, self.planned_import_mwh - self.activation_mw
+            np.isnan(self.planned_import_mwh),
+            import_mwh,
+            np.maximum(0.0, self.planned_import_mwh - self.activation_mw),
         )
         beyond: Array = import_mwh - ordered
         return beyond
