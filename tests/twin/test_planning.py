@@ -19,7 +19,7 @@ from kvandal.scenario.plan import Plan
 from kvandal.scenario.power import Power
 from kvandal.scenario.supply import PRODUCTS, Reserve, Supply
 from kvandal.twin.planning import Planner
-from kvandal.twin.plant_state import BATTERY_KW, BATTERY_KWH
+from kvandal.twin.plant_state import BATTERY_KW, BATTERY_KWH, DEMAND_KW, SITE_KW
 from kvandal.twin.simulate import go_on, new_outputs, prepare, simulate_jobs
 from kvandal.twin.snapshot import Recorder, jobs_mark, unpacked
 
@@ -198,7 +198,8 @@ def test_prices_by_the_quarter_and_below_zero(tmp_path):
     scenario = priced(tmp_path, scenario, quarters, 900)
     found = plan_value(scenario)
     assert 0 < found["value_eur"] <= found["bound_eur"]
-    run = simulate_jobs(scenario, table(*WORK))
+    work = [(hour * 3600, 60, 3 * 3600, 0, INFERENCE) for hour in range(12, 72, 24)]
+    run = simulate_jobs(scenario, table(*work))
     plan = run.plan
     assert plan.battery_mw[32:48].max() > 0.01
     assert plan.battery_mw[48:56].min() < -0.01  # it charges where it is paid for
@@ -264,6 +265,41 @@ def test_days_before_do_not_depend_on_days_after(tmp_path):
     assert (books[0].battery_mw[72:] != books[1].battery_mw[72:]).any()
 
 
+def test_load_is_expected_as_high_as_yesterday_and_shaped_as_the_last_week():
+    """By hand, from three days of 2 MW with 50 MW at noon (4 MW on average), then one of 3 MW all day."""
+    scenario = planned_site(days=6)
+    start = prepare(scenario, table(*WORK))
+    planner = Planner(scenario, start.site, start.plant, start.inputs, start.prices.eur_per_mwh)
+    outputs = new_outputs(start)
+    day_mw = np.full(24, 2.0)
+    day_mw[12] = 50.0
+    load_mw = np.concatenate([np.tile(day_mw, 3), np.full(24, 3.0)])
+    outputs.tick_real[: 96 * 6, DEMAND_KW] = np.repeat(load_mw, 6) * 1000
+    planner.plan_day(4, outputs)
+    expected = 3.0 + 0.75 * (day_mw - 4.0)
+    standby_mw = start.plant.design["battery_standby_kw"][0] / 1000
+    assert planner.book.forecast_load_mwh[96:120] == pytest.approx(np.maximum(0.0, expected) + standby_mw)
+
+
+def test_charging_leaves_room_for_what_load_exceeded_its_forecast():
+    """A cheap hour of the fifth day, a peak of 3 MW so far: with 2 MW forecast and 0.95 MW too little last week, 50 kW are charged."""
+    scenario = planned_site(days=6)
+    start = prepare(scenario, table(*WORK))
+    price = np.tile(np.where(np.arange(24) == 3, 1.0, 500.0), 6)
+    standby_mw = start.plant.design["battery_standby_kw"][0] / 1000
+    for beyond_mw, charged_mw in ((0.0, 0.1), (0.95, 0.05)):
+        planner = Planner(scenario, start.site, start.plant, start.inputs, price)
+        outputs = new_outputs(start)
+        load_mw = np.full(96, 2.0)
+        outputs.tick_real[: 96 * 6, DEMAND_KW] = np.repeat(load_mw, 6) * 1000
+        outputs.tick_real[: 96 * 6, BATTERY_KWH] = 100.0
+        outputs.tick_real[80 * 6 : 81 * 6, SITE_KW] = 3000.0 + standby_mw * 1000
+        planner.book.forecast_load_mwh[24:96] = load_mw[24:] + standby_mw
+        planner.book.forecast_load_mwh[50] -= beyond_mw
+        planner.plan_day(4, outputs)
+        assert -planner.book.battery_mw[96 + 3] == pytest.approx(charged_mw, abs=1e-6)
+
+
 def test_caps_of_yesterday_are_not_expected_twice():
     """Where lent work is capped every day, the load of tomorrow without caps is expected, and then what caps save is taken off."""
     scenario = planned_site(days=5, plan={"battery": False})
@@ -295,7 +331,7 @@ def test_test_runs_of_generators_are_in_the_calendar():
 @pytest.mark.parametrize("tick_s", [600, 3600])
 @pytest.mark.parametrize("battery_mw", [0.0, 0.1])
 def test_sites_without_battery_or_borrowers_are_planned_too(tick_s, battery_mw):
-    """No battery: nothing moves and nothing is offered. No borrowers: no caps. Ten days, so that a week ago is known in the last."""
+    """No battery: nothing moves and nothing is offered. No borrowers: no caps. Ten days: more than the week that a forecast looks back."""
     reserves = {name: Reserve(mw=0.2) for name in PRODUCTS}
     scenario = planned_site(days=10, reserves=reserves, tenants={"owner": TENANTS["owner"]})
     power = scenario.power.model_copy(update={"bess_power_mw": battery_mw, "bess_energy_mwh": 2 * battery_mw})

@@ -119,7 +119,7 @@ def _import_figure(grid: Grid, means: dict[str, Floats]) -> Figure:
     off = means["forecast_load_mwh"][known] - (means["import_mwh"] + means["battery_mw"])[known]
     caption = (
         "Import through the meter as it was bought the day before and as it came. The planned line is the forecast load less what "
-        "battery and caps were to give; the forecast is the day before, changed as a week ago between these weekdays "
+        "battery and caps were to give; the forecast is as high as the day before, shaped as the days of the week before "
         f"(root mean square error {amount(_rms(off), 'MW')} over {grid} means)."
     )
     return Figure(

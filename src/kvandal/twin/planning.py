@@ -1,9 +1,9 @@
 """The planner: at the start of each day it plans the next 24 hours from what is known, and writes them into the loop's inputs.
 
 Known are the day-ahead prices of the day, a forecast of the temperatures with an error of its own, the calendar of the generators, what
-the site and its lent tenants did until now, and what battery and stores hold. Load is expected as on the day before, changed as it
-changed a week ago between these weekdays; heat demand as its customers ask for at the temperatures of the forecast; prices
-beyond the day as on that day.
+the site and its lent tenants did until now, and what battery and stores hold. Load is expected as high as on the day before, with the
+shape of the days of the last week; heat demand as its customers ask for at the temperatures of the forecast; prices beyond the day as
+on that day.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ FIRST_COP = 4.0
 """Heat over electricity of a pump before it has run."""
 HEAT_MARGIN = 0.05
 """Part of the loop's heat that is kept from the stores, since load and demand differ from their forecasts."""
-PEAK_MARGIN = 0.02
-"""What load may exceed its forecast before charging lifts the highest hour, which the tariff is paid for."""
+PEAK_MARGIN = 0.05
+"""Least part by which load may exceed its forecast before charging lifts the highest hour, which the tariff is paid for."""
+LOOK_BACK_H = 28 * 24
+"""Hours in which the largest excess of load over its forecast is looked for, to keep that much room as well."""
 
 
 class Planner:
@@ -109,15 +111,24 @@ class Planner:
         return outputs.tick_real[first * ticks : last * ticks, column].reshape(-1, ticks).mean(axis=1) / 1000
 
     def _forecast_mw(self, first: int, hours: int, outputs: Outputs) -> Array:
-        """Load without battery and caps of a plan: the day before, changed as it changed a week ago between these weekdays."""
-        since = max(0, first - 192)
+        """Load without battery and caps of a plan: as high as the day before, shaped as the days of the last week were.
+
+        Compared over 120 days of both sizes of the site (docs/plan.md): yesterday's hours are further off, and so is yesterday changed as
+        it changed a week ago.
+        """
+        since = max(0, first - 168)
         past_mw = self._past_mw(outputs, DEMAND_KW, since, first) + self.book.lent_shift_mwh[since:first]
-        ahead = np.empty(hours)
-        for hour in range(hours):
-            day_before = past_mw[hour - 24] if hour < 24 else ahead[hour - 24]
-            change = past_mw[24 + hour] - past_mw[hour] if first >= 192 and hour + 24 < len(past_mw) else 0.0
-            ahead[hour] = max(0.0, day_before + change)
-        return ahead + self._standby_mw
+        days = past_mw.reshape(-1, 24)
+        levels = days.mean(axis=1)
+        shape = (days - levels[:, None]).mean(axis=0)
+        return np.resize(np.maximum(0.0, levels[-1] + shape), hours) + self._standby_mw
+
+    def _margin_mw(self, first: int, forecast_mw: Array, outputs: Outputs) -> Array:
+        """Room that charging leaves to load beyond its forecast: as far as it was off in four weeks, and some part of it at least."""
+        since = max(24, first - LOOK_BACK_H)
+        came_mw = self._past_mw(outputs, DEMAND_KW, since, first) + self._standby_mw
+        beyond_mw = came_mw + self.book.lent_shift_mwh[since:first] - self.book.forecast_load_mwh[since:first]
+        return np.maximum(PEAK_MARGIN * forecast_mw, np.nan_to_num(beyond_mw).max(initial=0.0))
 
     def _weather_c(self, first: int, hours: int) -> Array:
         """Outdoor air as a forecast issued now would have it [°C]."""
@@ -148,7 +159,7 @@ class Planner:
             price_eur_per_mwh=spot * (1 + supply.marginal_loss_fraction) + tax,
             fill_eur_per_mwh=heat_eur,
             draw_eur_per_mwh=heat_eur,
-            room_mw=min(limit_mw, self._peak_mw) - forecast_mw * (1 + PEAK_MARGIN),
+            room_mw=min(limit_mw, self._peak_mw) - forecast_mw - self._margin_mw(first, forecast_mw, outputs),
             lent_mw=np.resize(lent_gpus, hours) * self._lent_kw / 1000 * plan.shift_lent_work,
             lent_eur_per_mwh=np.full(hours, self._lent_eur_per_mwh),
             heat_mw=heat_mw[:, self._stores].reshape(hours, count),
