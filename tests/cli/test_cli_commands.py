@@ -272,3 +272,31 @@ def test_the_week_of_the_readme_ends_within_seconds(kvandal: Callable[..., Any],
     assert time.monotonic() - began < 60  # seconds on an idle machine; tests share theirs
     assert one_document(outcome.out)["summary"]["gpu_hours_installed"] == 1389 * 72 * 168
     assert (tmp_path / "runs/stargate-norway-1/report.html").exists()
+
+
+def test_plan_says_what_it_is_worth_in_all(inside: Callable[..., Any], small: str) -> None:
+    """The sentence and the document have the same numbers: net of deviations and of the tariff, beside their parts."""
+    asked = (
+        "plan",
+        small,
+        "--days",
+        "2",
+        "--set",
+        "power.bess_power_mw=0.05",
+        "--set",
+        "power.bess_energy_mwh=0.1",
+    )
+    document = one_document(inside(*asked, "--json").out)
+    parts = document["moved_eur"] + document["deviations_saved_eur"] + document["tariff_saved_eur"]
+    assert document["value_eur"] == pytest.approx(parts)
+    assert document["value_eur"] <= document["bound_eur"] + 1e-3
+    shown = " ".join(inside(*asked).out.split())
+    value = document["value_eur"]
+    said = (
+        f"{'saves' if value > 0 else 'costs'} {abs(value):,.0f} EUR"
+        if abs(value) >= 0.5
+        else "changes nothing"
+    )
+    assert f"In all the plan {said}" in shown
+    assert "in the tariff for the highest hour it" in shown
+    assert "deviations and tariff included" in shown

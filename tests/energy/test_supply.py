@@ -16,11 +16,14 @@ from kvandal.energy.profiles import delivered_fraction, hydro_norway, wind_north
 from kvandal.energy.reserves import (
     AFRR_FULL_S,
     MFRR_FULL_S,
+    activation_eur_per_mwh,
     called_hours,
     fcr_d_delivered,
     fcr_d_fraction,
     ffr_fraction,
+    held_s,
     ramped,
+    ready_events,
 )
 from kvandal.errors import ScenarioError, SeriesError
 from kvandal.scenario.supply import PRODUCTS, Supply
@@ -127,6 +130,44 @@ def test_the_rules_of_activation():
     )
     assert fcr_d_delivered(np.array([5.0, 30.0, 60.0])).tolist() == [0.5, 1.0, 1.0]
     assert ramped(1.0, np.array([AFRR_FULL_S, MFRR_FULL_S]), MFRR_FULL_S).tolist() == [0.4, 1.0]
+
+
+def test_the_energy_of_a_call_is_the_integral_of_its_rule():
+    """FFR holds for 30 s; FCR-D gives 20 s worth in its first 30; aFRR misses half of 5 minutes, an mFRR quarter half of 12.5."""
+    assert held_s(ffr_fraction, np.array([1.0, 60.0])) == pytest.approx([0.0, 30.0], abs=0.05)
+    assert held_s(fcr_d_delivered, np.array([5.0, 30.0, 45.0])) == pytest.approx([1.25, 20.0, 35.0], abs=0.01)
+    mfrr = held_s(lambda seconds: ramped(1.0, seconds, MFRR_FULL_S), np.array([900.0]))
+    assert mfrr == pytest.approx([900 - 375])
+
+
+def test_ffr_need_not_be_ready_within_a_quarter_of_an_hour():
+    """Of events at 0, 10 and 14.9 min one counts, and the next after 15 min; a year of many events has at most four an hour."""
+    assert ready_events(np.array([0.0, 600.0, 899.0, 900.0])).tolist() == [0.0, 900.0]
+    stormy = called_hours(Supply(ffr_events_per_year=1000.0), 8760, 1)[:, PRODUCTS.index("ffr")]
+    events = stormy * 3600 / 30
+    assert events.max() <= 4
+    assert 850 < events.sum() < 1100
+
+
+def test_calls_that_go_on_have_no_second_ramp():
+    """All quarters called: 525 s in the first, then 900 s each."""
+    mfrr = called_hours(Supply(mfrr_active_fraction=1.0), 48, 1)[:, PRODUCTS.index("mfrr_up")]
+    assert mfrr == pytest.approx([1 - 375 / 3600, *np.ones(47)])
+
+
+def test_excursions_of_the_frequency_take_what_the_rule_gives():
+    """1.5 an hour, 0.03 Hz of 0.4 deep and 45 s long on average: the rule over the lengths that are drawn, on both sides."""
+    fcr = called_hours(Supply(fcr_excursions_per_h=1.5), 8760, 1)[:, 1:3].mean(axis=0)
+    seconds = np.arange(0.05, 1000, 0.1)
+    each_s = (fcr_d_delivered(seconds) * np.exp(-seconds / 45)).sum() * 0.1
+    assert fcr == pytest.approx(np.full(2, 1.5 * 0.03 / 0.4 * each_s / 3600), rel=0.05)
+
+
+def test_activated_energy_is_not_paid_twice():
+    """aFRR at a quarter, mFRR at half above spot, and no more: the spot value is what the site does not buy. At -20, nothing in all."""
+    eur = activation_eur_per_mwh(np.array([40.0, -20.0]))
+    assert eur[0].tolist() == [0.0, 0.0, 0.0, 10.0, 20.0]
+    assert (eur[1] + np.array([0, 0, 0, -20.0, -20.0])).tolist() == [0.0] * 5
 
 
 def test_calls_are_drawn_at_their_rates_and_day_by_day():

@@ -146,7 +146,8 @@ def _rest():
             {
                 "time_utc": _times(HOURS, 3600), "customer": [name] * HOURS, "demand_mwh": [asked] * HOURS, "delivered_mwh": [given] * HOURS,
                 "unmet_mwh": [asked - given] * HOURS, "source_mwh": [given * 0.8125] * HOURS, "heat_pump_mwh": [given * 0.25] * HOURS,
-                "pipe_loss_mwh": [given * 0.0625] * HOURS,
+                "pipe_loss_mwh": [given * 0.0625] * HOURS, "store_in_mwh": [0.25] * HOURS, "store_out_mwh": [0.125] * HOURS,
+                "store_mwh": [3.0] * HOURS,
             }
         )
         for name, (asked, given) in CUSTOMERS.items()
@@ -212,6 +213,53 @@ def _fault_costs():
     )  # fmt: skip
 
 
+def _contracts():
+    return pl.DataFrame(
+        {
+            "time_utc": _times(HOURS, 3600), "contract": ["base-load"] * HOURS, "kind": ["baseload"] * HOURS,
+            "seller": ["river & sons"] * HOURS, "buyer": pl.Series([None] * HOURS, dtype=pl.String), "delivered_mwh": [8.5] * HOURS, "used_mwh": [8.0] * HOURS,
+            "sold_mwh": [0.5] * HOURS, "cost_eur": _money("272", HOURS),
+        }
+    )  # fmt: skip
+
+
+def _plan():
+    """Return a plan for the second day: a quarter of a MWh is drawn beyond it in every hour."""
+    day = HOURS // 2
+    columns = {
+        "forecast_load_mwh": 11.125, "forecast_ambient_c": 4.5, "forecast_heat_mwh": 2.25, "planned_import_mwh": 10.5,
+        "battery_planned_mwh": 1.5,
+    }  # fmt: skip
+    acts = {
+        "deviation_mwh": 0.25, "battery_planned_mw": 0.5, "battery_activated_mw": 0.25, "battery_mw": 0.6875,
+        "lent_shift_mwh": 0.125,
+    }  # fmt: skip
+    return pl.DataFrame(
+        {
+            "time_utc": _times(HOURS, 3600), "import_mwh": [11.0] * HOURS,
+            "lent_cap_fraction": [1.0] * day + [0.8] * day,
+            **{name: pl.Series([None] * day + [value] * day, dtype=pl.Float64) for name, value in columns.items()},
+            **{name: [0.0] * day + [value] * day for name, value in acts.items()},
+        }
+    )  # fmt: skip
+
+
+def _reserves():
+    parts = [
+        pl.DataFrame(
+            {
+                "time_utc": _times(HOURS, 3600), "product": [product] * HOURS, "offered_mw": [offered] * HOURS,
+                "activated_mwh": [called] * HOURS, "income_capacity_eur": _money(ready, HOURS),
+                "income_energy_eur": _money(energy, HOURS), "penalty_eur": _money(missed, HOURS),
+            }
+        )
+        for product, offered, called, ready, energy, missed in (
+            ("ffr", 2.0, 0.0, "30", "0", "0"), ("afrr_up", 1.0, 0.25, "10", "5", "2"),
+        )
+    ]  # fmt: skip
+    return pl.concat(parts)
+
+
 def _summary():
     hours = DAYS * 24
     site_mwh = 10.875 * hours + TICK_S / 3600
@@ -254,6 +302,7 @@ def made_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report") / "run"
     folder.mkdir()
     tables = {"site": _site(), "energy": _energy(), "jobs": _jobs(), "tenants": _tenants(), **_rest()}
+    tables |= {"contracts": _contracts(), "plan": _plan(), "reserves": _reserves()}
     tables |= {"nodes": _nodes(), "pods": _pods(), "faults": _faults(), "fault_costs": _fault_costs()}
     for name, frame in tables.items():
         frame.write_parquet(folder / f"{name}.parquet")

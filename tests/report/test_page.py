@@ -67,7 +67,11 @@ def test_energy_heat_and_loans_keep_their_sides(page):
     """Bought, sold, delivered, unmet, lent and borrowed stand under their own names; sold energy lies below zero."""
     found = specs(page)
 
-    assert constants(found["energy"]) == {"PPA, used": 8, "Spot, bought": 3, "PPA, sold at spot": -0.5}
+    assert constants(found["energy"]) == {
+        "Contracts, used": 8,
+        "Spot, bought": 3,
+        "Contracts, sold at spot": -0.5,
+    }
     assert constants(found["price"]) == {"Spot price": 20}
     assert constants(found["heat"]) == {"greenhouse": 1.25, "fish farm": 0.25, "not met": 0.5, "demand": 2}
     assert constants(found["loans"]) == {
@@ -400,3 +404,68 @@ def test_what_power_cost_is_reckoned_by_hand(page):
     assert hours["90 to 95 %"] == pytest.approx(8760 * 287 / 288, abs=0.1)
     assert hours["95 to 99 %"] == pytest.approx(8760 / 288, abs=0.1)
     assert sum(hours.values()) == pytest.approx(8760, abs=0.5)
+
+
+def plain_text(page):
+    """Text of a page, numbers without the space between groups of digits and without what follows the cents."""
+    bare = re.sub(r'<span class="fraction">[0-9]*</span>', "", page)
+    bare = re.sub(r"<[^>]*>", " ", bare).replace("\u202f", "").replace("&amp;", "&")
+    return re.sub(r"\s+", " ", bare)
+
+
+def test_contracts_are_listed_with_their_mean_price(page):
+    """48 h of 8.5 MWh, of which 8 were used, at 32 EUR/MWh."""
+    assert "base load baseload river & sons the site 408.0 384.0 24.0 32.00 13056.00" in plain_text(page)
+
+
+def test_a_run_without_a_plan_has_no_section_on_it(page):
+    assert 'id="plan"' not in page
+
+
+@pytest.fixture(scope="module")
+def planned(made_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planned") / "run"
+    shutil.copytree(made_run, folder)
+    document = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    document["scenario"]["plan"]["enabled"] = True
+    (folder / "run.json").write_text(json.dumps(document), encoding="utf-8")
+    return folder
+
+
+def test_the_plan_is_drawn_beside_what_came(planned):
+    """No series takes the place of another: planned 10.5, drawn 10.875 less 0.25 ...; the first day has no plan."""
+    found = specs(render(planned))
+    last = {
+        key: {s["name"]: s["values"][-1] for s in found[key]["series"]}
+        for key in (
+            "plan-import",
+            "plan-battery",
+            "plan-reserves",
+            "plan-stores",
+            "plan-weather",
+            "plan-caps",
+        )
+    }
+    assert last["plan-import"] == {"Drawn": 11, "Planned": 10.5}
+    assert last["plan-battery"] == {
+        "Planned": 0.5, "Planned, with calls of reserves": 0.75, "Delivered, less standby": 0.6875,
+        "Energy stored, right axis": 1.7, "Energy planned, right axis": 1.5,
+    }  # fmt: skip
+    assert last["plan-reserves"] == {"FFR": 2, "aFRR\u00a0up": 1}
+    assert last["plan-stores"] == {"Into stores": 0.5, "Out of stores": -0.25, "Heat stored, right axis": 6}
+    assert last["plan-weather"] == {"Came": 3, "Forecast the day before": 4.5}
+    assert last["plan-caps"] == {"Cap of the plan": 80, "Planned saving, right axis": 0.125}
+    assert found["plan-import"]["series"][1]["values"][0] is None
+
+
+def test_the_plan_in_words_and_what_is_drawn_is_named(planned):
+    """By hand: 24 h of 0.25 MWh above the plan; readiness 48 h of 30 and 10 EUR; activation 48 h of 5; missed 48 h of 2."""
+    shown = plain_text(render(planned))
+    shown = shown[shown.index("Day-ahead plan", shown.index("Guarantees were cancelled")) :]
+    assert "1 of 2 days were planned" in shown
+    assert "Reserves earned 2064 EUR" in shown
+    assert "Lent work was capped for prices in 24 hours, to save 3.00 MWh" in shown
+    assert "Synthetic: when reserves are called, and the error of the weather forecast" in shown
+    assert "in all 252.0 264.0 6.0 0.0 48.00" in shown
+    assert "FFR 48 2.00 96.0 0.000 1440.00 0.00 0.00 1440.00" in shown
+    assert "aFRR up 48 1.00 48.0 12.000 480.00 240.00 96.00 624.00" in shown

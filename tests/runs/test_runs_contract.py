@@ -50,6 +50,16 @@ def test_a_run_without_demand_keeps_the_schema() -> None:
     assert run.summary["recall_latency_p99_s"] is None
 
 
+def test_a_planned_run_keeps_the_schema_and_names_what_is_drawn() -> None:
+    """Contracts with profiles are inputs; calls of reserves and the error of the forecast are synthetic ones."""
+    changes = {"run.days": 2, "run.tick_s": 3600}
+    run = kv.simulate(kv.load(ROOT / "docs" / "energy" / "planned-supply.toml", changes))
+    tables = {f"{name}.parquet": {"rows": 0, "sha256": "0" * 64} for name in TABLES}
+    jsonschema.Draft202012Validator(schema()).validate({**run.record, "tables": tables})
+    inputs = {(one["kind"], one["synthetic"]) for one in run.record["inputs"]}
+    assert {("contract", False), ("weather_forecast", True), ("reserve_calls", True)} <= inputs
+
+
 def test_the_schema_names_every_key_of_the_documentation() -> None:
     """Each key that docs/run-folder.md promises is required by the schema, and each key of the schema is explained."""
     text = (ROOT / "docs" / "run-folder.md").read_text(encoding="utf-8")

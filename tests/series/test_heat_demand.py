@@ -12,12 +12,13 @@ from kvandal.climate import load_weather, normal_year
 from kvandal.errors import SeriesError
 from kvandal.physics.heat_demand import (
     LocalHours,
+    asked_mw,
     degree_hours_shape,
-    demand_profile_mw,
     drying_shape,
     fish_farm_shape,
     greenhouse_shape,
     local_hours,
+    normal_factor_mw,
     scale_to_energy,
     signature_shape,
 )
@@ -34,10 +35,10 @@ def customer(kind, peak_mw=10.0, annual_gwh=20.0):
 
 def demand(kind, start, temp_c, model="signature", **options):
     normal_start, normal_c = normal_year()
-    heat = Heat(district_heating_model=model)
-    return demand_profile_mw(
-        customer(kind, **options), start, np.asarray(temp_c, float), normal_c, normal_start, heat=heat
-    )
+    heat, asking = Heat(district_heating_model=model), customer(kind, **options)
+    factor = normal_factor_mw(asking, normal_c, normal_start, heat=heat)
+    temp_c = np.asarray(temp_c, float)
+    return asked_mw(asking, factor, temp_c, local_hours(start, len(temp_c)), normal_c, heat)
 
 
 @settings(max_examples=40, deadline=None)
@@ -171,7 +172,7 @@ def test_energy_that_the_connection_cannot_carry_is_refused():
     with pytest.raises(
         SeriesError, match=r"heat.customers.dryer: annual_gwh \(80\) cannot pass peak_mw \(10\): drying asks"
     ):
-        demand_profile_mw(customer("drying", annual_gwh=80.0), start, temp_c, temp_c, start, name="dryer")
+        normal_factor_mw(customer("drying", annual_gwh=80.0), temp_c, start, name="dryer")
     assert scale_to_energy(np.zeros(5), 1.0, 1.0) is None
     assert scale_to_energy(np.ones(5), 5.0, 1.0) == pytest.approx(1.0)
 

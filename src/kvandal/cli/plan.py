@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,8 +23,8 @@ ROWS = (
     ("reserves_eur", "less: reserves sold"),
     ("wear_eur", "wear of the battery"),
     ("lent_eur", "GPU-hours that caps cost lent work"),
-    ("moved_eur", "what a plan can move"),
-    ("deviations_eur", "deviations from the plan"),
+    ("heat_eur", "heat not delivered, from a boiler"),
+    ("deviations_eur", "deviations from what was bought"),
     ("tariff_eur", "tariff for the highest hour"),
     ("total_eur", "in all"),
 )
@@ -46,25 +46,37 @@ def plan(
     if as_json:
         print_json(found)
         return
-    cases = found["cases"]
     print_table(
         f"{loaded.site.title}, {days_of(found['days'])}: the plan and what it is worth [EUR]",
         [("", "left"), ("without", "right"), ("with the plan", "right"), ("perfect foresight", "right")],
         [
-            (
-                label,
-                *(
-                    ""
-                    if case["name"] == "foresight" and key not in {"moved_eur", "tariff_eur"}
-                    else number(case[key])
-                    for case in cases
-                ),
-            )
+            (label, *(number(case[key]) if key in case else "" for case in found["cases"]))
             for key, label in ROWS
         ],
     )
-    share = found["value_eur"] / found["bound_eur"] if found["bound_eur"] > 0 else 0.0
-    emit(
-        f"\nThe plan saves {found['value_eur']:,.0f} EUR, {share:.0%} of the {found['bound_eur']:,.0f} EUR that perfect foresight of "
-        f"prices, load, heat and calls could have saved with the same battery, stores, lent work and reserves."
+    emit("\n" + sentence(found))
+
+
+def sentence(found: dict[str, Any]) -> str:
+    """Say what a plan is worth in all, what that is made of, and how near it comes to foresight."""
+    value, bound = found["value_eur"], found["bound_eur"]
+    share = f"{value / bound:.0%} of" if bound > 0 else "against"
+    hours = found["gpu_hours_useful"]
+    less = hours["without"] - hours["with"]
+    work = (
+        "Useful work is the same in both runs."
+        if abs(less) < 0.5
+        else f"Useful work: {abs(less):,.0f} GPU-hours {'less' if less > 0 else 'more'} with the plan."
     )
+    return (
+        f"In all the plan {_saves(value)}: by moving energy and selling reserves it {_saves(found['moved_eur'])}, in deviations it "
+        f"{_saves(found['deviations_saved_eur'])}, in the tariff for the highest hour it {_saves(found['tariff_saved_eur'])}. That is "
+        f"{share} the {bound:,.0f} EUR that perfect foresight of prices, load, heat and calls could have saved at most with the same "
+        f"battery, stores, lent work and reserves, deviations and tariff included. {work}"
+    )
+
+
+def _saves(eur: float) -> str:
+    if abs(eur) < 0.5:
+        return "changes nothing"
+    return f"{'saves' if eur >= 0 else 'costs'} {abs(eur):,.0f} EUR"

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from kvandal.energy import generators, matching, tariff
-from kvandal.energy.reserves import ACTIVATION_PREMIUM
+from kvandal.energy.reserves import activation_eur_per_mwh
 from kvandal.ledger.columns import every, named
 from kvandal.ledger.flows import flows_of
 from kvandal.scenario.model import Scenario
@@ -201,8 +201,8 @@ def _reserves(run: Trajectory, spot: Array) -> dict[str, Array]:
 def reserve_amounts(run: Trajectory, spot: Array) -> dict[str, Array]:
     """Return what each product earned in each hour, float64 (hours, products); zero where none was offered.
 
-    Readiness is paid at the product's price for what was offered. Activated energy of aFRR and mFRR is paid at spot with a
-    premium. What was activated and not delivered costs readiness of its hour twice.
+    Readiness is paid at the product's price for what was offered and ready. Activated energy of aFRR and mFRR is settled at spot
+    with a premium; since its spot value is already not bought, the difference is income. What was activated and not delivered costs readiness of its hour twice.
     """
     hours = len(spot)
     nothing = np.zeros((hours, len(PRODUCTS)))
@@ -212,14 +212,12 @@ def reserve_amounts(run: Trajectory, spot: Array) -> dict[str, Array]:
             nothing,
         )
     plan = run.plan
-    premium = np.array([ACTIVATION_PREMIUM[name] for name in PRODUCTS])
-    paid = np.array([name in ("afrr_up", "mfrr_up") for name in PRODUCTS])
     ready = plan.offered_mw * plan.prices_eur_per_mw_h
     return {
         "offered_mw": plan.offered_mw,
         "activated_mwh": plan.activated_mwh,
         "income_capacity_eur": ready,
-        "income_energy_eur": plan.activated_mwh * np.maximum(spot, 0.0)[:, None] * (1 + premium) * paid,
+        "income_energy_eur": plan.activated_mwh * activation_eur_per_mwh(spot),
         "penalty_eur": 2 * ready * plan.undelivered,
     }
 

@@ -13,7 +13,8 @@ from kvandal.ledger.columns import every, known
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.supply import PRODUCTS
 from kvandal.twin.account import Inputs
-from kvandal.twin.planning import follow, moves_battery
+from kvandal.twin.plan_assets import moves_battery
+from kvandal.twin.planning import follow
 from kvandal.twin.simulate import Trajectory
 
 Array = Any
@@ -30,12 +31,15 @@ def plan_table(run: Trajectory, energy: pl.DataFrame, site: pl.DataFrame) -> pl.
         {
             "time_utc": every(run.scenario.run.start_utc, hours, 3600),
             "forecast_load_mwh": known(book.forecast_load_mwh, is_planned),
+            "forecast_ambient_c": known(book.forecast_c, is_planned),
+            "forecast_heat_mwh": known(book.forecast_heat_mwh.sum(axis=1), is_planned),
             "planned_import_mwh": known(book.planned_import_mwh, is_planned),
             "import_mwh": imported,
             "deviation_mwh": book.deviation_mwh(imported),
             "battery_planned_mw": book.battery_mw,
             "battery_activated_mw": book.activation_mw,
             "battery_mw": battery,
+            "battery_planned_mwh": known(book.battery_mwh, is_planned),
             "lent_cap_fraction": book.lent_cap,
             "lent_shift_mwh": book.lent_shift_mwh,
         }

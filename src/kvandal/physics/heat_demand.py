@@ -236,30 +236,25 @@ def scale_to_energy(normal_shape: Float64, annual_mwh: float, peak_mw: float) ->
     return None
 
 
-def demand_profile_mw(
+def normal_factor_mw(
     customer: HeatCustomer,
-    start_utc: datetime,
-    temp_c: Float64,
     normal_temp_c: Float64,
     normal_start_utc: datetime,
     time_zone: str = "Europe/Oslo",
     name: str | None = None,
     heat: Heat | None = None,
-) -> Float64:
-    """Heat demand of a customer in each hour of a run [MW].
+) -> float:
+    """Factor from a customer's unscaled demand to its demand [MW].
 
-    The factor that gives ``annual_gwh`` is found on the normal year, with demand cut at ``peak_mw``; then it is
-    applied to the weather of the run. So a cold year asks for more than a mild one, and a week is not blown up to
-    a year.
+    It gives ``annual_gwh`` in a normal year, with demand cut at ``peak_mw``; :func:`asked_mw` applies it to any weather. So a cold
+    year asks for more than a mild one, and a week is not blown up to a year.
 
     Parameters
     ----------
     customer
         Kind, peak and annual energy.
-    start_utc, temp_c
-        Start (aware) and hourly air temperatures of the run [°C]; one value for each hour.
     normal_temp_c, normal_start_utc
-        The same for a normal year (8,760 hours): :func:`kvandal.climate.normal_year`.
+        Hourly air temperatures of a normal year (8,760 hours) [°C] and its start: :func:`kvandal.climate.normal_year`.
     time_zone
         Local calendar of the customer.
     name
@@ -273,16 +268,10 @@ def demand_profile_mw(
         If the profile asks for heat in too few hours for ``annual_gwh`` to pass a connection of ``peak_mw``.
 
     """
-    if not (np.isfinite(temp_c).all() and np.isfinite(normal_temp_c).all()):
+    if not np.isfinite(normal_temp_c).all():
         raise ValueError("air temperatures must be finite")
-    heat = heat or Heat()
-    normal = shape(
-        customer.kind,
-        normal_temp_c,
-        local_hours(normal_start_utc, len(normal_temp_c), time_zone),
-        normal_temp_c,
-        heat,
-    )
+    calendar = local_hours(normal_start_utc, len(normal_temp_c), time_zone)
+    normal = shape(customer.kind, normal_temp_c, calendar, normal_temp_c, heat or Heat())
     factor = scale_to_energy(normal, customer.annual_gwh * 1000, customer.peak_mw)
     if factor is None:
         hours = int(np.count_nonzero(normal))
@@ -291,5 +280,20 @@ def demand_profile_mw(
             f"heat in {hours} hours of a normal year, so at most {hours * customer.peak_mw / 1000:.3g} GWh",
             key=f"heat.customers.{name}" if name else "heat.customers",
         )
-    asked = shape(customer.kind, temp_c, local_hours(start_utc, len(temp_c), time_zone), normal_temp_c, heat)
-    return np.minimum(factor * asked, customer.peak_mw)
+    return factor
+
+
+def asked_mw(
+    customer: HeatCustomer,
+    factor_mw: float,
+    temp_c: Float64,
+    calendar: LocalHours,
+    normal_temp_c: Float64,
+    heat: Heat,
+) -> Float64:
+    """Heat demand of a customer at given temperatures and hours, with the factor of :func:`normal_factor_mw` [MW]."""
+    if not np.isfinite(temp_c).all():
+        raise ValueError("air temperatures must be finite")
+    return np.minimum(
+        factor_mw * shape(customer.kind, temp_c, calendar, normal_temp_c, heat), customer.peak_mw
+    )

@@ -18,6 +18,7 @@ from kvandal.report import (
     inputs,
     limits,
     oversubscription,
+    plan,
     pods,
     power,
     thermal,
@@ -58,6 +59,7 @@ def page(path: Path) -> str:
     found = headline.headlines(folder, site)
     sure = uncertainty.uncertainty_section(folder)
     budgets = grants.grant_section(folder)
+    planned = plan.plan_section(folder)
     sections: list[Section] = [
         *([sure] if sure is not None else []),
         power.power_section(folder, site),
@@ -71,6 +73,7 @@ def page(path: Path) -> str:
         thermal.temperature_section(site, pods.pod_figures(folder)),
         thermal.heat_section(folder, site),
         power.energy_section(folder),
+        *([planned] if planned is not None else []),
         power.indicators_section(folder),
         floor.floor_section(folder),
         faults.fault_section(folder),

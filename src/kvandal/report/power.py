@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kvandal.report import chain
+from kvandal.report import carbon, chain, contracts
 from kvandal.report.chart import Figure, Line, Section, over_time, period_table
 from kvandal.report.folder import RunFolder
 from kvandal.report.grid import rounded
@@ -31,7 +31,7 @@ from kvandal.report.text import formula as write_formula
 from kvandal.report.ticks import Site
 
 MONEY = (
-    ("cost_ppa_eur", "Power-purchase agreement", 1),
+    ("cost_ppa_eur", "Contracts for electricity", 1),
     ("cost_spot_eur", "Spot market, bought", 1),
     ("income_sold_eur", "Spot market, sold", -1),
     ("cost_goo_eur", "Guarantees of origin", 1),
@@ -52,12 +52,6 @@ ENERGY_MEANS = (
     "goo_mwh",
     "carbon_free_mwh",
     "spot_eur_per_mwh",
-)
-CARBON = (
-    "carbon_location_direct_t",
-    "carbon_location_lifecycle_t",
-    "carbon_market_direct_t",
-    "carbon_market_lifecycle_t",
 )
 
 
@@ -204,20 +198,20 @@ def energy_section(folder: RunFolder) -> Section:
     grid = folder.hour_grid()
     money = [column for column, _, _ in MONEY]
     frame = folder.table(
-        "energy", ["time_utc", *ENERGY_MEANS, *money, "cost_eur", "income_heat_eur", *CARBON]
+        "energy", ["time_utc", *ENERGY_MEANS, *money, "cost_eur", "income_heat_eur", *carbon.CARBON]
     )
     series = grid.collect(frame.lazy(), [pl.col(name).mean() for name in ENERGY_MEANS])
     lines = [
-        Line("PPA, used", "ppa", series["ppa_mwh"]),
+        Line("Contracts, used", "ppa", series["ppa_mwh"]),
         Line("Spot, bought", "spot", series["spot_bought_mwh"]),
-        Line("PPA, sold at spot", "sold", -series["ppa_sold_mwh"], "below"),
+        Line("Contracts, sold at spot", "sold", -series["ppa_sold_mwh"], "below"),
     ]
-    totals = {name: float(frame[name].cast(pl.Float64).sum()) for name in (*ENERGY_MEANS, *CARBON)}
+    totals = {name: float(frame[name].cast(pl.Float64).sum()) for name in (*ENERGY_MEANS, *carbon.CARBON)}
     site, bought = totals["site_mwh"], totals["spot_bought_mwh"]
     caption = (
-        f"Of {amount(site / 1000, 'GWh')} used, {percent(totals['ppa_mwh'] / site if site else None)} came from the "
-        f"power-purchase agreement and {percent(bought / site if site else None)} from the spot market; "
-        f"{amount(totals['ppa_sold_mwh'] / 1000, 'GWh')} of the agreement were not needed and sold at spot. "
+        f"Of {amount(site / 1000, 'GWh')} used, {percent(totals['ppa_mwh'] / site if site else None)} came from "
+        f"contracts and {percent(bought / site if site else None)} from the spot market; "
+        f"{amount(totals['ppa_sold_mwh'] / 1000, 'GWh')} of the contracts were not needed and sold at spot. "
         f"Means over {grid} steps; sold energy is drawn below zero."
     )
     sources = Figure(
@@ -249,7 +243,14 @@ def energy_section(folder: RunFolder) -> Section:
     return Section(
         "energy",
         "Energy, cost and carbon",
-        parts=[sources, price, price_map, _costs(folder, frame, site), _carbon(folder, totals)],
+        parts=[
+            sources,
+            contracts.contracts_block(folder),
+            price,
+            price_map,
+            _costs(folder, frame, site),
+            carbon.carbon_block(folder, totals),
+        ],
     )
 
 
@@ -308,50 +309,6 @@ def _costs(folder: RunFolder, frame: pl.DataFrame, site_mwh: float) -> str:
         f"<code>energy.parquet</code>; {check}.</p>{body}{income}</div>"
     )
 
-
-def _carbon(folder: RunFolder, totals: dict[str, float]) -> str:
-    summary = folder.summary
-    site = totals["site_mwh"]
-    rows = []
-    for column in CARBON:
-        kind, scope = column.split("_")[1:3]
-        rows.append(
-            [
-                f"{kind.capitalize()}-based",
-                "direct" if scope == "direct" else "life-cycle",
-                number(totals[column], 1),
-                number(totals[column] * 1000 / site if site else None, 2),
-                number(_summed(summary, column), 1),
-            ]
-        )
-    body = table(
-        ["accounting", "emissions", "t CO<sub>2</sub>e", "g/kWh of site energy", "summary [t]"],
-        rows,
-        right=(2, 3, 4),
-    )
-    share = summary.get("cfe_score")
-    return (
-        f'<div class="block"><h3>Carbon</h3><p class="caption">Hour by hour, {percent(share)} of the consumption was matched with '
-        f"carbon-free energy ({amount(totals['carbon_free_mwh'] / 1000, 'GWh')}); over the period, contracts and guarantees of origin "
-        f"cover {percent(summary.get('annual_match_share'))} of it on paper. Guarantees were cancelled for "
-        f"{amount(totals['goo_mwh'] / 1000, 'GWh')}.</p>{body}<p>{FACTOR_FIVE}</p></div>"
-    )
-
-
-def _summed(summary: dict[str, Any], column: str) -> float | None:
-    """Total of a column in the summary, where direct emissions go without saying."""
-    found = summary.get(column.replace("_direct", ""))
-    return None if found is None else float(found)
-
-
-FACTOR_FIVE = (
-    "Why sources differ five-fold: for one and the same kilowatt-hour in Norway, the regulator's <em>direct</em> factor of what was "
-    "physically delivered is 8 to 19 g; <em>life-cycle</em> factors, which count dams, turbines, fuel supply and imports, are 25 to 55 g "
-    "for the zone NO4, whose gas is burnt in one plant in Finnmark; and the <em>residual mix</em> that a buyer without guarantees of "
-    "origin must report under the market-based method is 400 to 600 g, because the guarantees of Norwegian water have been sold to "
-    "buyers elsewhere. All four figures above are right on their own basis; none may be compared with another."
-)
-"""One paragraph on bases; figures from NVE, the supplier declarations and Electricity Maps (docs/energy.md)."""
 
 INDICATORS = (
     ("PUE", "pue", "ISO/IEC 30134-2", "E_site / E_IT", "Energy at the utility meter over energy at the IT input (category 3 boundary: rack input). Pumps, dry coolers, transformers, UPS and busway count as infrastructure; tray fans and power shelves as IT.", "1", 4),

@@ -217,7 +217,7 @@ def _inputs(trajectory: Trajectory) -> list[dict[str, Any]]:
         _input("weather", weather.name, weather.series, weather.rule, notes),
         _input("prices", prices.name, prices.series, prices.rule, ()),
         *(
-            _input(f"contract {one.name}", one.series.name, one.series, one.rule, ())
+            _input("contract", f"contract {one.name}: {one.series.name}", one.series, one.rule, ())
             for one in trajectory.contracts
             if one.series is not None
         ),
@@ -235,7 +235,40 @@ def _inputs(trajectory: Trajectory) -> list[dict[str, Any]]:
         }
         for report in trajectory.demand
     ]
-    return entries
+    return [*entries, *_drawn_for_the_plan(trajectory)]
+
+
+def _drawn_for_the_plan(trajectory: Trajectory) -> list[dict[str, Any]]:
+    """Return what was made up because no open record of it is shipped: errors of the weather forecast, calls of reserves."""
+    from kvandal.energy.reserves import called_hours
+
+    scenario, plan = trajectory.scenario, trajectory.plan
+    if plan is None:
+        return []
+    drawn = [
+        (
+            "weather_forecast",
+            "weather forecast",
+            f"the run's weather with a drawn error of {scenario.plan.weather_error_k:g} K (root mean square) a day ahead",
+            plan.forecast_c,
+        )
+    ]
+    if scenario.supply.reserves and scenario.plan.reserves:
+        calls = called_hours(scenario.supply, scenario.run.days * 24, scenario.run.seed)
+        drawn.append(("reserve_calls", "calls of reserves", "drawn at the asked rates for each day", calls))
+    return [
+        {
+            "name": name,
+            "kind": kind,
+            "source": "drawn from the run's seed (docs/plan.md)",
+            "licence": GENERATED,
+            "sha256": hashlib.sha256(values.tobytes()).hexdigest(),
+            "synthetic": True,
+            "rule": rule,
+            "notes": [],
+        }
+        for kind, name, rule, values in drawn
+    ]
 
 
 def _demand_rule(scenario: Scenario, report: DemandReport) -> str:

@@ -30,3 +30,4 @@ class Plan(Part):
     wear_eur_per_mwh: float = parameter("plan.battery_wear", ge=0, le=1000)
     lent_cap_minimum: float = parameter("plan.lent_cap_minimum", gt=0, le=1)
     deviation_eur_per_mwh: float = parameter("plan.deviation_spread", ge=0, le=1000)
+    weather_error_k: float = parameter("plan.weather_error_k", ge=0, le=20)

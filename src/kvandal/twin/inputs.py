@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 from kvandal import climate
 from kvandal.climate.wet_bulb import station_pressure_pa, wet_bulb_c, wet_bulb_psychrolib_c
-from kvandal.physics.heat_demand import demand_profile_mw
+from kvandal.physics.heat_demand import asked_mw, local_hours, normal_factor_mw
 from kvandal.physics.seawater import sea_temp_at_depth_c
 from kvandal.scenario.model import Scenario
 from kvandal.twin.account import Inputs
@@ -32,26 +33,39 @@ def with_hot_weeks(weather: climate.Weather, faults: Array) -> climate.Weather:
     return replace(weather, temp_c=temp_c, wet_bulb_c=None, name=f"{weather.name}, with hot weeks added")
 
 
-def heat_demand_kw(scenario: Scenario, weather: climate.Weather) -> Array:
-    """Heat that each customer wants in each hour, float64 (hours, customers) [kW]."""
-    hours = scenario.run.days * 24
-    normal_start_utc, normal_temp_c = climate.normal_year()
-    demand = np.zeros((hours, len(scenario.heat.customers)))
-    for column, (name, customer) in enumerate(scenario.heat.customers.items()):
-        demand[:, column] = 1000 * demand_profile_mw(
-            customer,
-            scenario.run.start_utc,
-            weather.temp_c[:-1],
-            normal_temp_c,
-            normal_start_utc,
-            scenario.site.time_zone,
-            name,
-            scenario.heat,
-        )
-        if customer.from_month:
-            connected_s = month_start_s(scenario.run.start_utc, customer.from_month)
-            demand[: connected_s // 3600, column] = 0.0
-    return demand
+class HeatModel:
+    """What each heat customer asks for, at any temperatures and in any hours of a run."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        start_utc, self._normal_temp_c = climate.normal_year()
+        zone, heat = scenario.site.time_zone, scenario.heat
+        self._factors = [
+            normal_factor_mw(customer, self._normal_temp_c, start_utc, zone, name, heat)
+            for name, customer in heat.customers.items()
+        ]
+
+    def demand_kw(self, temp_c: Array, first_hour: int = 0) -> Array:
+        """Heat that each customer wants, float64 (hours, customers) [kW].
+
+        Parameters
+        ----------
+        temp_c : outdoor air in each hour [°C]
+        first_hour : hour of the run in which they begin
+
+        """
+        scenario, hours = self._scenario, len(temp_c)
+        first_utc = scenario.run.start_utc + timedelta(hours=first_hour)
+        calendar = local_hours(first_utc, hours, scenario.site.time_zone)
+        demand = np.zeros((hours, len(self._factors)))
+        for column, customer in enumerate(scenario.heat.customers.values()):
+            demand[:, column] = 1000 * asked_mw(
+                customer, self._factors[column], temp_c, calendar, self._normal_temp_c, scenario.heat
+            )
+            if customer.from_month:
+                connected_s = month_start_s(scenario.run.start_utc, customer.from_month)
+                demand[: max(0, connected_s // 3600 - first_hour), column] = 0.0
+        return demand
 
 
 def wet_bulb(scenario: Scenario, weather: climate.Weather) -> Array:
@@ -91,6 +105,6 @@ def gather_inputs(scenario: Scenario, weather: climate.Weather) -> Inputs:
         else np.zeros(len(weather.temp_c)),
         tcs_supply_c=tcs_supply_c,
         hall_air_c=hall_air_c,
-        heat_demand_kw=heat_demand_kw(scenario, weather),
+        heat_demand_kw=HeatModel(scenario).demand_kw(weather.temp_c[:-1]),
         plan=np.tile([np.nan, 1.0], (scenario.run.days * 24, 1)),
     )

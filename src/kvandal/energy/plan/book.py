@@ -18,13 +18,16 @@ class PlanBook:
     ----------
     planned_import_mwh : float64 (hours,), what was bought the day before; NaN before the first plan
     forecast_load_mwh : float64 (hours,), what the site was expected to draw without battery and shifts
+    forecast_c : float64 (hours,), outdoor air as it was forecast
+    forecast_heat_mwh : float64 (hours, customers), heat demand that follows from it
+    battery_mwh : float64 (hours,), planned energy in the battery at the end; NaN before the first plan
     battery_mw : float64 (hours,), planned power of the battery at the terminals, above 0 discharges
     activation_mw : float64 (hours,), what activated reserves added to it
     lent_shift_mwh : float64 (hours,), planned saving by caps on lent work
     lent_cap : float64 (hours,), cap on lent work's GPU power, 1 without
     heat_demand_mwh : float64 (hours, customers), what customers wanted
     store_charge_mwh, store_discharge_mwh : float64 (hours, customers), planned heat into and out of the stores
-    offered_mw, activated_mwh : float64 (hours, products)
+    offered_mw, activated_mwh : float64 (hours, products), at the end of the run what was ready and what came
     undelivered : float64 (hours, products), part of the activated energy that did not come
     prices_eur_per_mw_h : float64 (products,)
     spread_eur_per_mwh : price of a deviation
@@ -33,6 +36,9 @@ class PlanBook:
 
     planned_import_mwh: Array
     forecast_load_mwh: Array
+    forecast_c: Array
+    forecast_heat_mwh: Array
+    battery_mwh: Array
     battery_mw: Array
     activation_mw: Array
     lent_shift_mwh: Array
@@ -49,7 +55,9 @@ class PlanBook:
     def deviation_mwh(self, import_mwh: Array) -> Array:
         """Return import beyond what was bought the day before, activated reserves apart [MWh]; 0 where nothing was planned."""
         ordered = np.where(
-            np.isnan(self.planned_import_mwh), import_mwh, self.planned_import_mwh - self.activation_mw
+            np.isnan(self.planned_import_mwh),
+            import_mwh,
+            np.maximum(0.0, self.planned_import_mwh - self.activation_mw),
         )
         beyond: Array = import_mwh - ordered
         return beyond
@@ -70,6 +78,9 @@ def empty_book(heat_demand_mwh: Array, products: int, prices: Array, spread: flo
     return PlanBook(
         planned_import_mwh=np.full(hours, np.nan),
         forecast_load_mwh=np.full(hours, np.nan),
+        forecast_c=np.full(hours, np.nan),
+        forecast_heat_mwh=np.full((hours, customers), np.nan),
+        battery_mwh=np.full(hours, np.nan),
         battery_mw=np.zeros(hours),
         activation_mw=np.zeros(hours),
         lent_shift_mwh=np.zeros(hours),

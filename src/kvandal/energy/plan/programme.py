@@ -18,6 +18,8 @@ DOWN = ~UP
 HELD_H = np.array([0.02, 1 / 3, 1 / 3, 1.0, 1.0])
 """How long a product must be held from the battery's energy [h]: FFR about a minute, FCR-D 20 min (units of limited
 energy), aFRR and mFRR the hour that they are offered for."""
+ROUNDING_MW = 1e-6
+"""What the solver's tolerances may leave."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,7 @@ class Assets:
     soc_minimum_mwh, soc_maximum_mwh : energy that the plan may use [MWh]
     one_way_efficiency : terminals to store, and back
     wear_eur_per_mwh : of what is discharged
-    store_mw, store_mwh, store_keeps, pump_cop : float64 (stores,), power [MW heat], capacity [MWh], part that is left after an hour,
-        heat over electricity of the pump that fills it
+    store_mw, store_mwh, store_keeps : float64 (stores,), power [MW heat], capacity [MWh], part that is left after an hour
     offer_mw, offer_eur_per_mw_h : float64 (products,), largest offers and their prices
 
     """
@@ -44,7 +45,6 @@ class Assets:
     store_mw: Array
     store_mwh: Array
     store_keeps: Array
-    pump_cop: Array
     offer_mw: Array
     offer_eur_per_mw_h: Array
 
@@ -55,18 +55,27 @@ class Outlook:
 
     Attributes
     ----------
-    price_eur_per_mwh : float64 (hours,), what a MWh more costs, with losses and tax
-    room_mw : float64 (hours,), by how much import may rise
+    price_eur_per_mwh : float64 (hours,), what a MWh more through the meter costs, with losses and tax
+    fill_eur_per_mwh, draw_eur_per_mwh : float64 (hours, stores), what a MWh of heat costs that goes into a store, and what one
+        saves that comes out
+    room_mw : float64 (hours,), by how much import may rise; the heat pumps have a meter of their own
     lent_mw : float64 (hours,), what the lowest cap would take off lent work
     lent_eur_per_mwh : float64 (hours,), what that costs in GPU-hours
     heat_mw : float64 (hours, stores), demand behind each store
     soc_mwh, store_mwh : energy now, float and float64 (stores,)
     called : float64 (hours, products), activated energy per MW offered [MWh/MW]
-    call_eur_per_mwh : float64 (hours, products), price of activated energy
+    call_eur_per_mwh : float64 (hours, products), what activated energy earns beside the energy itself
+    spare_heat_mw : float64 (hours,), warm water that nobody else needs; None: without limit
+    taken_fraction : float64 (stores,), part of a store's heat that comes from it (the rest is the pump's electricity)
+    step_h : length of an "hour" of these arrays, 1 or 1/4 [h]
+    load_mw : float64 (hours,), import when nothing is moved; only for the tariff
+    peak_mw, peak_eur_per_mw : highest hour so far, and what each MW of the highest hour costs
 
     """
 
     price_eur_per_mwh: Array
+    fill_eur_per_mwh: Array
+    draw_eur_per_mwh: Array
     room_mw: Array
     lent_mw: Array
     lent_eur_per_mwh: Array
@@ -75,6 +84,12 @@ class Outlook:
     store_mwh: Array
     called: Array
     call_eur_per_mwh: Array
+    spare_heat_mw: Array | None = None
+    taken_fraction: Array | None = None
+    step_h: float = 1.0
+    load_mw: Array | None = None
+    peak_mw: float = 0.0
+    peak_eur_per_mw: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,16 +141,33 @@ class _Rows:
         self.count += size
 
 
+class _Columns:
+    """Columns of a programme: battery, lent work, heat stores, offers, and the highest hour."""
+
+    def __init__(self, hours: int, stores: int) -> None:
+        blocks = 4 + 3 * stores + len(PRODUCTS)
+        at = np.arange(blocks * hours).reshape(blocks, hours)
+        self.charge, self.discharge, self.soc, self.lent = at[:4]
+        self.fill, self.draw, self.level = at[4 : 4 + 3 * stores].reshape(3, stores, hours)
+        self.offers = at[4 + 3 * stores :]
+        self.peak = np.array([at.size])
+        self.count = at.size + 1
+
+
 def solve(assets: Assets, outlook: Outlook, *, relaxed: bool = False) -> Solution:
     r"""Plan the hours of an outlook.
 
     Minimised is the sum over hours of
 
-    .. math:: p\,(c - d - w + \tfrac{q-u}{COP}) + k_{wear} d + k_{lent} w - \sum_k r_k (\pi_k + a_k \epsilon_k)
+    .. math::
 
-    with charge :math:`c`, discharge :math:`d`, saved lent power :math:`w`, heat into and out of stores :math:`q, u` and offers
-    :math:`r_k`, subject to the energy in battery and stores, to power and energy that offers keep free, and to the room of the
-    connection. The battery ends at least as full as it began.
+        p\,(c - d - w) + p_q q - p_u u + k_{wear} d + k_{lent} w - \sum_k r_k (\pi_k + a_k \epsilon_k)
+
+    with charge :math:`c`, discharge :math:`d`, saved lent power :math:`w`, heat into and out of stores :math:`q, u` (:math:`p_q, p_u`
+    are the price over the heat pump's COP) and offers :math:`r_k`, subject to the energy in battery and stores, to power and
+    energy that offers keep free before and after each hour, to the room of the connection and to the heat that others leave. The battery ends at least as
+    full as it began; what it lacks of its floor is back within a day, as far as there is room. It does not charge and
+    discharge at once, not even to burn energy at negative prices.
 
     Parameters
     ----------
@@ -143,7 +175,7 @@ def solve(assets: Assets, outlook: Outlook, *, relaxed: bool = False) -> Solutio
         What may be moved, and what is expected.
     relaxed
         As an upper bound of whatever may happen: offers keep no energy free, activated energy takes none of the battery's
-        power, and the battery may end empty.
+        power, the battery may end empty, stores may spill, nothing limits the import; but the highest hour is paid for.
 
     Raises
     ------
@@ -151,83 +183,139 @@ def solve(assets: Assets, outlook: Outlook, *, relaxed: bool = False) -> Solutio
         If HiGHS finds no optimum; doing nothing is always possible, so that would be a mistake of this module.
 
     """
-    hours, stores, products = len(outlook.price_eur_per_mwh), len(assets.store_mw), len(PRODUCTS)
-    blocks = 4 + 3 * stores + products
-    at = np.arange(blocks * hours).reshape(blocks, hours)
-    charge, discharge, soc, lent = at[:4]
-    fill, draw, level = (
-        at[4 : 4 + stores],
-        at[4 + stores : 4 + 2 * stores],
-        at[4 + 2 * stores : 4 + 3 * stores],
-    )
-    offers = at[4 + 3 * stores :]
-    price, eta = outlook.price_eur_per_mwh, assets.one_way_efficiency
-    cost, lower, upper = np.zeros(at.size), np.zeros(at.size), np.full(at.size, np.inf)
-    cost[charge], upper[charge] = price, assets.battery_mw
-    cost[discharge], upper[discharge] = assets.wear_eur_per_mwh - price, assets.battery_mw
-    lower[soc], upper[soc] = (
-        min(assets.soc_minimum_mwh, outlook.soc_mwh),
-        max(assets.soc_maximum_mwh, outlook.soc_mwh),
-    )
-    if not relaxed:
-        lower[soc[-1]] = min(outlook.soc_mwh, assets.soc_maximum_mwh)
-    cost[lent], upper[lent] = outlook.lent_eur_per_mwh - price, outlook.lent_mw
-    for index in range(stores):
-        cost[fill[index]], upper[fill[index]] = price / assets.pump_cop[index], assets.store_mw[index]
-        cost[draw[index]] = -price / assets.pump_cop[index]
-        upper[draw[index]] = np.minimum(assets.store_mw[index], outlook.heat_mw[:, index])
-        upper[level[index]] = max(assets.store_mwh[index], outlook.store_mwh[index])
-    for index in range(products):
-        ready = (
-            assets.offer_eur_per_mw_h[index] + outlook.called[:, index] * outlook.call_eur_per_mwh[:, index]
-        )
-        cost[offers[index]], upper[offers[index]] = -ready, assets.offer_mw[index]
-
+    at = _Columns(len(outlook.price_eur_per_mwh), len(assets.store_mw))
+    cost, lower, upper = _bounds(at, assets, outlook, relaxed=relaxed)
     rows = _Rows()
-    before = np.concatenate([[-1], soc[:-1]])
-    start = np.zeros(hours)
-    start[0] = outlook.soc_mwh
-    rows.add([(soc, 1.0), (before, -1.0), (charge, -eta), (discharge, 1 / eta)], start, start)
-    free = 1.0 - outlook.called if relaxed else np.ones_like(outlook.called)
-    up = [(offers[index], free[:, index]) for index in np.flatnonzero(UP)]
-    down = [(offers[index], free[:, index]) for index in np.flatnonzero(DOWN)]
-    rows.add([*up, (discharge, 1.0), (charge, -1.0)], -np.inf, assets.battery_mw)
-    rows.add([*down, (charge, 1.0), (discharge, -1.0)], -np.inf, assets.battery_mw)
+    _battery_rows(rows, at, assets, outlook, relaxed=relaxed)
     if not relaxed:
-        kept = [(offers[index], -HELD_H[index] / eta) for index in np.flatnonzero(UP)]
-        taken = [(offers[index], HELD_H[index] * eta) for index in np.flatnonzero(DOWN)]
-        rows.add([(soc, 1.0), *kept], np.minimum(assets.soc_minimum_mwh, lower[soc]), np.inf)
-        rows.add([(soc, 1.0), *taken], -np.inf, upper[soc])
-        pumps = [
-            term
-            for index in range(stores)
-            for term in (
-                (fill[index], 1 / assets.pump_cop[index]),
-                (draw[index], -1 / assets.pump_cop[index]),
-            )
-        ]
-        rows.add([(charge, 1.0), (discharge, -1.0), *pumps], -np.inf, np.maximum(outlook.room_mw, 0.0))
-    for index in range(stores):
-        before, keeps = np.concatenate([[-1], level[index][:-1]]), assets.store_keeps[index]
-        start = np.zeros(hours)
+        _ready_rows(rows, at, assets, outlook, float(upper[at.soc[0]]))
+        _heat_rows(rows, at, outlook)
+    else:
+        _peak_rows(rows, at, outlook)
+    for index, keeps in enumerate(assets.store_keeps**outlook.step_h):
+        level, before = at.level[index], np.concatenate([[-1], at.level[index][:-1]])
+        start = np.zeros(len(level))
         start[0] = keeps * outlook.store_mwh[index]
-        rows.add(
-            [(level[index], 1.0), (before, -keeps), (fill[index], -1.0), (draw[index], 1.0)], start, start
-        )
-
+        moved = [(at.fill[index], -outlook.step_h), (at.draw[index], outlook.step_h)]
+        rows.add([(level, 1.0), (before, -keeps), *moved], -np.inf if relaxed else start, start)
     found, objective = _optimum(cost, lower, upper, rows)
-    shaped = found.reshape(blocks, hours)
+    while not relaxed:
+        both = np.minimum(found[at.charge], found[at.discharge]) > ROUNDING_MW
+        if not both.any():
+            break
+        smaller = np.where(found[at.charge] < found[at.discharge], at.charge, at.discharge)
+        upper[smaller[both]] = 0.0
+        found, objective = _optimum(cost, lower, upper, rows)
+    through = np.minimum(found[at.fill], found[at.draw])  # in and out at once is nothing
+    still = outlook.peak_eur_per_mw * max(outlook.peak_mw, float(_hourly(outlook).max(initial=0.0)))
     return Solution(
-        charge_mw=shaped[0],
-        discharge_mw=shaped[1],
-        soc_mwh=shaped[2],
-        lent_mw=shaped[3],
-        fill_mw=shaped[4 : 4 + stores].T,
-        draw_mw=shaped[4 + stores : 4 + 2 * stores].T,
-        store_mwh=shaped[4 + 2 * stores : 4 + 3 * stores].T,
-        offered_mw=shaped[4 + 3 * stores :].T,
-        earned_eur=-objective,
+        charge_mw=found[at.charge],
+        discharge_mw=found[at.discharge],
+        soc_mwh=found[at.soc],
+        lent_mw=found[at.lent],
+        fill_mw=(found[at.fill] - through).T,
+        draw_mw=(found[at.draw] - through).T,
+        store_mwh=found[at.level].T,
+        offered_mw=found[at.offers].T,
+        earned_eur=still - objective,
     )
+
+
+def _bounds(at: _Columns, assets: Assets, outlook: Outlook, *, relaxed: bool) -> tuple[Array, Array, Array]:
+    """Cost of every column and its limits."""
+    price, step_h = outlook.price_eur_per_mwh, outlook.step_h
+    cost, lower, upper = np.zeros(at.count), np.zeros(at.count), np.full(at.count, np.inf)
+    cost[at.charge], upper[at.charge] = price, assets.battery_mw
+    cost[at.discharge], upper[at.discharge] = assets.wear_eur_per_mwh - price, assets.battery_mw
+    floor_mwh, full_mwh = assets.soc_minimum_mwh, max(assets.soc_maximum_mwh, outlook.soc_mwh)
+    lower[at.soc], upper[at.soc] = min(floor_mwh, outlook.soc_mwh), full_mwh
+    if not relaxed:
+        lower[at.soc[-1]] = min(outlook.soc_mwh, assets.soc_maximum_mwh)
+        day = min(round(24 / step_h), len(at.soc))
+        charge_mw = np.minimum(assets.battery_mw, np.maximum(outlook.room_mw[:day], 0.0))
+        reach_mwh = outlook.soc_mwh + assets.one_way_efficiency * float(charge_mw.sum()) * step_h
+        back_mwh = max(0.0, min(floor_mwh, reach_mwh - ROUNDING_MW))
+        for hour in (day - 1, -1):
+            lower[at.soc[hour]] = max(lower[at.soc[hour]], back_mwh)
+    cost[at.lent], upper[at.lent] = outlook.lent_eur_per_mwh - price, outlook.lent_mw
+    for index in range(len(at.fill)):
+        cost[at.fill[index]] = outlook.fill_eur_per_mwh[:, index]
+        cost[at.draw[index]] = -outlook.draw_eur_per_mwh[:, index]
+        upper[at.fill[index]] = assets.store_mw[index]
+        upper[at.draw[index]] = np.minimum(assets.store_mw[index], outlook.heat_mw[:, index])
+        upper[at.level[index]] = max(assets.store_mwh[index], outlook.store_mwh[index])
+    for index, columns in enumerate(at.offers):
+        called = outlook.called[:, index] * outlook.call_eur_per_mwh[:, index]
+        cost[columns] = -(assets.offer_eur_per_mw_h[index] + called)
+        upper[columns] = assets.offer_mw[index]
+    cost *= step_h
+    cost[at.soc] = 0.0
+    cost[at.peak] = outlook.peak_eur_per_mw
+    lower[at.peak] = outlook.peak_mw
+    return cost, lower, upper
+
+
+def _battery_rows(rows: _Rows, at: _Columns, assets: Assets, outlook: Outlook, *, relaxed: bool) -> None:
+    """Energy of the battery, and the power that offers keep free."""
+    eta, step_h = assets.one_way_efficiency, outlook.step_h
+    before = np.concatenate([[-1], at.soc[:-1]])
+    start = np.zeros(len(at.soc))
+    start[0] = outlook.soc_mwh
+    moved = [(at.charge, -eta * step_h), (at.discharge, step_h / eta)]
+    rows.add([(at.soc, 1.0), (before, -1.0), *moved], start, start)
+    free = 1.0 - outlook.called if relaxed else np.ones_like(outlook.called)
+    up = [(at.offers[index], free[:, index]) for index in np.flatnonzero(UP)]
+    down = [(at.offers[index], free[:, index]) for index in np.flatnonzero(DOWN)]
+    rows.add([*up, (at.discharge, 1.0), (at.charge, -1.0)], -np.inf, assets.battery_mw)
+    rows.add([*down, (at.charge, 1.0), (at.discharge, -1.0)], -np.inf, assets.battery_mw)
+
+
+def _ready_rows(rows: _Rows, at: _Columns, assets: Assets, outlook: Outlook, full_mwh: float) -> None:
+    """Energy that offers keep free, at the start and at the end of their hour; the room of the connection."""
+    eta, hours = assets.one_way_efficiency, len(at.soc)
+    kept = [(at.offers[index], -HELD_H[index] / eta) for index in np.flatnonzero(UP)]
+    taken = [(at.offers[index], HELD_H[index] * eta) for index in np.flatnonzero(DOWN)]
+    least = np.full(hours, min(assets.soc_minimum_mwh, outlook.soc_mwh))
+    most = np.full(hours, full_mwh)
+    rows.add([(at.soc, 1.0), *kept], least, np.inf)
+    rows.add([(at.soc, 1.0), *taken], -np.inf, most)
+    now = np.zeros(hours)
+    now[0] = outlook.soc_mwh
+    before = np.concatenate([[-1], at.soc[:-1]])
+    rows.add([(before, 1.0), *kept], least - now, np.inf)
+    rows.add([(before, 1.0), *taken], -np.inf, most - now)
+    rows.add([(at.charge, 1.0), (at.discharge, -1.0)], -np.inf, np.maximum(outlook.room_mw, 0.0))
+
+
+def _heat_rows(rows: _Rows, at: _Columns, outlook: Outlook) -> None:
+    """Fill stores only with heat that no other customer needs."""
+    if outlook.spare_heat_mw is None or outlook.taken_fraction is None or not len(at.fill):
+        return
+    terms = [
+        (columns[index], sign * outlook.taken_fraction[index])
+        for index in range(len(at.fill))
+        for columns, sign in ((at.fill, 1.0), (at.draw, -1.0))
+    ]
+    rows.add(terms, -np.inf, np.maximum(outlook.spare_heat_mw, 0.0))
+
+
+def _hourly(outlook: Outlook) -> Array:
+    """Import of every hour when nothing is moved; empty if unknown."""
+    load_mw = np.zeros(0) if outlook.load_mw is None else outlook.load_mw
+    return load_mw.reshape(-1, round(1 / outlook.step_h)).mean(axis=1)
+
+
+def _peak_rows(rows: _Rows, at: _Columns, outlook: Outlook) -> None:
+    """Keep the highest hour at or above the import of every hour."""
+    count, load_mw = round(1 / outlook.step_h), _hourly(outlook)
+    if not len(load_mw):
+        return
+    terms = [
+        (columns[part::count], sign / count)
+        for part in range(count)
+        for columns, sign in ((at.charge, 1.0), (at.discharge, -1.0), (at.lent, -1.0))
+    ]
+    rows.add([*terms, (np.repeat(at.peak, len(load_mw)), -1.0)], -np.inf, -load_mw)
 
 
 def _optimum(cost: Array, lower: Array, upper: Array, rows: _Rows) -> tuple[Array, float]:
