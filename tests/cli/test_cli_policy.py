@@ -62,7 +62,19 @@ def test_a_table_for_people(inside: Command, small: str) -> None:
         (["--to", "slurm", "--at", "2027-01-02T06:00"], "--at: must say its offset from UTC"),
         (["--to", "slurm", "--at", "2031-01-02T06:00Z"], "--at: must lie in the run"),
         (["--to", "kueue", "--set", "site.grid_kw=1"], "--set site.grid_kw: unknown key"),
-        (["--to", "kueue", "--set", "demand={}", "--set", "tenants={}"], "tenants: the scenario has none"),
+        (
+            [
+                "--to",
+                "kueue",
+                "--set",
+                "demand={}",
+                "--set",
+                "tenants={}",
+                "--set",
+                "finance.offtaker_tenant=",
+            ],
+            "tenants: the scenario has none",
+        ),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",
 )

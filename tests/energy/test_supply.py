@@ -208,7 +208,7 @@ BASE = {"kind": "baseload", "mw": 2.0, "eur_per_mwh": 30.0}
         (purchases(wind={**BASE, "kind": "pay_as_produced"}), "needs profile", ""),
         (purchases(day={**BASE, "kind": "shaped"}), "needs hours_local or months", ""),
         (purchases(x={**BASE, "from_utc": datetime(2027, 1, 1)}), "x.from_utc", "offset from UTC"),  # noqa: DTZ001
-        ({"supply.reserves": {"ffr": {"mw": 1.0}}}, "supply.reserves", "plan.enabled = true"),
+        ({"supply.reserves": {"ffr": {"mw": 1.0}}, "plan.enabled": False}, "supply.reserves", "plan.enabled = true"),
         ({"supply.conditional_mw": 500.0}, "supply.conditional_mw", "below site.grid_mw"),
     ],
 )  # fmt: skip

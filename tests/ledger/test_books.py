@@ -73,9 +73,11 @@ def test_the_books_say_what_the_tables_say(kept):
         "registry of guarantees",
         "state",
         "supplier of fuel",
+        "balance responsible party",
     )
     owed = -sum(standing(journal, f"payable:{name}") for name in payable)
-    sold = standing(journal, "receivable:power exchange")
+    sold = standing(journal, "receivable:power exchange") + standing(journal, "receivable:system operator")
+    assert standing(journal, "receivable:system operator") > 0
     assert owed - sold == pytest.approx(float(tables["energy"]["cost_eur"].sum()) * 100, abs=10)
     uk = attributed.filter(pl.col("tenant").cast(pl.String) == "uk")["gpu_s_lent"].sum()
     by_hand = uk / 3600 * price_eur_per_gpu_h(scenario, "uk") * 100

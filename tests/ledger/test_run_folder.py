@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import kvandal as kv
+from kvandal.ledger.energy import COSTS, INCOMES
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -201,21 +202,7 @@ def test_money_is_exact(books):
     market, energy = record["scenario"]["market"], tables["energy"]
     total = Decimal(0)
     for row in energy.iter_rows(named=True):
-        parts = (
-            sum(
-                row[f"cost_{part}_eur"]
-                for part in (
-                    "ppa",
-                    "spot",
-                    "goo",
-                    "tariff_capacity",
-                    "tariff_energy",
-                    "tariff_reactive",
-                    "tax",
-                )
-            )
-            - row["income_sold_eur"]
-        )
+        parts = sum(row[name] for name in COSTS) - sum(row[name] for name in INCOMES)
         assert row["cost_eur"] == parts
         assert isinstance(parts, Decimal)
         total += parts

@@ -284,7 +284,8 @@ def _summary():
 
 
 def _document():
-    scenario = load("stargate-norway", {"run.days": DAYS, "run.tick_s": TICK_S}).model_dump(mode="json")
+    changes = {"run.days": DAYS, "run.tick_s": TICK_S, "plan.enabled": False, "supply.reserves": {}}
+    scenario = load("stargate-norway", changes).model_dump(mode="json")
     statistics = [{"statistic": "jobs per day", "unit": "1/day", "trace": 812.5, "scaled": 55.25}]
     return {
         "schema_version": 1, "kvandal_version": "0.1.0", "scenario": scenario, "scenario_name": "stargate-norway", "title": "Stargate Norway",

@@ -469,3 +469,13 @@ def test_the_plan_in_words_and_what_is_drawn_is_named(planned):
     assert "in all 252.0 264.0 6.0 0.0 48.00" in shown
     assert "FFR 48 2.00 96.0 0.000 1440.00 0.00 0.00 1440.00" in shown
     assert "aFRR up 48 1.00 48.0 12.000 480.00 240.00 96.00 624.00" in shown
+
+
+def test_the_first_day_of_a_plan_is_a_page_too(tmp_path):
+    """Nothing is planned on it, nothing offered: the section says so and does not fail."""
+    import kvandal as kv
+
+    run = kv.simulate(kv.load("stargate-norway-phase-1", {"run.days": 1, "run.tick_s": 3600}))
+    assert run.record["scenario"]["plan"]["enabled"]
+    kv.write_run(run, tmp_path / "day")
+    assert 'id="plan"' in (tmp_path / "day" / "report.html").read_text(encoding="utf-8")

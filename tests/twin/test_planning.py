@@ -386,7 +386,9 @@ def test_a_run_of_one_day_has_nothing_to_plan():
 
 def test_a_run_without_a_plan_has_an_empty_table():
     """No plan: no rows, no offers, no deviations."""
-    run = kv.simulate(kv.load("stargate-norway-phase-1", {"run.days": 1, "run.tick_s": 3600}))
+    run = kv.simulate(kv.load("stargate-norway-phase-1", {
+        "run.days": 1, "run.tick_s": 3600, "plan.enabled": False, "supply.reserves": {},
+    }))  # fmt: skip
     assert run.plan.height == 0
     assert run.reserves.height == 0
     assert float(run.energy["cost_deviation_eur"].sum()) == 0

@@ -52,7 +52,7 @@ def assert_same(outputs, whole, tick, ticks, hours):
 
 @pytest.fixture(scope="module")
 def small():
-    scenario = kv.load(SMALL)
+    scenario = kv.load(SMALL, {"plan.enabled": False, "supply.reserves": {}})  # plans: test_planning.py
     jobs, _ = build_demand(scenario)
     return scenario, jobs, recorded(scenario, jobs)
 

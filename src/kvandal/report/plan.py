@@ -184,10 +184,10 @@ def _deviations(
 def _battery(
     folder: RunFolder, grid: Grid, plan: pl.DataFrame, means: dict[str, Floats]
 ) -> list[str | Figure]:
-    if (
-        not np.abs(plan["battery_planned_mw"].to_numpy()).max(initial=0.0)
-        and not plan["battery_activated_mw"].any()
-    ):
+    moved = (
+        plan[name].fill_null(0.0).ne(0.0).any() for name in ("battery_planned_mw", "battery_activated_mw")
+    )
+    if not any(moved):
         return []
     held = folder.scan("site", ["time_utc", "battery_mwh"])
     stored = grid.collect(held, [pl.col("battery_mwh").last()])["battery_mwh"]

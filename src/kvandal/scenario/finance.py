@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from kvandal.scenario.base import Part
 from kvandal.scenario.parameters import parameter
@@ -28,7 +28,7 @@ class Finance(Part):
     """Terms of the books (docs/books.md)."""
 
     offtaker_tenant: str | None = None
-    """Tenant that takes or pays, and whose availability is promised; none: nobody."""
+    """Tenant that takes or pays, and whose availability is promised; left out or empty: nobody."""
     take_or_pay_fraction: float = parameter("finance.take_or_pay", ge=0, le=1)
     availability_fraction: float = parameter("finance.availability", gt=0, le=1)
     credit_fraction: float = parameter("finance.credit", ge=0, le=1)
@@ -46,3 +46,8 @@ class Finance(Part):
     insurance_fraction: float = parameter("finance.insurance_frac", ge=0, le=1)
     staff_eur_per_year: float = parameter("finance.staff_cost", ge=0, le=1e7)
     nok_per_usd: float = parameter("econ.nok_per_usd", gt=0, le=1000)
+
+    @field_validator("offtaker_tenant")
+    @classmethod
+    def _empty_is_nobody(cls, name: str | None) -> str | None:
+        return name or None
