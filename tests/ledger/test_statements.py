@@ -12,6 +12,7 @@ from kvandal.cli.main import app
 from kvandal.ledger.books.journal import CENT
 from kvandal.ledger.books.posting import price_eur_per_gpu_h
 from kvandal.runs.books import opened
+from kvandal.runs.economics import side_by_side
 from kvandal.runs.folder import write_run
 from kvandal.runs.statements import all_statements, names_of, statement
 from kvandal.scenario.parameters import parameters
@@ -291,3 +292,22 @@ def test_without_an_offtaker_there_is_no_settlement(tmp_path):
     report = lines(statement(account, "transparency"))
     assert report["Of a GPU-hour", "energy"] is None
     assert report["Requests", "share rejected"] is None
+
+
+def test_runs_side_by_side_say_what_books_and_summary_say(account, folder):
+    """Money is the owners' statement, the rest the summary; a run against itself differs by nothing."""
+    rows = {(row["chapter"], row["name"]): row for row in side_by_side([folder, folder])}
+    assert all(set(row["differences"]) <= {0, None} for row in rows.values())
+    owners = lines(statement(account, "owners"))
+    assert rows["Money", "result"]["values"][0] == pytest.approx(owners["Result", "revenue less expense"])
+    assert rows["Money", "result of Aker"]["values"][0] == pytest.approx(owners["Result", "of Aker"])
+    expense = -sum(amount for (chapter, _), amount in owners.items() if chapter == "Expense")
+    parts = ("cost of electricity", "upkeep, insurance, staff", "depreciation")
+    assert sum(rows["Money", name]["values"][0] for name in parts) == pytest.approx(expense)
+    jobs = account.tables["jobs"].with_columns(pl.col("tier").cast(pl.String))
+    for tier in ("firm", "assured", "lent"):
+        held = jobs.filter(pl.col("tier") == tier)["gpu_s_allocated"].sum() / 3600
+        assert rows["Access", f"GPU-hours of {tier} tenants"]["values"][0] == pytest.approx(held)
+    summary = json.loads((folder / "run.json").read_text(encoding="utf-8"))["summary"]
+    assert rows["Carbon", "market-based, life-cycle"]["values"][0] == summary["carbon_market_lifecycle_t"]
+    assert rows["Heat", "sold"]["values"][0] == summary["heat_exported_mwh"]
