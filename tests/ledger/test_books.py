@@ -97,7 +97,11 @@ def test_the_offtaker_takes_or_pays_and_gets_its_credit(kept):
             & (pl.col("time_utc").dt.strftime("%Y-%m") == month)
         )
         used, reserved = float(hours["gpus_held"].sum()), float(hours["deserved_gpus"].sum())
-        short = max(0.0, reserved - used)
+        waited = sum(
+            min(max(0.0, row["deserved_gpus"] - row["gpus_held"]), row["queued_gpus"])
+            for row in hours.iter_rows(named=True)
+        )
+        short = max(0.0, reserved - used - waited)
         took = journal.filter(
             (pl.col("account") == "revenue:take-or-pay") & pl.col("text").str.starts_with("take")
         )

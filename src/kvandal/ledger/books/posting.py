@@ -24,7 +24,7 @@ TABLES = ("tenant_energy", "tenants", "energy", "contracts", "heat", "site", "jo
 """Tables of a run folder that books and statements are made from."""
 READ: dict[str, Any] = {
     "tenant_energy": pl.all(),
-    "tenants": ["time_utc", "tenant", "deserved_gpus", "gpus_held"],
+    "tenants": ["time_utc", "tenant", "deserved_gpus", "gpus_held", "queued_gpus"],
     "cents": pl.all(),
     "contracts": pl.all(),
     "heat": ["time_utc", "customer", "source_mwh"],
@@ -140,15 +140,28 @@ def availability(site: pl.DataFrame) -> float:
     return 1.0 - int(site["gpu_s_broken"].sum()) / installed if installed else 1.0
 
 
+def taken_or_waited_h(hours: pl.DataFrame) -> float:
+    """GPU-hours of a tenant's hours that it took, and those of its share that it waited for and did not get.
+
+    >>> hours = pl.DataFrame({"deserved_gpus": [100, 100], "gpus_held": [80.0, 80.0], "queued_gpus": [0, 50]})
+    >>> taken_or_waited_h(hours)
+    180.0
+    """
+    free = (pl.col("deserved_gpus") - pl.col("gpus_held")).clip(lower_bound=0.0)
+    return float(
+        hours.select((pl.col("gpus_held") + pl.min_horizontal(free, "queued_gpus")).sum()).item() or 0.0
+    )
+
+
 def _offtaker(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
-    """Take or pay, and credits where less was available than promised."""
+    """Take or pay, and credits where less was available than promised; what the off-taker waited for in vain it need not pay."""
     terms, name = scenario.finance, scenario.finance.offtaker_tenant
     if name is None:
         return
     hours = tables["tenants"].filter(pl.col("tenant").cast(pl.String) == name)
     reserved_h, used_h = float(hours["deserved_gpus"].sum()), float(hours["gpus_held"].sum())
     price = price_eur_per_gpu_h(scenario, name)
-    short_h = max(0.0, reserved_h * terms.take_or_pay_fraction - used_h)
+    short_h = max(0.0, reserved_h * terms.take_or_pay_fraction - taken_or_waited_h(hours))
     journal.transfer(
         month,
         "take or pay: hours not taken",

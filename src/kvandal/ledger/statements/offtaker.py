@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from kvandal.ledger.books.posting import availability, months_of, parted, price_eur_per_gpu_h
+from kvandal.ledger.books.posting import (
+    availability,
+    months_of,
+    parted,
+    price_eur_per_gpu_h,
+    taken_or_waited_h,
+)
 from kvandal.ledger.statements.item import Account, Item, of
 
 
@@ -22,6 +28,13 @@ def offtaker_items(account: Account) -> list[Item]:
         Item("Take or pay", "reserved", reserved_h, "GPU-h", "its deserved share, hour by hour"),
         Item("Take or pay", "taken", used_h, "GPU-h", "GPUs held, on loan or not"),
         Item("Take or pay", "share taken", used_h / reserved_h if reserved_h else None, "1"),
+        Item(
+            "Take or pay",
+            "waited for in vain",
+            taken_or_waited_h(hours) - used_h,
+            "GPU-h",
+            "of its share, while its jobs queued: need not be paid",
+        ),
         Item("Take or pay", "share paid for in any case", terms.take_or_pay_fraction, "1", "by the month"),
         Item(
             "Take or pay", "paid for and not taken", short_h, "GPU-h", "from the amount below, at the price"
