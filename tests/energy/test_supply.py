@@ -1,6 +1,6 @@
 """Contracts, tariff, tax, generators, reserves, clean energy and carbon: worked by hand."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -209,6 +209,7 @@ BASE = {"kind": "baseload", "mw": 2.0, "eur_per_mwh": 30.0}
         (purchases(day={**BASE, "kind": "shaped"}), "needs hours_local or months", ""),
         (purchases(x={**BASE, "from_utc": datetime(2027, 1, 1)}), "x.from_utc", "offset from UTC"),  # noqa: DTZ001
         ({"supply.reserves": {"ffr": {"mw": 1.0}}, "plan.enabled": False}, "supply.reserves", "plan.enabled = true"),
+        ({"market.ppa_mw": 30.0}, "market.ppa_mw: 30 MW", "at most 20 MW"),
         ({"supply.conditional_mw": 500.0}, "supply.conditional_mw", "below site.grid_mw"),
     ],
 )  # fmt: skip
@@ -317,10 +318,79 @@ def test_carbon_of_a_mixed_supply(supplied):
     """By hand from the columns: what neither contracts nor guarantees cover has the residual mix."""
     energy, carbon = supplied.energy, supplied.record["scenario"]["carbon"]
     covered = energy["ppa_clean_mwh"] + energy["goo_mwh"]
-    bare = energy["import_mwh"] - covered
+    assert float(energy["heat_pump_mwh"].sum()) > 0
+    bare = (
+        energy["import_mwh"] + energy["heat_pump_mwh"] - covered
+    )  # the site's own pumps are its Scope 2 too
     assert (bare > 1e-6).any()
     residual = float(bare.sum()) * carbon["residual_direct_g_per_kwh"] / 1000
     assert float(energy["carbon_market_direct_t"].sum()) == pytest.approx(residual)
-    location = float(energy["import_mwh"].sum()) * carbon["location_direct_g_per_kwh"] / 1000
+    location = (
+        float((energy["import_mwh"] + energy["heat_pump_mwh"]).sum())
+        * carbon["location_direct_g_per_kwh"]
+        / 1000
+    )
     assert float(energy["carbon_location_direct_t"].sum()) == pytest.approx(location)
     assert float(energy["carbon_location_lifecycle_t"].sum()) > 2 * location
+
+
+def test_day_and_night_may_fill_the_connection_in_turn():
+    """15 MW by day and 15 by night are never 30; 15 MW more from noon on are, and the hour that they share says so."""
+    shaped = {**BASE, "kind": "shaped", "mw": 15.0}
+    day, night = {**shaped, "hours_local": [6, 22]}, {**shaped, "hours_local": [22, 6]}
+    changes = {"market.ppa_mw": 0.0, **purchases(day=day, night=night)}
+    delivered = sum(one.delivered_mwh for one in contracts_of(load(**changes), 3600))
+    assert delivered.tolist() == [15.0] * 48
+    noon = {**shaped, "mw": 6.0, "hours_local": [12, 18]}
+    with pytest.raises(ScenarioError, match="day.mw: 15 MW make 21 MW .* allowed is at most 14 MW"):
+        load(**{"market.ppa_mw": 0.0, **purchases(night=night, day=day, noon=noon)})
+    winter, summer = ({**shaped, "mw": 20.0, "months": months} for months in ([1, 2], [7, 8]))
+    load(**{"market.ppa_mw": 0.0, **purchases(winter=winter, summer=summer)})
+
+
+@given(st.data())
+def test_no_instant_has_more_than_what_is_allowed(data):
+    """Whatever contracts are accepted: no hour of any month has more power than the connection."""
+    start = datetime(2027, 1, 1, tzinfo=UTC)
+    entries = {}
+    for index in range(data.draw(st.integers(1, 5))):
+        first, last = sorted(data.draw(st.lists(st.integers(0, 47), min_size=2, max_size=2, unique=True)))
+        hours = data.draw(st.lists(st.integers(0, 23), min_size=2, max_size=2, unique=True))
+        entries[f"c{index}"] = {
+            "kind": "shaped", "mw": data.draw(st.sampled_from([4.0, 8.0, 12.0])), "eur_per_mwh": 30.0, "hours_local": hours,
+            "from_utc": start + timedelta(hours=first), "until_utc": start + timedelta(hours=last),
+        }  # fmt: skip
+    try:
+        scenario = load(**{"market.ppa_mw": 0.0, **purchases(**entries)})
+    except ScenarioError as error:
+        assert "carries 20 MW" in str(error)  # noqa: PT017
+        return
+    assert sum(one.delivered_mwh for one in contracts_of(scenario, 3600)).max() <= 20.0
+
+
+def test_a_surplus_counts_over_the_year_and_not_by_the_hour():
+    """20 MW of wind and nothing else: the annual claim is what it delivered over the load, the hourly one is less."""
+    wind = {**BASE, "kind": "pay_as_produced", "mw": 20.0, "profile": "wind-north"}
+    run = kv.simulate(load(**{
+        "run.days": 12, "run.tick_s": 3600, "market.ppa_mw": 0.0, "market.goo_fraction": 0.0, "carbon.grid_carbon_free_share": 0.0, **purchases(wind=wind),
+    }))  # fmt: skip
+    load_mwh = run.energy["site_mwh"].sum()
+    assert run.summary["annual_match_share"] == pytest.approx(
+        min(1.0, run.contracts["delivered_mwh"].sum() / load_mwh)
+    )
+    assert run.summary["cfe_score"] == pytest.approx(run.contracts["used_mwh"].sum() / load_mwh)
+    assert run.contracts["sold_mwh"].sum() > 0
+    assert run.summary["cfe_score"] < run.summary["annual_match_share"]
+
+
+@pytest.mark.parametrize("tick_s", [600, 1200])
+def test_quarters_of_an_hour_may_lie_across_ticks(tmp_path, tick_s):
+    """Prices by 15 minutes with ticks of 10 or 20: energy is split by time and none is lost."""
+    path = tmp_path / "quarters.csv"
+    rows = "".join(
+        f"2027-01-{1 + q // 96:02}T{q % 96 // 4:02}:{q % 4 * 15:02}:00Z,{20 + q % 7}\n" for q in range(192)
+    )
+    path.write_text("time_utc,eur_per_mwh\n" + rows, encoding="utf-8")
+    run = kv.simulate(load(**{"run.tick_s": tick_s, "market.prices": str(path)}))
+    drawn = run.site["site_power_mw"].sum() * tick_s / 3600
+    assert run.energy["site_mwh"].sum() == pytest.approx(drawn)

@@ -1,7 +1,10 @@
 """The books: every entry balances, nothing can be changed unseen, and all follows from the run folder alone."""
 
 import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
+import numpy as np
 import numpy_financial as npf
 import polars as pl
 import pytest
@@ -13,8 +16,10 @@ import kvandal as kv
 from kvandal.cli.main import app
 from kvandal.ledger.attribution import OWNERS
 from kvandal.ledger.books.investment import cash_flow, net_present_value, rate_of_return
-from kvandal.ledger.books.journal import CENT, GPU_S, WH, Journal, Posting, balances, mistakes
+from kvandal.ledger.books.journal import CENT, GPU_S, WH, Journal, Posting, balances, differences, mistakes
 from kvandal.ledger.books.posting import availability, parted, price_eur_per_gpu_h
+from kvandal.ledger.books.property import capital_eur, rack_eur, running_costs_eur
+from kvandal.ledger.books.property import standing as racks_standing
 from kvandal.runs.books import books_document, opened
 from kvandal.runs.folder import write_run
 
@@ -26,8 +31,6 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from datetime import UTC, datetime
-
     path = tmp_path_factory.mktemp("books") / "run"
     changes = CHANGES | {"run.start_utc": datetime(2027, 1, 30, tzinfo=UTC)}
     write_run(kv.simulate(kv.load("stargate-norway-phase-1", changes)), path)
@@ -132,6 +135,14 @@ def test_a_changed_a_missing_and_an_unbalanced_entry_are_seen(kept):
     )
     assert "changed" in mistakes(changed)[0]
     assert "missing" in mistakes(journal.filter(pl.col("entry") != 5))[0]
+    forged = journal.with_row_index().with_columns(
+        text=pl.when(pl.col("index") == 1).then(pl.lit("forged")).otherwise(pl.col("text"))
+    )
+    assert "changed" in mistakes(forged)[0]
+    cut = journal.filter(pl.col("entry") < journal["entry"].max())
+    assert mistakes(cut) == []  # a chain that is cut is whole
+    assert "entries instead of" in differences(cut, journal)[0]
+    assert differences(journal, journal) == []
     first = journal.with_row_index().with_columns(
         amount=pl.when(pl.col("index") == 0).then(pl.col("amount") + 1).otherwise(pl.col("amount"))
     )
@@ -184,3 +195,37 @@ def test_books_from_the_command_line(folder, tmp_path):
     assert json.loads(result.stdout)["mistakes"] == []
     assert mistakes(pl.read_parquet(tmp_path / "journal.parquet")) == []
     assert books_document(folder)[0]["entries"] == json.loads(result.stdout)["entries"]
+    checking = ["books", str(folder), "--check", str(tmp_path / "journal.parquet")]
+    assert "nothing changed" in runner.invoke(app, checking).stdout
+    journal = pl.read_parquet(tmp_path / "journal.parquet")
+    journal.filter(pl.col("entry") < 9).write_parquet(tmp_path / "journal.parquet")
+    short = runner.invoke(app, checking)
+    assert short.exit_code == 1
+    assert "9 entries instead of" in short.stdout
+    (tmp_path / "other.parquet").write_bytes(b"no journal")
+    assert "cannot be read as a journal" in str(
+        runner.invoke(app, [*checking[:3], str(tmp_path / "other.parquet")]).exception
+    )
+    assert ".parquet" in str(runner.invoke(app, ["books", str(folder), "--out", "j.csv"]).exception)
+
+
+def test_what_is_worn_is_bought_anew_however_short_its_life():
+    """Twice a year and every second year; nothing at the end. Worked by hand."""
+    assert cash_flow(100.0, 50.0, 40.0, 3, 0.5, 2.0) == [-150.0, -60.0, -160.0, -10.0]
+    assert cash_flow(100.0, 50.0, 40.0, 2, 5.0, 15.0) == [-150.0, 40.0, 40.0]
+
+
+def test_racks_are_property_from_when_they_come():
+    """60 racks, 30 more in February: bought in their months, written off for the days that they stand."""
+    hours = pl.datetime_range(
+        datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 2, 28, 23, tzinfo=UTC), "1h", eager=True
+    )
+    site = SimpleNamespace(delivered_s=np.repeat([0, 31 * 86_400], [60, 30]))
+    racks = racks_standing(site, hours)
+    assert {month: (one.bought, one.standing_h, one.hours) for month, one in racks.items()} == {
+        "2027-01": (60, 60 * 744.0, 744), "2027-02": (30, 90 * 672.0, 672),
+    }  # fmt: skip
+    scenario = kv.load("stargate-norway-phase-1")
+    costs = running_costs_eur(scenario, racks["2027-02"])
+    assert costs["depreciation:racks"] == pytest.approx(90 * rack_eur(scenario) * 672 / 8760 / 5)
+    assert capital_eur(scenario, racks)["racks"] == pytest.approx(90 * rack_eur(scenario))

@@ -11,6 +11,7 @@ import kvandal as kv
 from kvandal.cli.main import app
 from kvandal.ledger.books.journal import CENT
 from kvandal.ledger.books.posting import price_eur_per_gpu_h
+from kvandal.ledger.statements.item import carbon_items
 from kvandal.runs.books import opened
 from kvandal.runs.economics import side_by_side
 from kvandal.runs.folder import write_run
@@ -90,8 +91,8 @@ def test_months_add_up_to_the_run(account):
         assert whole["Money", "in all"] == pytest.approx(sum(part["Money", "in all"] for part in parts))
 
 
-def test_lost_hours_are_given_back_by_tier_and_not_to_the_offtaker(account):
-    """Failures to everybody but the off-taker, at the price; recalls to who has a claim, not to who borrows."""
+def test_lost_hours_are_given_back_by_tier_and_contract(account):
+    """Failures at the price, recalls to who has a claim and not to who borrows; to the off-taker what was stopped for power."""
     lost = {name: lines(statement(account, "tenant", name)) for name in names_of(account, "tenant")}
     price = price_eur_per_gpu_h(account.scenario, "uk")
     hours = lost["uk"]["Lost", "GPU-hours lost to failure"]
@@ -99,7 +100,10 @@ def test_lost_hours_are_given_back_by_tier_and_not_to_the_offtaker(account):
     assert lost["uk"]["Lost", "credit for failure"] == pytest.approx(hours * price, abs=0.02)
     assert ("Lost", "credit for recall") not in lost["uk"]
     assert ("Lost", "credit for recall") in lost["norway-research"]
-    assert not any(what.startswith("credit") for chapter, what in lost["offtaker"] if chapter == "Lost")
+    by_contract = [
+        what for chapter, what in lost["offtaker"] if chapter == "Lost" and what.startswith("credit")
+    ]
+    assert by_contract == ["credit for shed"]
     research = lost["norway-research"]
     given = sum(amount for (_, what), amount in research.items() if what.startswith("credit for"))
     assert -sum(
@@ -111,7 +115,7 @@ def test_what_is_given_back_is_a_choice_of_the_scenario(account):
     """Without credited losses nobody is given anything back for them."""
     from kvandal.ledger.books.posting import journal_of
 
-    nothing = {"firm": (), "assured": (), "lent": ()}
+    nothing = {"firm": (), "assured": (), "lent": (), "offtaker": ()}
     changed = kv.load("stargate-norway-phase-1", {**CHANGES, "finance.credited_losses": nothing})
     texts = journal_of(changed, account.tables).table()["text"].unique().to_list()
     assert not [text for text in texts if text.startswith("credit: GPU-hours")]
@@ -210,9 +214,7 @@ def test_effects_on_the_region_carry_the_range_of_their_multipliers(account):
     assert added.amount == pytest.approx(jobs.amount * value.value * 1e6)
     assert added.low < added.amount < added.high
     staff = -lines(statement(account, "owners"))["Expense", "staff"] * 365 / 3
-    assert found["Value added", "of it wages"].amount == pytest.approx(
-        -staff if staff < 0 else staff, rel=1e-6
-    )
+    assert found["Value added", "of it wages"].amount == pytest.approx(staff, rel=1e-6)
     spared = found["Users in Norway", "paid less than the list price"]
     assert spared.low < spared.amount < spared.high
 
@@ -247,9 +249,9 @@ def test_a_statement_as_a_file(folder, tmp_path, kind):
         assert "http://" not in page.replace("http://www.w3.org", "")
     else:
         table = pl.read_csv(path) if kind == "csv" else pl.read_parquet(path)
-        assert {"kind", "name", "period", "chapter", "what", "amount", "unit", "low", "high", "note"} == set(
-            table.columns
-        )
+        assert set(table.columns) == {
+            "kind", "name", "period", "scope", "chapter", "what", "amount", "unit", "low", "high", "note",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -313,3 +315,31 @@ def test_runs_side_by_side_say_what_books_and_summary_say(account, folder):
     summary = json.loads((folder / "run.json").read_text(encoding="utf-8"))["summary"]
     assert rows["Carbon", "market-based, life-cycle"]["values"][0] == summary["carbon_market_lifecycle_t"]
     assert rows["Heat", "sold"]["values"][0] == summary["heat_exported_mwh"]
+
+
+def test_ranges_of_carbon_follow_what_the_energy_is():
+    """All at the residual mix: the residual's range; all under contracts: the contracts'; half and half: both, by hand."""
+    scenario = kv.load("stargate-norway-phase-1")
+    registry = parameters()
+
+    def spread(residual_kwh, covered_kwh):
+        grams = {
+            "carbon_location_direct": 1.0, "carbon_location_lifecycle": 1.0, "carbon_market_direct": residual_kwh * 500.0,
+            "carbon_market_lifecycle": residual_kwh * 560.0 + covered_kwh * 8.0,
+        }  # fmt: skip
+        return carbon_items("Carbon", grams, scenario, "g")[3]
+
+    residual, contract = registry["carbon.ef_residual_lifecycle"], registry["carbon.ef_contract_lifecycle"]
+    for one, other in ((1.0, 0.0), (0.0, 1.0), (0.5, 0.5)):
+        item = spread(one, other)
+        assert item.low == pytest.approx(one * residual.minimum + other * contract.minimum)
+        assert item.high == pytest.approx(one * residual.maximum + other * contract.maximum)
+
+
+def test_a_run_within_a_month_says_everything_once(tmp_path):
+    """No line stands twice, and what is of a month is told from what is of the run."""
+    run = kv.simulate(kv.load("stargate-norway-phase-1", {"run.days": 1, "run.tick_s": 3600}))
+    write_run(run, tmp_path / "day")
+    found = list(all_statements(opened(tmp_path / "day")))
+    assert len({(one.kind, one.name, one.period) for one in found}) == len(found)
+    assert {one.table()["scope"][0] for one in found} == {"month", "run"}

@@ -7,6 +7,7 @@ import numpy as np
 from kvandal.demand.jobs import JobTable
 from kvandal.scenario.demand import Demand
 from kvandal.scenario.grants import Grant
+from kvandal.scenario.market import Market
 from kvandal.scenario.model import Run, Scenario
 from kvandal.scenario.plant import Reliability
 from kvandal.scenario.power import Power
@@ -54,6 +55,7 @@ def small_site(tenants, racks=1, days=1, tick_s=60, grid_mw=ENDLESS_MW, build_ou
             layout=Layout(racks_per_row=4, rows_per_hall=2, racks_per_cdu=3),
             build_out=tuple(Delivery(month=month, gpus=gpus) for month, gpus in build_out),
         ),
+        market=Market(ppa_mw=min(150.0, grid_mw)),
         power=Power(site_cap_margin_fraction=margin, bess_power_mw=0.0, bess_energy_mwh=0.0),
         policy=Policy(**policy),
         reliability=Reliability(**{"failures": False, "plant_faults": False, **options}),

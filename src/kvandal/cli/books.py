@@ -16,16 +16,31 @@ LEFT, RIGHT = "left", "right"
 def books(
     run: FolderArgument,
     out: Annotated[Path | None, typer.Option(help="Parquet file to write the journal to.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Journal written before: say whether it is still that of the run.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Keep the books of a run: trial balance in every unit, result of the owners, cash flow and rate of return."""
-    from kvandal.runs.books import books_document
+    from kvandal.errors import InputError
+    from kvandal.runs.books import books_document, checked
     from kvandal.runs.folder import refuse_unwritable_file, write_whole_bytes
 
     signals.hold()
     if out is not None:
+        if out.suffix.lower() != ".parquet":
+            raise InputError(f"must end with .parquet, got {out.name!r}", key="--out")
         refuse_unwritable_file(out)
     document, journal = books_document(run)
+    if check is not None:
+        document["check"] = checked(check, journal)
+        if not as_json:
+            emit(
+                f"{check}: {'; '.join(document['check']) or 'the journal of this run, nothing changed, added or missing'}"
+            )
+            if document["check"]:
+                raise typer.Exit(1)
+            return
     if out is not None:
         import io
 
@@ -50,7 +65,7 @@ def books(
         ],
     )
     found = document["mistakes"]
-    emit(f"\nbooks: {'balanced, chain whole' if not found else '; '.join(found)}")
+    emit(f"\nbooks: {'balanced' if not found else '; '.join(found)}; chain {document['chain']}")
     for name, eur in document["owners"].items():
         emit(f"result to {name}: {eur:,.2f} EUR")
     life = document["investment"]

@@ -37,9 +37,14 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a scenario without and with its day-ahead plan, and bound both by perfect foresight."""
+    from kvandal.errors import InputError
     from kvandal.runs.plan_value import plan_value
 
     signals.hold()
+    if any(change.partition("=")[0].strip() == "plan.enabled" for change in changes or []):
+        raise InputError(
+            "both are simulated, with and without the plan; leave it out", key="--set plan.enabled"
+        )
     asked = ["plan.enabled=true", *(changes or []), *([f"run.days={days}"] if days is not None else [])]
     loaded = scenario_of(scenario, asked)
     found = plan_value(loaded)

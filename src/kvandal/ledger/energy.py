@@ -123,6 +123,7 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
             "it_mwh": it_mwh,
             "generator_mwh": fed_mwh,
             "import_mwh": load_mwh,
+            "heat_pump_mwh": pump,
             "spot_eur_per_mwh": spot,
             "ppa_mwh": hourly(flows.used),
             "ppa_clean_mwh": hourly(flows.used_clean),
@@ -135,13 +136,16 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
             "income_heat_eur": decimals(
                 "income_heat_eur", micro(handed_over @ heat_prices if len(heat_prices) else np.zeros(hours))
             ),
-            **_carbon(scenario, load_mwh, covered_mwh, fuel_kwh),
+            **_carbon(scenario, load_mwh + pump, covered_mwh, fuel_kwh),
         }
     )
 
 
 def _carbon(scenario: Scenario, load_mwh: Array, covered_mwh: Array, fuel_kwh: Array) -> dict[str, Array]:
-    """Emissions of every hour on all four bases [t]; direct emissions of HVO are biogenic and not counted."""
+    """Emissions of every hour on all four bases [t]; direct emissions of HVO are biogenic and not counted.
+
+    Heat pumps of the site are its Scope 2 too: their electricity, on meters of their own, is in the load, and no contract covers it.
+    """
     carbon = scenario.carbon
     fuel_t = fuel_kwh * scenario.supply.hvo_fuel_lifecycle_g_per_kwh / 1e6
     return {

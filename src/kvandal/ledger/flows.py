@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,16 +42,20 @@ class Flows:
 
 
 def energy_per_step(power_mw: Array, tick_s: int, step_s: int) -> Array:
-    """Energy of each price step from the mean power of each tick [MWh]; a tick longer than a step is spread evenly.
+    """Energy of each price step from the mean power of each tick [MWh]; what lies in two steps is split by time.
 
     >>> energy_per_step(np.array([60.0, 120.0]), 60, 120).tolist()
     [3.0]
+    >>> energy_per_step(np.array([6.0, 12.0, 18.0]), 600, 900).tolist()
+    [2.0, 4.0]
     """
     energy_mwh = power_mw * (tick_s / 3600)
-    if tick_s <= step_s:
+    if step_s % tick_s == 0:
         summed: Array = energy_mwh.reshape(-1, step_s // tick_s).sum(axis=1)
         return summed
-    return np.repeat(energy_mwh * (step_s / tick_s), tick_s // step_s)
+    common_s = math.gcd(tick_s, step_s)
+    parts = np.repeat(energy_mwh * (common_s / tick_s), tick_s // common_s)
+    return parts.reshape(-1, step_s // common_s).sum(axis=1)
 
 
 def flows_of(run: Trajectory, site: pl.DataFrame) -> Flows:

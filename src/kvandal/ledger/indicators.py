@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from kvandal.energy.matching import annual_match
@@ -140,10 +141,7 @@ def summarise(
         "carbon_location_lifecycle_t": float(energy["carbon_location_lifecycle_t"].sum()),
         "carbon_market_lifecycle_t": float(energy["carbon_market_lifecycle_t"].sum()),
         "annual_match_share": annual_match(
-            energy["site_mwh"].to_numpy(),
-            energy.select(pl.sum_horizontal("ppa_clean_mwh", "goo_mwh", "generator_mwh"))
-            .to_series()
-            .to_numpy(),
+            energy["site_mwh"].to_numpy(), np.array(clean_on_paper_mwh(energy, tables["contracts"]))
         ),
         "balance_error_max": _number(site["balance_error_fraction"].max()),
         "hours_at_envelope": float(site["at_envelope"].sum()) * hours,
@@ -158,6 +156,12 @@ def summarise(
         **_faults(tables["faults"]),
         **grant_summary(tables["grants"]),
     }
+
+
+def clean_on_paper_mwh(energy: pl.DataFrame, contracts: pl.DataFrame) -> float:
+    """Sum up what contracts with guarantees of origin delivered, whatever the hour, guarantees cancelled and generators [MWh]."""
+    delivered = float(contracts.filter(pl.col("carbon_free"))["delivered_mwh"].sum())
+    return delivered + float(energy["goo_mwh"].sum()) + float(energy["generator_mwh"].sum())
 
 
 def _lost_by_tenant(jobs: pl.DataFrame, tenants: list[str]) -> dict[str, dict[str, float]]:

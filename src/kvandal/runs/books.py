@@ -24,12 +24,37 @@ def opened(folder: Path) -> Account:
     return Account(scenario, run.tables, journal_of(scenario, run.tables).table())
 
 
+def checked(path: Path, kept: pl.DataFrame) -> list[str]:
+    """List in what a journal that was written to a file differs from the one that a run gives.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read as a journal.
+
+    """
+    import polars as pl
+
+    from kvandal.errors import InputError
+    from kvandal.ledger.books.journal import differences
+
+    try:
+        given = pl.read_parquet(path, glob=False)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise InputError(f"cannot be read as a journal: {error}", file=str(path), key="--check") from None
+    if given.schema != kept.schema:
+        raise InputError(
+            f"is no journal: columns must be {', '.join(kept.columns)}", file=str(path), key="--check"
+        )
+    return differences(given, kept)
+
+
 def books_document(folder: Path) -> tuple[dict[str, Any], pl.DataFrame]:
     """Keep the books of a run and look at them.
 
     Returns
     -------
-    `balances` (rows of account, unit, amount), `mistakes`, `entries`, `months`, `owners` (result of the run by owner, EUR),
+    `balances` (rows of account, unit, amount), `mistakes`, `entries`, `chain` (checksum of all entries), `months`, `owners` (result of the run by owner, EUR),
     `investment` (capital, a year's result before depreciation, cash flow, net present value, rate of return); and the journal.
 
     """
@@ -43,6 +68,7 @@ def books_document(folder: Path) -> tuple[dict[str, Any], pl.DataFrame]:
         "balances": balances(account.journal).to_dicts(),
         "mistakes": mistakes(account.journal),
         "entries": account.journal["entry"].n_unique(),
+        "chain": account.journal["chain"][-1],
         "months": months_of(account.tables),
         "owners": {name: eur for name, eur in owners.items() if name},
         "result_eur": sum(owners.values()),

@@ -32,7 +32,7 @@ def against_first(values: Sequence[float | None]) -> dict[str, list[Any]]:
     {'values': [2.0, 3.0, None], 'differences': [0.0, 1.0, None], 'relative': [0.0, 0.5, None]}
     """
     first = values[0]
-    differences = [None if value is None or first is None else value - first for value in values]
+    differences = [None if value is None or first is None else _less(value, first) for value in values]
     relative: list[float | None] = []
     for difference in differences:
         if difference is None or first is None or (first == 0 and difference != 0):
@@ -40,6 +40,12 @@ def against_first(values: Sequence[float | None]) -> dict[str, list[Any]]:
         else:
             relative.append(difference / abs(first) if first else 0.0)
     return {"values": list(values), "differences": differences, "relative": relative}
+
+
+def _less(value: float, first: float) -> float:
+    """Difference; what rounding of sums leaves is none."""
+    difference = value - first
+    return difference if abs(difference) > 1e-12 * max(abs(value), abs(first)) else 0 * difference
 
 
 def compare_summaries(*summaries: dict[str, Any]) -> list[dict[str, Any]]:

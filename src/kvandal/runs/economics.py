@@ -37,7 +37,8 @@ def side_by_side(folders: list[Path]) -> list[dict[str, Any]]:
     table = []
     for chapter, name in sorted(keys, key=lambda key: order[key[0]]):
         (unit, *_) = (one[chapter, name][0] for one in found if (chapter, name) in one)
-        values = [one[chapter, name][1] if (chapter, name) in one else None for one in found]
+        absent = 0.0 if name.startswith("revenue, ") else None  # nobody paid: that is known
+        values = [one[chapter, name][1] if (chapter, name) in one else absent for one in found]
         table.append({"chapter": chapter, "name": name, "unit": unit, **against_first(values)})
     return table
 

@@ -61,7 +61,8 @@ class Statement:
         """One row per line."""
         import polars as pl
 
-        head = {"kind": self.kind, "name": self.name, "period": self.period}
+        scope = "run" if " to " in self.period or self.kind in WHOLE else "month"
+        head = {"kind": self.kind, "name": self.name, "period": self.period, "scope": scope}
         numbers = dict.fromkeys(("amount", "low", "high"), pl.Float64)
         return pl.DataFrame([{**head, **vars(item)} for item in self.items], schema_overrides=numbers)
 
@@ -156,15 +157,16 @@ def asked_statement(
 
 
 def all_statements(account: Account) -> Iterator[Statement]:
-    """Write up every statement of every month, and those of the whole run."""
+    """Write up every statement of every month, and those that tell of the whole run."""
     from kvandal.ledger.books.posting import months_of
 
+    months = months_of(account.tables)
     for kind in KINDS:
         if kind not in WHOLE:
-            for month in months_of(account.tables):
+            for month in months:
                 for name in names_of(account, kind):
                     yield statement(account, kind, name, month)
-        if kind in {"owners", *WHOLE}:
+        if kind in WHOLE or (kind == "owners" and len(months) > 1):
             yield statement(account, kind)
 
 

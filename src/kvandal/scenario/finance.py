@@ -14,12 +14,14 @@ Causes = Annotated[tuple[Loss, ...], Field(strict=False)]
 
 
 class CreditedLosses(Part):
-    """GPU-hours that are given back, by tier of the tenant and by cause; those of the off-taker never are."""
+    """GPU-hours that are given back, by tier of the tenant and by cause."""
 
     firm: Causes = ("failure", "recall", "shed", "restart")
     """Of a contract: whatever the site caused."""
     assured: Causes = ("failure", "recall", "shed", "restart")
     """Of priority users: likewise."""
+    offtaker: Causes = ("shed",)
+    """Of the off-taker: work that was stopped for power; for broken GPUs its remedy is the credit on availability."""
     lent: Causes = ("failure",)
     """Of surplus: being recalled and shed first is in its price."""
 
@@ -44,6 +46,8 @@ class Finance(Part):
     """Years over which cash flow and rate of return are reckoned."""
     upkeep_fraction: float = parameter("finance.upkeep_frac", ge=0, le=1)
     insurance_fraction: float = parameter("finance.insurance_frac", ge=0, le=1)
+    staff_per_mw: float = parameter("econ.direct_fte_per_mw", ge=0, le=100)
+    cost_of_capital_fraction: float = parameter("econ.wacc", ge=0, le=1)
     staff_eur_per_year: float = parameter("finance.staff_cost", ge=0, le=1e7)
     nok_per_usd: float = parameter("econ.nok_per_usd", gt=0, le=1000)
 

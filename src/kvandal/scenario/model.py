@@ -158,11 +158,12 @@ class Scenario(Part):
                 )
         refuse_loops(self.tenants)
         offset = self.policy.perf_offset_fraction
-        buyer = self.finance.offtaker_tenant
-        if buyer is not None and buyer not in self.tenants:
-            raise ValueError(
-                f"finance.offtaker_tenant: no tenant {buyer!r}; tenants are: {', '.join(self.tenants) or 'none'}"
-            )
+        tree = groups_of(self.tenants)
+        offtaker = self.finance.offtaker_tenant
+        if offtaker is not None and (offtaker not in self.tenants or offtaker in tree):
+            what = f"{offtaker!r} is a group" if offtaker in tree else f"no tenant {offtaker!r}"
+            known = ", ".join(name for name in self.tenants if name not in tree)
+            raise ValueError(f"finance.offtaker_tenant: {what}; tenants are: {known or 'none'}")
         for name, block in self.site.fleet.items():
             if block.model not in self.rack_models:
                 raise ValueError(f"site.fleet.{name}.model: no rack model {block.model!r} in rack_models")
@@ -183,7 +184,6 @@ class Scenario(Part):
                 if tenant not in self.tenants:
                     known = ", ".join(self.tenants) or "none"
                     raise ValueError(f"demand.{name}.tenants: no tenant {tenant!r}; tenants are: {known}")
-        tree = groups_of(self.tenants)
         for name, demand in self.demand.items():
             for tenant in demand.tenants:
                 if tenant in tree:

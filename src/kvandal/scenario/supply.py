@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -132,9 +134,12 @@ def refuse_oversold(supply: Supply, base_mw: float, grid_mw: float) -> None:
                     f"supply.purchases.{name}: overlaps with {other_name!r}, which has the output of plant {one.plant!r} "
                     f"{_span(other)}; allowed is a time outside that, or another plant"
                 )
+    if base_mw > grid_mw * (1 + 1e-9):
+        raise ValueError(
+            f"market.ppa_mw: {base_mw:g} MW are more than the connection (site.grid_mw) carries; allowed is at most {grid_mw:g} MW"
+        )
     for name, one in entries:
-        together = [other for other in supply.purchases.values() if overlap(one, other)]
-        volume_mw = base_mw + sum(other.mw for other in together)
+        volume_mw = base_mw + together_mw(one, supply.purchases.values())
         if volume_mw > grid_mw * (1 + 1e-9):
             most_mw = grid_mw - volume_mw + one.mw
             allowed = f"at most {most_mw:g} MW" if most_mw > 0 else "nothing: the others fill the connection"
@@ -164,7 +169,44 @@ def overlap(one: Purchase, other: Purchase) -> bool:
     """Whether two contracts deliver at the same time (a contract overlaps with itself)."""
     starts_before: bool = one.from_utc is None or other.until_utc is None or one.from_utc < other.until_utc
     ends_after: bool = one.until_utc is None or other.from_utc is None or other.from_utc < one.until_utc
-    return starts_before and ends_after
+    return starts_before and ends_after and bool(_hours(one) & _hours(other))
+
+
+def together_mw(one: Purchase, purchases: Iterable[Purchase]) -> float:
+    """Most power that contracts deliver at one instant at which one of them does, its own included [MW].
+
+    What is in force changes only where a contract begins, and what delivers only with the month and the hour of the day.
+    """
+    others = [other for other in purchases if overlap(one, other)]
+    starts = {
+        other.from_utc for other in others if other.from_utc is not None and _in_force(one, other.from_utc)
+    }
+    most_mw = 0.0
+    for start in [one.from_utc, *starts]:
+        standing = [other for other in others if _in_force(other, start)]
+        for cell in _hours(one):
+            most_mw = max(most_mw, sum(other.mw for other in standing if cell in _hours(other)))
+    return most_mw
+
+
+def _in_force(one: Purchase, instant: datetime | None) -> bool:
+    """Whether a contract is in force at an instant; None is the start of the run."""
+    if instant is None:
+        return one.from_utc is None
+    begun = one.from_utc is None or one.from_utc <= instant
+    return begun and (one.until_utc is None or instant < one.until_utc)
+
+
+@cache
+def _cells(months: tuple[int, ...], hours: tuple[int, ...]) -> frozenset[tuple[int, int]]:
+    first, last = hours or (0, 24)
+    clock = range(first, last) if first < last else [*range(first, 24), *range(last)]
+    return frozenset((month, hour) for month in months or range(1, 13) for hour in clock)
+
+
+def _hours(one: Purchase) -> frozenset[tuple[int, int]]:
+    """Months and hours of the day, local time, in which a contract delivers."""
+    return _cells(one.months, one.hours_local)
 
 
 def _span(one: Any) -> str:

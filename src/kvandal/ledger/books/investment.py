@@ -47,21 +47,34 @@ def rate_of_return(flows: list[float]) -> float | None:
 
 
 def cash_flow(
-    facility_eur: float, racks_eur: float, yearly_eur: float, site_years: int, gpu_life_years: float
+    facility_eur: float,
+    racks_eur: float,
+    yearly_eur: float,
+    site_years: int,
+    gpu_life_years: float,
+    facility_life_years: float = math.inf,
 ) -> list[float]:
-    """Yearly flows: the investment, then what a year leaves before depreciation; racks are bought anew when they are worn.
+    """Yearly flows: the investment, then what a year leaves before depreciation; what is worn is bought anew.
 
-    Nothing is bought anew in the last year, and nothing is sold at the end.
+    Nothing is bought anew at the end of the last year, and nothing is sold then.
 
     >>> cash_flow(100.0, 50.0, 40.0, 4, 2.0)
     [-150.0, 40.0, -10.0, 40.0, 40.0]
+    >>> cash_flow(100.0, 50.0, 40.0, 3, 0.5, 2.0)
+    [-150.0, -60.0, -160.0, -10.0]
     """
     flows = [-facility_eur - racks_eur]
-    bought = 1
     for year in range(1, site_years + 1):
         flow = yearly_eur
-        if year < site_years and math.floor(year / gpu_life_years) >= bought:
-            flow -= racks_eur
-            bought += 1
+        for eur, life_years in ((racks_eur, gpu_life_years), (facility_eur, facility_life_years)):
+            flow -= eur * (_worn(year, life_years, site_years) - _worn(year - 1, life_years, site_years))
         flows.append(flow)
     return flows
+
+
+def _worn(years: float, life_years: float, site_years: int) -> int:
+    """How often something was worn by the end of a year and before the end of the site."""
+    if math.isinf(life_years):
+        return 0
+    times = math.floor(years / life_years + 1e-9)
+    return times if times * life_years < site_years - 1e-9 else math.ceil(site_years / life_years - 1e-9) - 1

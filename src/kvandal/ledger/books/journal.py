@@ -87,10 +87,23 @@ def mistakes(journal: pl.DataFrame) -> list[str]:
             if part["amount"].sum() != 0:
                 found.append(f"entry {entry} does not balance in {unit}: {part['amount'].sum():+,}")
         first = rows.row(0, named=True)
+        if rows.select("month", "text", "chain").n_unique() > 1:
+            return [*found, f"entry {entry} or one before it was changed"]
         postings = [Posting(row["account"], row["unit"], row["amount"]) for row in rows.iter_rows(named=True)]
         chain = link(chain, number, first["month"], first["text"], postings)
         if chain != first["chain"]:
             return [*found, f"entry {entry} or one before it was changed"]
+    return found
+
+
+def differences(given: pl.DataFrame, kept: pl.DataFrame) -> list[str]:
+    """List in what a journal differs from the one that was kept: mistakes of its own, entries that are absent, another end."""
+    found = mistakes(given)
+    one, other = (table["entry"].n_unique() for table in (given, kept))
+    if one != other:
+        found.append(f"{one:,} entries instead of {other:,}")
+    elif not found and given.height and given["chain"][-1] != kept["chain"][-1]:
+        found.append("its entries are others than those of the run")
     return found
 
 

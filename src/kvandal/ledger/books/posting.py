@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from kvandal.ledger.attribution import CARBON, OWNERS, whole_steps
+from kvandal.ledger.books.amounts import MONTH, cents, shared
 from kvandal.ledger.books.journal import CENT, GPU_S, WH, Journal, Posting
+from kvandal.ledger.books.property import enter_property, enter_running_costs, standing
 from kvandal.ledger.energy import COSTS, INCOMES
 from kvandal.scenario.model import Scenario
-from kvandal.scenario.parameters import value
 from kvandal.scenario.tenants import TIERS
 from kvandal.twin.records import LOSSES
 from kvandal.twin.site import build_site
 
 Tables = dict[str, pl.DataFrame]
-MONTH = pl.col("time_utc").dt.strftime("%Y-%m").alias("month")
-HOURS_PER_YEAR = 8760
 TABLES = ("tenant_energy", "tenants", "energy", "contracts", "heat", "site", "jobs", "loans")
 """Tables of a run folder that books and statements are made from."""
 READ: dict[str, Any] = {
@@ -38,11 +35,6 @@ def months_of(tables: Tables) -> list[str]:
     return tables["energy"].select(MONTH)["month"].unique(maintain_order=True).to_list()
 
 
-def cents(eur: float) -> int:
-    """Whole cents, half to even."""
-    return round(eur * 100)
-
-
 def journal_of(scenario: Scenario, tables: Tables) -> Journal:
     """Keep the books of a run.
 
@@ -58,7 +50,7 @@ def journal_of(scenario: Scenario, tables: Tables) -> Journal:
     hourly = {**tables, "cents": _hourly_cents(tables)}
     by_month = {name: parted(hourly[name].select(columns)) for name, columns in READ.items()}
     lost = lost_gpu_s(tables)
-    _open(journal, scenario, months_of(tables)[0])
+    racks = standing(build_site(scenario), tables["energy"]["time_utc"])
     for month in months_of(tables):
         mine = {name: parts[month] for name, parts in by_month.items() if month in parts}
         _work(journal, scenario, mine, month)
@@ -67,35 +59,10 @@ def journal_of(scenario: Scenario, tables: Tables) -> Journal:
         _energy(journal, mine, month)
         _passed_on(journal, scenario, mine, month)
         _heat(journal, scenario, mine, month)
-        _running(journal, scenario, mine, month)
+        enter_property(journal, scenario, racks[month], month)
+        enter_running_costs(journal, scenario, racks[month], month)
         close(journal, scenario, month)
     return journal
-
-
-def _open(journal: Journal, scenario: Scenario, month: str) -> None:
-    """Enter what the site cost as its property and as the capital of the owners."""
-    bought = {name: cents(eur) for name, eur in capital_eur(scenario).items()}
-    journal.post(
-        month,
-        "opening: what the site cost",
-        [
-            *(Posting(f"property:{name}", CENT, amount) for name, amount in bought.items()),
-            *shared(scenario, "capital", -sum(bought.values())),
-        ],
-    )
-
-
-def shared(scenario: Scenario, account: str, amount: int) -> list[Posting]:
-    """Share an amount out over the owners by their shares, to the last cent; without owners it stays whole."""
-    owners = scenario.site.owners
-    if not owners:
-        return [Posting(account, CENT, amount)]
-    upto = np.cumsum(list(owners.values()))
-    sums = [0, *(round(amount * float(share) / float(upto[-1])) for share in upto)]
-    return [
-        Posting(f"{account}:{name}", CENT, last - first)
-        for name, (first, last) in zip(owners, pairwise(sums), strict=True)
-    ]
 
 
 def parted(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -134,10 +101,10 @@ def _work(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> N
             )
 
 
-def availability(site: pl.DataFrame) -> float:
-    """Part of the installed GPU-seconds of some ticks that was not broken."""
+def availability(site: pl.DataFrame) -> float | None:
+    """Part of the installed GPU-seconds of some ticks that was not broken; None where nothing stood."""
     installed = int(site["gpu_s_installed"].sum())
-    return 1.0 - int(site["gpu_s_broken"].sum()) / installed if installed else 1.0
+    return 1.0 - int(site["gpu_s_broken"].sum()) / installed if installed else None
 
 
 def taken_or_waited_h(hours: pl.DataFrame) -> float:
@@ -169,7 +136,8 @@ def _offtaker(journal: Journal, scenario: Scenario, tables: Tables, month: str) 
         "revenue:take-or-pay",
         cents(short_h * price),
     )
-    if availability(tables["site"]) < terms.availability_fraction:
+    reached = availability(tables["site"])
+    if reached is not None and reached < terms.availability_fraction:
         fee = cents(used_h * price) + cents(short_h * price)
         journal.transfer(
             month, "credit: availability below what was promised", "revenue:credits", f"receivable:{name}",
@@ -195,10 +163,10 @@ def lost_gpu_s(tables: Tables) -> pl.DataFrame:
 
 
 def credited(scenario: Scenario, tenant: str) -> tuple[str, ...]:
-    """Causes of loss for which a tenant is given its money back: none for the off-taker, whose remedy is its availability."""
-    if tenant == scenario.finance.offtaker_tenant:
-        return ()
+    """Causes of loss for which a tenant is given its money back."""
     terms = scenario.finance.credited_losses
+    if tenant == scenario.finance.offtaker_tenant:
+        return terms.offtaker
     return {"firm": terms.firm, "assured": terms.assured, "lent": terms.lent}[scenario.tenants[tenant].tier]
 
 
@@ -287,38 +255,6 @@ def _heat(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> N
         sold_mwh = float(mine["source_mwh"].sum())
         amount = cents(sold_mwh * customer.price_eur_per_mwh)
         journal.transfer(month, "heat", f"receivable:heat:{name}", "revenue:heat", amount)
-
-
-def capital_eur(scenario: Scenario) -> dict[str, float]:
-    """Return what the site cost: `facility` (with further investment) and `racks` [EUR]."""
-    terms = scenario.finance
-    fx = terms.nok_per_usd / scenario.market.nok_per_eur
-    racks = build_site(scenario).racks
-    return {
-        "facility": terms.facility_musd_per_mw * scenario.site.grid_mw * 1e6 * fx + terms.further_capital_eur,
-        "racks": terms.rack_musd * racks * 1e6 * fx,
-    }
-
-
-def yearly_costs_eur(scenario: Scenario) -> dict[str, float]:
-    """Return what a year costs beside energy [EUR]: upkeep, insurance, staff, depreciation of facility and racks."""
-    terms, capital = scenario.finance, capital_eur(scenario)
-    staff = value("econ.direct_fte_per_mw") * scenario.site.grid_mw
-    return {
-        "upkeep": terms.upkeep_fraction * capital["facility"],
-        "insurance": terms.insurance_fraction * (capital["facility"] + capital["racks"]),
-        "staff": staff * terms.staff_eur_per_year,
-        "depreciation:facility": capital["facility"] / terms.facility_life_years,
-        "depreciation:racks": capital["racks"] / terms.gpu_life_years,
-    }
-
-
-def _running(journal: Journal, scenario: Scenario, tables: Tables, month: str) -> None:
-    """Upkeep, insurance, staff and depreciation, pro rata of the hours."""
-    part = tables["cents"].height / HOURS_PER_YEAR
-    for name, eur in yearly_costs_eur(scenario).items():
-        credit = f"accumulated {name}" if name.startswith("depreciation") else f"payable:{name}"
-        journal.transfer(month, name, f"expense:{name}", credit, cents(eur * part))
 
 
 def close(journal: Journal, scenario: Scenario, month: str) -> None:

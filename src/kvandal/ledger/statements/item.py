@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from kvandal.ledger.books.amounts import MONTH
 from kvandal.ledger.books.journal import CENT
-from kvandal.ledger.books.posting import MONTH, Tables, months_of
+from kvandal.ledger.books.posting import Tables, months_of
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import parameters
 
@@ -108,15 +109,6 @@ def ratio(part: float, whole: float) -> float | None:
     return part / whole if whole > 0 else None
 
 
-RANGES = {
-    "carbon_location_direct": ("carbon.ef_location",),
-    "carbon_location_lifecycle": ("carbon.ef_location_lifecycle",),
-    "carbon_market_direct": ("carbon.ef_residual",),
-    "carbon_market_lifecycle": ("carbon.ef_contract_lifecycle", "carbon.ef_residual_lifecycle"),
-}
-"""Factors whose range of the registry makes the uncertainty of each figure of carbon."""
-
-
 def carbon_name(column: str) -> str:
     """Write a basis of carbon out.
 
@@ -127,19 +119,57 @@ def carbon_name(column: str) -> str:
     return f"{kind}-based, {scope.replace('lifecycle', 'life-cycle')}"
 
 
-def carbon_item(chapter: str, column: str, amount: float | None, unit: str) -> Item:
-    """Line of a figure of carbon with the range that its factors have in the registry."""
-    registry = parameters()
-    low, high = (
-        min(registry[key].minimum / registry[key].value for key in RANGES[column]),
-        max(registry[key].maximum / registry[key].value for key in RANGES[column]),
-    )
-    return Item(
-        chapter,
-        carbon_name(column),
-        amount,
-        unit,
-        "range of the emission factor",
-        None if amount is None else amount * low,
-        None if amount is None else amount * high,
-    )
+def carbon_items(chapter: str, amounts: dict[str, float | None], scenario: Scenario, unit: str) -> list[Item]:
+    """Lines of carbon on four bases with the range that their factors have in the registry.
+
+    Market-based figures have two parts, each with a range of its own: energy at the residual mix, which the direct figure tells,
+    and energy under contracts and guarantees.
+
+    Parameters
+    ----------
+    chapter, unit
+        Of the lines.
+    amounts
+        By basis (:data:`kvandal.ledger.attribution.CARBON`); None where it is not known.
+    scenario
+        Its factors made the amounts.
+
+    """
+    terms = scenario.carbon
+    direct, whole = amounts["carbon_market_direct"], amounts["carbon_market_lifecycle"]
+    residual = covered = None
+    if direct is not None and whole is not None and terms.residual_direct_g_per_kwh > 0:
+        residual = direct * terms.residual_lifecycle_g_per_kwh / terms.residual_direct_g_per_kwh
+        covered = whole - residual
+    parts = {
+        "carbon_location_direct": {"carbon.ef_location": amounts["carbon_location_direct"]},
+        "carbon_location_lifecycle": {"carbon.ef_location_lifecycle": amounts["carbon_location_lifecycle"]},
+        "carbon_market_direct": {"carbon.ef_residual": direct},
+        "carbon_market_lifecycle": {
+            "carbon.ef_residual_lifecycle": residual,
+            "carbon.ef_contract_lifecycle": covered,
+        },
+    }
+    return [
+        Item(
+            chapter,
+            carbon_name(name),
+            amounts[name],
+            unit,
+            "range of the emission factors",
+            *_range(parts[name]),
+        )
+        for name in parts
+    ]
+
+
+def _range(parts: dict[str, float | None]) -> tuple[float | None, float | None]:
+    """Least and most of a sum of amounts, each proportional to a parameter of the registry."""
+    low = high = 0.0
+    for key, amount in parts.items():
+        if amount is None:
+            return None, None
+        entry = parameters()[key]
+        low += amount * entry.minimum / entry.value
+        high += amount * entry.maximum / entry.value
+    return low, high

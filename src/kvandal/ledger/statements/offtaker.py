@@ -12,6 +12,7 @@ from kvandal.ledger.books.posting import (
     taken_or_waited_h,
 )
 from kvandal.ledger.statements.item import Account, Item, of
+from kvandal.ledger.statements.tenant import clean_energy_items
 
 
 def offtaker_items(account: Account) -> list[Item]:
@@ -40,26 +41,9 @@ def offtaker_items(account: Account) -> list[Item]:
             "Take or pay", "paid for and not taken", short_h, "GPU-h", "from the amount below, at the price"
         ),
         *_service(account),
-        *_clean_energy(account, name),
+        *clean_energy_items(account, name, of(account.table("tenant_energy"), name)),
         Item("Money", "price of a GPU-hour", price, "EUR/GPU-h"),
         *account.owed_eur(f"receivable:{name}"),
-    ]
-
-
-def _clean_energy(account: Account, name: str) -> list[Item]:
-    """Contracts for electricity that the off-taker buys, and what of its energy is matched by the hour."""
-    energy = of(account.table("tenant_energy"), name)
-    contracts = of(account.table("contracts"), name, "buyer")
-    matched, drawn = int(energy["matched_wh"].sum()), int(energy["site_wh"].sum())
-    items = [
-        Item("Clean energy", f"{what} by its own contracts", float(contracts[column].sum()), "MWh")
-        for what, column in (("delivered", "delivered_mwh"), ("used", "used_mwh"), ("sold", "sold_mwh"))
-    ]
-    return [
-        *items,
-        Item(
-            "Clean energy", "share of its energy matched by the hour", matched / drawn if drawn else None, "1"
-        ),
     ]
 
 
@@ -81,18 +65,12 @@ def _service(account: Account) -> list[Item]:
     parts = parted(account.table("site").select(columns))
     for month in months:
         reached = availability(parts[month])
-        kept = reached >= terms.availability_fraction
+        kept = reached is None or reached >= terms.availability_fraction
         items.append(
             Item("Availability", f"reached in {month}", reached, "1", "kept" if kept else "not kept: credit")
         )
-    capped = account.table("site").select((pl.col("cap_firm_fraction") < 1).mean()).item()
+    held_back = float(account.table("site").select(pl.col("at_envelope").mean()).item())
     items.append(
-        Item(
-            "Availability",
-            "time under a power cap",
-            float(capped),
-            "1",
-            "cap on firm work; not in the availability",
-        )
-    )
-    return items  # fmt: skip
+        Item("Availability", "time in which power held work back", held_back, "1", "somebody's; not in the availability: hours lost are given back")
+    )  # fmt: skip
+    return items

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from kvandal.ledger.books.amounts import HOURS_PER_YEAR
 from kvandal.ledger.books.investment import cash_flow, net_present_value, rate_of_return
 from kvandal.ledger.books.journal import CENT
-from kvandal.ledger.books.posting import HOURS_PER_YEAR, capital_eur, yearly_costs_eur
+from kvandal.ledger.books.property import capital_eur, standing
 from kvandal.ledger.statements.item import Account, Item
-from kvandal.scenario.parameters import value
+from kvandal.twin.site import build_site
 
 CLOSING = "result to the owners"
 
@@ -55,15 +56,19 @@ def investment(account: Account) -> Investment:
     scenario, terms = account.scenario, account.scenario.finance
     whole = Account(scenario, account.tables, account.journal)
     years = whole.hours() / HOURS_PER_YEAR
-    written_off = sum(
-        eur for name, eur in yearly_costs_eur(scenario).items() if name.startswith("depreciation")
-    )
-    yearly = sum(result_cents(whole).values()) / 100 / years + written_off
-    capital = capital_eur(scenario)
+    rows = income_statement(whole).filter(pl.col("account").str.starts_with("expense:depreciation"))
+    yearly = (sum(result_cents(whole).values()) - int(rows["amount"].sum())) / 100 / years
+    racks = standing(build_site(scenario), account.tables["energy"]["time_utc"])
+    capital = capital_eur(scenario, racks)
     flows = cash_flow(
-        capital["facility"], capital["racks"], yearly, terms.site_life_years, terms.gpu_life_years
+        capital["facility"],
+        capital["racks"],
+        yearly,
+        terms.site_life_years,
+        terms.gpu_life_years,
+        terms.facility_life_years,
     )
-    rate = value("econ.wacc")
+    rate = terms.cost_of_capital_fraction
     return Investment(capital, yearly, flows, rate, net_present_value(rate, flows), rate_of_return(flows))
 
 
@@ -104,7 +109,9 @@ def _investment_items(account: Account) -> list[Item]:
         if abs(whole - 1) > 1e-9
         else "the year's result before depreciation"
     )
-    again = f"racks are bought anew every {account.scenario.finance.gpu_life_years:g} years"
+    if account.scenario.site.build_out:
+        scaled += "; the site grew meanwhile, so that years to come will be others: simulate a year after the build-out"
+    again = "what is worn is bought anew"
     return [
         *(Item(chapter, f"capital: {name}", eur, "EUR") for name, eur in found.capital_eur.items()),
         Item(chapter, "left by a year", found.yearly_eur, "EUR", scaled),

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from kvandal.ledger.books.posting import HOURS_PER_YEAR, capital_eur, price_eur_per_gpu_h
+from kvandal.ledger.books.amounts import HOURS_PER_YEAR
+from kvandal.ledger.books.posting import price_eur_per_gpu_h
+from kvandal.ledger.books.property import facility_eur
 from kvandal.ledger.statements.item import Account, Item, of
 from kvandal.ledger.statements.owners import income_statement
 from kvandal.scenario.parameters import parameters
 from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import groups_of
 
+STAFF = "econ.direct_fte_per_mw"
 INTERMEDIATE = (
     "expense:electricity",
     "expense:grid",
+    "expense:electricity tax",
     "expense:guarantees",
     "expense:fuel",
     "expense:deviations",
     "expense:upkeep",
     "expense:insurance",
 )
-"""What the site buys from others; value added is revenue less these (national accounts, SNA 2008, 6.8)."""
+"""What the site buys from others, taxes on it included; value added is revenue less these (SNA 2008, 6.8 and 6.64)."""
 
 
 def regional_items(account: Account) -> list[Item]:
@@ -26,25 +30,32 @@ def regional_items(account: Account) -> list[Item]:
     return [*_jobs(account), *_value_added(account), *_users(account)]
 
 
-def _scaled(chapter: str, what: str, base: float, keys: tuple[str, ...], unit: str, note: str) -> Item:
-    """Return a line whose amount and range are a base times registry entries: all at their value, least and most."""
-    entries = [parameters()[key] for key in keys]
+def _scaled(
+    chapter: str, what: str, base: float, keys: tuple[str, ...], unit: str, note: str, staff_per_mw: float
+) -> Item:
+    """Return a line whose amount and range are a base times registry entries: all at their value, least and most.
+
+    Staff at the site is what the scenario says; its range is the registry's, and holds what the scenario says.
+    """
     amount, low, high = base, base, base
-    for entry in entries:
-        amount, low, high = amount * entry.value, low * entry.minimum, high * entry.maximum
+    for key in keys:
+        entry = parameters()[key]
+        value = staff_per_mw if key == STAFF else entry.value
+        amount, low, high = amount * value, low * min(value, entry.minimum), high * max(value, entry.maximum)
     return Item(chapter, what, amount, unit, note, low, high)
 
 
 def _jobs(account: Account) -> list[Item]:
     scenario = account.scenario
     grid_mw, chapter = scenario.site.grid_mw, "Jobs"
-    built = capital_eur(scenario)["facility"] * scenario.market.nok_per_eur / 1e9
+    built = facility_eur(scenario) * scenario.market.nok_per_eur / 1e9
+    staff = scenario.finance.staff_per_mw
     all_jobs = ("econ.direct_fte_per_mw", "econ.job_multiplier")
     return [
-        _scaled(chapter, "at the site, in operation", grid_mw, all_jobs[:1], "FTE", "per MW of connection"),
-        _scaled(chapter, "in all, in operation", grid_mw, all_jobs, "FTE", "direct jobs times the multiplier of total over direct jobs"),
-        _scaled(chapter, "in all, at the rate of older data centres", grid_mw, ("regional.older_fte_per_mw",), "FTE", "Menon, three sites of 30 MW; AI sites have fewer people per MW"),
-        _scaled(chapter, "in construction", built, ("regional.construction_fte_years_per_bn_nok",), "FTE-years", f"once, for NOK {built:,.1f} bn of buildings and plant; racks are imported"),
+        _scaled(chapter, "at the site, in operation", grid_mw, all_jobs[:1], "FTE", "per MW of connection", staff),
+        _scaled(chapter, "in all, in operation", grid_mw, all_jobs, "FTE", "direct jobs times the multiplier of total over direct jobs", staff),
+        _scaled(chapter, "in all, at the rate of older data centres", grid_mw, ("regional.older_fte_per_mw",), "FTE", "Menon, three sites of 30 MW; AI sites have fewer people per MW", staff),
+        _scaled(chapter, "in construction", built, ("regional.construction_fte_years_per_bn_nok",), "FTE-years", f"once, for NOK {built:,.1f} bn of buildings and plant; racks are imported", staff),
     ]  # fmt: skip
 
 
@@ -57,10 +68,10 @@ def _value_added(account: Account) -> list[Item]:
     per_year = 100 * account.tables["energy"].height / HOURS_PER_YEAR
     wages = -rows.get("expense:staff", 0) / per_year
     return [
-        _scaled(chapter, "of all jobs in a year", scenario.site.grid_mw * 1e6, keys, "EUR", "jobs times value added per job"),
+        _scaled(chapter, "of all jobs in a year", scenario.site.grid_mw * 1e6, keys, "EUR", "jobs times value added per job", scenario.finance.staff_per_mw),
         Item(chapter, "of the site itself in a year", (revenue - bought) / per_year, "EUR", "revenue less what is bought from others, from the books: mostly depreciation and the owners' result, wherever they live"),
         Item(chapter, "of it wages", wages, "EUR", "staff at the site"),
-        Item(chapter, "of it electricity tax", -rows.get("expense:electricity tax", 0) / per_year, "EUR", "to the state"),
+        Item(chapter, "beside it, electricity tax", -rows.get("expense:electricity tax", 0) / per_year, "EUR", "to the state"),
     ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from kvandal.ledger.attribution import CARBON
 from kvandal.ledger.books.posting import credited, lost_gpu_s, price_eur_per_gpu_h
-from kvandal.ledger.statements.item import Account, Item, carbon_item, of, quantile
+from kvandal.ledger.statements.item import Account, Item, carbon_items, of, quantile, ratio
 from kvandal.scenario.tenants import TIERS
 from kvandal.twin.records import LOSSES
 
@@ -24,6 +24,13 @@ def tenant_items(account: Account, tenant: str) -> list[Item]:
         *_loans(account, tenant),
         *_losses(account, tenant),
         *_energy(energy),
+        *clean_energy_items(account, tenant, energy),
+        *carbon_items(
+            "Carbon",
+            {name: int(energy[f"{name}_g"].sum()) / 1000 for name in CARBON},
+            account.scenario,
+            "kg CO2e",
+        ),
         *_money(account, tenant, energy),
     ]
 
@@ -77,7 +84,7 @@ def _losses(account: Account, tenant: str) -> list[Item]:
 
 
 def _energy(energy: pl.DataFrame) -> list[Item]:
-    """Energy, heat and carbon that fall to a tenant, the latter with the range of its factor."""
+    """Energy and heat that fall to a tenant."""
     site_wh = int(energy["site_wh"].sum())
     items = [
         Item("Energy", what, int(energy[column].sum()) / 1000, "kWh")
@@ -90,10 +97,23 @@ def _energy(energy: pl.DataFrame) -> list[Item]:
     items.append(
         Item("Energy", "share of its energy that heats somebody", share, "1", "heat over energy in all")
     )
-    items += [
-        carbon_item("Carbon", name, int(energy[f"{name}_g"].sum()) / 1000, "kg CO2e") for name in CARBON
-    ]
     return items
+
+
+def clean_energy_items(account: Account, tenant: str, energy: pl.DataFrame) -> list[Item]:
+    """Tell what of a tenant's energy is matched by the hour, and what contracts of its own delivered."""
+    chapter, matched, drawn = "Clean energy", int(energy["matched_wh"].sum()), int(energy["site_wh"].sum())
+    own = of(account.table("contracts"), tenant, "buyer")
+    items = [
+        Item(chapter, f"{what} by contracts of its own", float(own[column].sum()), "MWh")
+        for what, column in (("delivered", "delivered_mwh"), ("used", "used_mwh"), ("sold", "sold_mwh"))
+        if own.height
+    ]
+    return [
+        *items,
+        Item(chapter, "matched by the hour", matched / 1000, "kWh", "contracts of its own first, then its part of the site's"),
+        Item(chapter, "share matched by the hour", ratio(matched, drawn), "1"),
+    ]  # fmt: skip
 
 
 def _money(account: Account, tenant: str, energy: pl.DataFrame) -> list[Item]:
@@ -102,5 +122,5 @@ def _money(account: Account, tenant: str, energy: pl.DataFrame) -> list[Item]:
     return [
         Item("Money", "price of a GPU-hour", price, "EUR/GPU-h"),
         *account.owed_eur(f"receivable:{tenant}"),
-        Item("Money", "of it: energy attributed", int(energy["cost_cents"].sum()) / 100, "EUR", "informative: the price covers it"),
+        Item("Money", "of it: energy attributed", int(energy["cost_cents"].sum()) / 100, "EUR", "informative: the price of a GPU-hour is meant to cover it"),
     ]  # fmt: skip

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from kvandal.ledger.attribution import CARBON, OWNERS
-from kvandal.ledger.statements.item import Account, Item, carbon_item, quantile, ratio
+from kvandal.ledger.indicators import clean_on_paper_mwh
+from kvandal.ledger.statements.item import Account, Item, carbon_items, quantile, ratio
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import groups_of
@@ -39,7 +40,7 @@ def transparency_items(account: Account) -> list[Item]:
         *_waits(jobs, regions),
         *_loans(account),
         *_site(account, energy),
-        *_per_hour(energy),
+        *_per_hour(account, energy),
     ]
 
 
@@ -104,7 +105,7 @@ def _site(account: Account, energy: pl.DataFrame) -> Iterator[Item]:
     yield Item("Site", "power usage effectiveness", ratio(site, it), "1", "energy over IT energy")
     clean = float(supply["carbon_free_mwh"].sum())
     yield Item("Site", "matched with carbon-free energy in the same hour", ratio(clean, site), "1")
-    paper = sum(float(supply[name].sum()) for name in ("ppa_clean_mwh", "goo_mwh", "generator_mwh"))
+    paper = clean_on_paper_mwh(supply, account.table("contracts"))
     on_paper = ratio(paper, site)
     yield Item(
         "Site",
@@ -116,7 +117,7 @@ def _site(account: Account, energy: pl.DataFrame) -> Iterator[Item]:
     yield Item("Site", "energy reuse factor", ratio(heat, site), "1", "heat sold over energy")
 
 
-def _per_hour(energy: pl.DataFrame) -> Iterator[Item]:
+def _per_hour(account: Account, energy: pl.DataFrame) -> Iterator[Item]:
     """Energy and carbon of a GPU-hour that was used; what falls to the owners is not in it."""
     mine = energy.filter(pl.col("tenant").cast(pl.String) != OWNERS)
     used_h = sum(int(mine[f"gpu_s_{tier}"].sum()) for tier in TIERS) / 3600
@@ -128,5 +129,5 @@ def _per_hour(energy: pl.DataFrame) -> Iterator[Item]:
         "kWh/GPU-h",
         "idle GPUs, cooling and losses included",
     )
-    for name in CARBON:
-        yield carbon_item(chapter, name, ratio(int(mine[f"{name}_g"].sum()), used_h), "g CO2e/GPU-h")
+    amounts = {name: ratio(int(mine[f"{name}_g"].sum()), used_h) for name in CARBON}
+    yield from carbon_items(chapter, amounts, account.scenario, "g CO2e/GPU-h")
