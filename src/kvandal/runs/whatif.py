@@ -68,9 +68,9 @@ class WhatIf:
     Examples
     --------
     >>> import kvandal as kv
-    >>> found = kv.whatif(kv.load("stargate-norway-phase-1", {"run.days": 1}), {"site.grid_mw": 12})
+    >>> found = kv.whatif(kv.load("stargate-norway-phase-1", {"run.days": 1}), {"site.grid_mw": 14})
     >>> [(one["key"], one["base"], one["variant"]) for one in found.record["changes"]]
-    [('site.grid_mw', 20.0, 12.0)]
+    [('site.grid_mw', 20.0, 14.0)]
 
     """
 

@@ -19,6 +19,7 @@ class Market(Part):
     at_end: Literal["refuse", "repeat"] = "refuse"
     """What to do when the run is longer than the price series: refuse it, or repeat by calendar."""
     ppa_mw: float = parameter("market.ppa_mw", ge=0, le=100_000)
+    """Base load bought under contract; left out, no more than the connection [MW]."""
     ppa_eur_per_mwh: float = parameter("market.ppa_price", ge=0, le=1000)
     goo_fraction: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the energy beyond the PPA for which guarantees of origin are cancelled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, field_validator, model_validator
+from pydantic import AwareDatetime, Field, ValidationInfo, field_validator, model_validator
 
 from kvandal.scenario.accounting import Accounting
 from kvandal.scenario.base import Part
@@ -102,7 +102,7 @@ class Scenario(Part):
     """Things that go wrong at given times."""
     grid: GridRequirement = GridRequirement()
     swing: Swing = Swing()
-    market: Market = Market()
+    market: Annotated[Market, Field(validate_default=True)] = Market()
     supply: Supply = Supply()
     plan: Plan = Plan()
     carbon: Carbon = Carbon()
@@ -131,6 +131,21 @@ class Scenario(Part):
             for name, entry in given.items()
         }
         return known | laid
+
+    @field_validator("market", mode="before")
+    @classmethod
+    def _base_load_fits(cls, given: Any, known: ValidationInfo) -> Any:
+        """Let a base load that nobody asks for be no larger than the connection."""
+        site = known.data.get("site")
+        asked = given if isinstance(given, dict) else getattr(given, "model_fields_set", {"ppa_mw"})
+        if site is None or "ppa_mw" in asked:
+            return given
+        most_mw = min(Market().ppa_mw, site.grid_mw)
+        return (
+            {**given, "ppa_mw": most_mw}
+            if isinstance(given, dict)
+            else given.model_copy(update={"ppa_mw": most_mw})
+        )
 
     @field_validator("tenants", mode="before")
     @classmethod
