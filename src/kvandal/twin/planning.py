@@ -17,7 +17,7 @@ from kvandal.energy.generators import trial_runs_mwh
 from kvandal.energy.plan.book import PlanBook, empty_book
 from kvandal.energy.plan.programme import DOWN, ROUNDING_MW, UP, Assets, Outlook, Solution, solve
 from kvandal.energy.plan.stores import hourly_keep, store_flows
-from kvandal.energy.reserves import called_hours, offered_prices
+from kvandal.energy.reserves import bought_hours, called_hours, offered_prices
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.supply import PRODUCTS
 from kvandal.series.regular import Float64
@@ -62,6 +62,7 @@ class Planner:
         self._peak_mw = 0.0
         self._fed_mwh = trial_runs_mwh(scenario.supply, scenario.run.start_utc, scenario.run.days)
         self._called = called_hours(scenario.supply, hours, scenario.run.seed)
+        self._bought = bought_hours(scenario.supply, scenario.run.start_utc, hours, scenario.site.time_zone)
         self._lent_kw, self._lent_eur_per_mwh = lent_terms(scenario, site)
         prices = offered_prices(scenario.supply) if scenario.plan.reserves else np.zeros(len(PRODUCTS))
         self.book = empty_book(self._wanted_mw, len(PRODUCTS), prices, scenario.plan.deviation_eur_per_mwh)
@@ -167,6 +168,7 @@ class Planner:
             store_mwh=self._levels[self._stores],
             called=np.zeros((hours, len(PRODUCTS))),
             call_eur_per_mwh=np.zeros((hours, len(PRODUCTS))),
+            bought=self._bought[first : first + hours],
             spare_heat_mw=spare_mw,
             taken_fraction=taken_fraction,
         )

@@ -65,6 +65,7 @@ class Outlook:
     soc_mwh, store_mwh : energy now, float and float64 (stores,)
     called : float64 (hours, products), activated energy per MW offered [MWh/MW]
     call_eur_per_mwh : float64 (hours, products), what activated energy earns beside the energy itself
+    bought : bool (hours, products), whether each product can be sold; None: always
     spare_heat_mw : float64 (hours,), warm water that nobody else needs; None: without limit
     taken_fraction : float64 (stores,), part of a store's heat that comes from it (the rest is the pump's electricity)
     step_h : length of an "hour" of these arrays, 1 or 1/4 [h]
@@ -84,6 +85,7 @@ class Outlook:
     store_mwh: Array
     called: Array
     call_eur_per_mwh: Array
+    bought: Array | None = None
     spare_heat_mw: Array | None = None
     taken_fraction: Array | None = None
     step_h: float = 1.0
@@ -247,7 +249,8 @@ def _bounds(at: _Columns, assets: Assets, outlook: Outlook, *, relaxed: bool) ->
     for index, columns in enumerate(at.offers):
         called = outlook.called[:, index] * outlook.call_eur_per_mwh[:, index]
         cost[columns] = -(assets.offer_eur_per_mw_h[index] + called)
-        upper[columns] = assets.offer_mw[index]
+        bought = 1.0 if outlook.bought is None else outlook.bought[:, index]
+        upper[columns] = assets.offer_mw[index] * bought
     cost *= step_h
     cost[at.soc] = 0.0
     cost[at.peak] = outlook.peak_eur_per_mw
