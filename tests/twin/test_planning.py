@@ -128,9 +128,12 @@ def test_a_run_goes_on_from_a_saved_state_as_it_was_planned(plan, reserves):
     store_mwh=st.sampled_from([0.0, 0.2]),
     switches=st.fixed_dictionaries({"shift_lent_work": st.booleans(), "battery": st.booleans()}),
     grid_mw=st.sampled_from([1000.0, 0.2]),
+    conditional=st.booleans(),
     goo=st.booleans(),
 )
-def test_no_plan_earns_more_than_perfect_foresight(seed, spot, offers, store_mwh, switches, grid_mw, goo):
+def test_no_plan_earns_more_than_perfect_foresight(
+    seed, spot, offers, store_mwh, switches, grid_mw, conditional, goo
+):
     """In all, deviations and tariff included, whatever the prices, the calls, the assets and the connection."""
     scenario = planned_site(
         days=3,
@@ -143,6 +146,9 @@ def test_no_plan_earns_more_than_perfect_foresight(seed, spot, offers, store_mwh
         "market": market,
         "run": scenario.run.model_copy(update={"seed": seed}),
         "site": scenario.site.model_copy(update={"grid_mw": grid_mw}),
+        "supply": scenario.supply.model_copy(
+            update={"conditional_mw": conditional * (grid_mw - 0.05), "conditional_hours_per_year": 4000.0}
+        ),
     }
     found = plan_value(scenario.model_copy(update=changed))
     assert found["value_eur"] <= found["bound_eur"] + 1e-6 * abs(found["bound_eur"]) + 1e-3
