@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_sites import INFERENCE, PLANNED_TENANTS, WORK, planned_site, table
 
@@ -131,6 +131,10 @@ def test_a_run_goes_on_from_a_saved_state_as_it_was_planned(plan, reserves):
     conditional=st.booleans(),
     goo=st.booleans(),
 )
+@example(  # a battery that no plan may move supports a curtailed site, and saves
+    seed=45, spot=900.0, offers=[], store_mwh=0.0, switches={"shift_lent_work": False, "battery": False},
+    grid_mw=1000.0, conditional=True, goo=False,
+)  # fmt: skip
 def test_no_plan_earns_more_than_perfect_foresight(
     seed, spot, offers, store_mwh, switches, grid_mw, conditional, goo
 ):

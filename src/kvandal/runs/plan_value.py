@@ -150,12 +150,14 @@ def least_total_eur(without: _Book, planned: _Book) -> float:
     """Return what the run would have cost at least [EUR].
 
     Twice, with the load of the run without a plan, whose lent work the programme may cap, and with that of the run with one, whose
-    caps are what they were; the lower counts. No plan with one of these loads can cost less: :func:`foresight_eur` is a relaxation of
+    caps are what they were; the lower counts. A battery that the plan may not move still supports the envelope: then what it did in
+    each run is part of the load, and its wear is paid for. No plan with one of these loads can cost less: :func:`foresight_eur` is a relaxation of
     it, a forecast without error has no deviations, and cost is convex in import (but for `bent_eur`), so that its slope bounds it from below.
     """
     import numpy as np
 
     from kvandal.twin.foresight import Facts, foresight_eur, pump_cop
+    from kvandal.twin.plan_assets import moves_battery
 
     run = without.run
     cop = np.stack([pump_cop(book.run.outputs) for book in (without, planned)])
@@ -168,13 +170,14 @@ def least_total_eur(without: _Book, planned: _Book) -> float:
         - without.case.wear_eur
         - bill.eur(without.import_mwh)
     )
-    totals = []
+    totals, moves = [], moves_battery(planned.run.scenario)
     for book in (without, planned):
         mine = planned.run.scenario, run.site, run.plant, book.run.outputs
+        load_mwh = book.still_mwh if moves else book.import_mwh
         facts = Facts(
             spot_eur_per_mwh=run.prices.eur_per_mwh,
-            price_eur_per_mwh=bill.slope(book.still_mwh),
-            load_mw=book.still_mwh * 3600 / run.prices.step_s,
+            price_eur_per_mwh=bill.slope(load_mwh),
+            load_mw=load_mwh * 3600 / run.prices.step_s,
             peak_eur_per_mw=bill.peak_eur_per_mw,
             wanted_mw=plan.heat_demand_mwh,
             unmet_mw=without.unmet_mwh,
@@ -182,8 +185,9 @@ def least_total_eur(without: _Book, planned: _Book) -> float:
             lent=book is without,
         )
         caps_eur = 0.0 if book is without else planned.case.lent_eur
-        least_eur = bill.eur(book.still_mwh) - bill.bent_eur(book.still_mwh) - foresight_eur(*mine, facts)
-        totals.append(fixed + caps_eur + least_eur)
+        wear_eur = 0.0 if moves else book.case.wear_eur
+        least_eur = bill.eur(load_mwh) - bill.bent_eur(load_mwh) - foresight_eur(*mine, facts)
+        totals.append(fixed + caps_eur + wear_eur + least_eur)
     return min(totals)
 
 
