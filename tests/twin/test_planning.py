@@ -135,6 +135,10 @@ def test_a_run_goes_on_from_a_saved_state_as_it_was_planned(plan, reserves):
     seed=45, spot=900.0, offers=[], store_mwh=0.0, switches={"shift_lent_work": False, "battery": False},
     grid_mw=1000.0, conditional=True, goo=False,
 )  # fmt: skip
+@example(  # so does one on the first day, before any plan
+    seed=99, spot=20.0, offers=[], store_mwh=0.0, switches={"shift_lent_work": False, "battery": True},
+    grid_mw=1000.0, conditional=True, goo=False,
+)  # fmt: skip
 def test_no_plan_earns_more_than_perfect_foresight(
     seed, spot, offers, store_mwh, switches, grid_mw, conditional, goo
 ):

@@ -26,7 +26,7 @@ class Facts:
     Attributes
     ----------
     spot_eur_per_mwh, price_eur_per_mwh : float64 (steps,), spot, and what a MWh more through the meter cost
-    load_mw : float64 (steps,), import with the battery standing still, or as it was where no plan may move the battery
+    load_mw : float64 (steps,), import with the battery standing still, or as it was where no plan moves the battery
     peak_eur_per_mw : tariff for each MW of the run's highest hour
     wanted_mw, unmet_mw : float64 (hours, customers), heat wanted, and missing without a plan
     cop : float64 (runs, hours, customers), heat over electricity of each customer's pump; NaN where it stood still
