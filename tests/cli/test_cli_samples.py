@@ -289,7 +289,7 @@ def test_what_progress_raises_ends_the_workers(small_run: Path) -> None:
 def test_members_that_fail_keep_their_place(small_run: Path) -> None:
     """A member that cannot idle behind its connection is refused with its reason; one that is none stays none."""
     good = kv.load(ROOT / "tests" / "small.toml", {"run.days": 1})
-    bad = kv.load(ROOT / "tests" / "small.toml", {"run.days": 1, "site.grid_mw": 0.1})
+    bad = kv.load(ROOT / "tests" / "small.toml", {"run.days": 1, "site.grid_mw": 0.1, "market.ppa_mw": 0.0})
     first, second, third = simulate_members([good, bad, None], 1)
     assert isinstance(first, Outcome)
     assert first.summary is not None

@@ -43,6 +43,8 @@ def outlook(price, stores=0, **others):
         heat_mw=others.get("heat_mw", np.full((hours, stores), 4.0)),
         soc_mwh=others.get("soc_mwh", 10.0),
         store_mwh=np.full(stores, 3.0),
+        down_room_mw=others.get("down_room_mw"),
+        bought=others.get("bought"),
         spare_heat_mw=others.get("spare_heat_mw"),
         taken_fraction=np.full(stores, 1 - 1 / COP),
         step_h=others.get("step_h", 1.0),
@@ -54,55 +56,95 @@ def outlook(price, stores=0, **others):
     )
 
 
-def by_pypsa(given_assets, given_outlook):
-    """The same system in PyPSA: what its optimum saves against doing nothing [EUR]."""
+def by_pypsa(mine, theirs):
+    """The same system in PyPSA: what its optimum saves against doing nothing [EUR].
+
+    The battery hangs behind links that carry no more than the room of the connection; lent work that gives way is a generator;
+    offers, which PyPSA does not know, are variables of its model beside its own.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pypsa
 
-        hours, stores = len(given_outlook.price_eur_per_mwh), len(given_assets.store_mw)
+        hours, price = len(theirs.price_eur_per_mwh), theirs.price_eur_per_mwh
         net = pypsa.Network()
         net.set_snapshots(range(hours))
-        price = given_outlook.price_eur_per_mwh
-        net.add("Bus", "site")
-        net.add("Bus", "battery")
+        for bus in ("site", "terminals", "battery"):
+            net.add("Bus", bus)
         net.add("Generator", "grid", bus="site", p_nom=1e4, marginal_cost=price)
         net.add("Load", "load", bus="site", p_set=100.0)
-        eta, power = given_assets.one_way_efficiency, given_assets.battery_mw
-        net.add("Link", "charge", bus0="site", bus1="battery", p_nom=power, efficiency=eta)
         net.add(
-            "Link", "discharge", bus0="battery", bus1="site", p_nom=power / eta, efficiency=eta,
-            marginal_cost=given_assets.wear_eur_per_mwh * eta,
+            "Generator", "lent", bus="site", p_nom=100.0, p_max_pu=theirs.lent_mw / 100.0, marginal_cost=theirs.lent_eur_per_mwh,
         )  # fmt: skip
-        full = given_assets.soc_maximum_mwh
-        least = np.full(hours, given_assets.soc_minimum_mwh / full)
-        least[-1] = given_outlook.soc_mwh / full
-        net.add("Store", "cells", bus="battery", e_nom=full, e_initial=given_outlook.soc_mwh, e_min_pu=least)
-        for index in range(stores):
-            heat, tank = f"heat-{index}", f"tank-{index}"
-            net.add("Bus", heat)
-            net.add("Bus", tank)
-            net.add(
-                "Link",
-                f"pump-{index}",
-                bus0="site",
-                bus1=heat,
-                p_nom=1e3,
-                efficiency=COP,
-            )
-            net.add("Load", heat, bus=heat, p_set=given_outlook.heat_mw[:, index])
-            net.add("Link", f"fill-{index}", bus0=heat, bus1=tank, p_nom=given_assets.store_mw[index])
-            net.add("Link", f"draw-{index}", bus0=tank, bus1=heat, p_nom=given_assets.store_mw[index])
-            keeps = given_assets.store_keeps[index]  # PyPSA lets the first hour lose nothing
-            net.add(
-                "Store", tank, bus=tank, e_nom=given_assets.store_mwh[index],
-                e_initial=keeps * given_outlook.store_mwh[index], standing_loss=1 - keeps,
-            )  # fmt: skip
-        net.optimize(solver_name="highs", log_to_console=False, include_objective_constant=False)
-        idle = float((price * 100.0).sum())
-        for index in range(stores):
-            idle += float((price * given_outlook.heat_mw[:, index] / COP).sum())
-        return idle - float(net.objective)
+        room = np.maximum(theirs.room_mw, 0.0)
+        net.add("Link", "in", bus0="site", bus1="terminals", p_nom=1e3, p_max_pu=room / 1e3)
+        net.add("Link", "out", bus0="terminals", bus1="site", p_nom=1e3)
+        eta, power = mine.one_way_efficiency, mine.battery_mw
+        net.add("Link", "charge", bus0="terminals", bus1="battery", p_nom=power, efficiency=eta)
+        net.add(
+            "Link", "discharge", bus0="battery", bus1="terminals", p_nom=power / eta, efficiency=eta,
+            marginal_cost=mine.wear_eur_per_mwh * eta,
+        )  # fmt: skip
+        floor, full, now = mine.soc_minimum_mwh, mine.soc_maximum_mwh, theirs.soc_mwh
+        least = np.full(hours, min(floor, now))
+        least[[min(23, hours - 1), -1]] = floor, max(floor, now)  # the floor is back within a day
+        net.add("Store", "cells", bus="battery", e_nom=full, e_initial=now, e_min_pu=least / full)
+        for index in range(len(mine.store_mw)):
+            _add_store(net, index, mine, theirs)
+        model = net.optimize.create_model(include_objective_constant=False)
+        _add_offers(model, mine, theirs)
+        net.optimize.solve_model(solver_name="highs", log_to_console=False)
+        idle = price.sum() * 100.0 + (price[:, None] * theirs.heat_mw / COP).sum()
+        return float(idle) - float(net.objective)
+
+
+def _add_store(net, index, mine, theirs):
+    """Add a heat customer with its pump and its store."""
+    heat, tank = f"heat-{index}", f"tank-{index}"
+    net.add("Bus", heat)
+    net.add("Bus", tank)
+    net.add("Link", f"pump-{index}", bus0="site", bus1=heat, p_nom=1e3, efficiency=COP)
+    net.add("Load", heat, bus=heat, p_set=theirs.heat_mw[:, index])
+    net.add("Link", f"fill-{index}", bus0=heat, bus1=tank, p_nom=mine.store_mw[index])
+    net.add("Link", f"draw-{index}", bus0=tank, bus1=heat, p_nom=mine.store_mw[index])
+    keeps = mine.store_keeps[index]  # PyPSA lets the first hour lose nothing
+    net.add(
+        "Store", tank, bus=tank, e_nom=mine.store_mwh[index],
+        e_initial=keeps * theirs.store_mwh[index], standing_loss=1 - keeps,
+    )  # fmt: skip
+
+
+def _add_offers(model, mine, theirs):
+    """Add offers to PyPSA's model: each takes power, holds energy from the start to the end of its hour, and needs room."""
+    hours, eta = len(theirs.price_eur_per_mwh), mine.one_way_efficiency
+    flows, cells = model["Link-p"], model["Store-e"].sel(name="cells")
+    given = eta * flows.sel(name="discharge") - flows.sel(name="charge")
+    bought = np.ones((hours, len(PRODUCTS))) if theirs.bought is None else theirs.bought
+    earned = mine.offer_eur_per_mw_h + theirs.called * theirs.call_eur_per_mwh
+    offers = {}
+    for index, name in enumerate(PRODUCTS):
+        most = mine.offer_mw[index] * bought[:, index]
+        offers[name] = model.add_variables(0.0, most, coords=[model.variables["Link-p"].indexes["snapshot"]])
+        model.objective = model.objective.expression - (offers[name] * earned[:, index]).sum()
+    down = offers.pop("fcr_d_down")
+    up = sum(1.0 * one for one in offers.values())
+    held_h = {"ffr": 0.02, "fcr_d_up": 1 / 3, "afrr_up": 1.0, "mfrr_up": 1.0}
+    kept = sum(held_h[name] / eta * one for name, one in offers.items())
+    taken = eta / 3 * down
+    model.add_constraints(up + given <= mine.battery_mw)
+    model.add_constraints(down - given <= mine.battery_mw)
+    if theirs.down_room_mw is not None:
+        model.add_constraints(down - given <= np.maximum(theirs.down_room_mw, 0.0))
+    least, full = min(mine.soc_minimum_mwh, theirs.soc_mwh), mine.soc_maximum_mwh
+    before, now = (
+        cells.shift(snapshot=1),
+        np.zeros(hours),
+    )  # nothing before the first hour but what there is now
+    now[0] = theirs.soc_mwh
+    model.add_constraints(kept - cells <= -least)
+    model.add_constraints(kept - before <= now - least)
+    model.add_constraints(taken + cells <= full)
+    model.add_constraints(taken + before <= full - now)
 
 
 @pytest.mark.parametrize("stores", [0, 2])
@@ -112,6 +154,41 @@ def test_pypsa_finds_the_same_optimum(stores):
     price[10:13] = -5.0
     mine, theirs = assets(stores=stores), outlook(price, stores=stores)
     assert solve(mine, theirs).earned_eur == pytest.approx(by_pypsa(mine, theirs), rel=1e-6)
+
+
+@pytest.mark.parametrize("soc_mwh", [1.0, 9.0])
+def test_pypsa_finds_the_same_optimum_of_all_that_a_plan_moves(soc_mwh):
+    """With lent work, little room, an empty battery that owes its floor, and every reserve: the same saving, and all of it in use."""
+    random = np.random.default_rng(11)
+    price = random.lognormal(3.0, 0.8, 48)
+    price[:24] *= 4.0  # what the battery lacks would be cheaper a day later
+    mine = assets(
+        stores=1, soc_minimum_mwh=6.0, soc_maximum_mwh=9.5, offers=np.array([3.0, 4.0, 6.0, 3.0, 3.0]), prices=np.array([9.0, 6.0, 6.0, 15.0, 14.0]),
+    )  # fmt: skip
+    theirs = outlook(
+        price,
+        stores=1,
+        soc_mwh=soc_mwh,
+        room_mw=random.uniform(-2.0, 4.0, 48),
+        down_room_mw=random.uniform(-1.0, 8.0, 48),
+        lent_mw=random.uniform(0.0, 4.0, 48),
+        lent_eur_per_mwh=40.0,
+        bought=random.uniform(size=(48, len(PRODUCTS))) < 0.7,
+        called=random.uniform(0.0, 0.3, (48, len(PRODUCTS))),
+        call_eur_per_mwh=price[:, None] * np.array([0.0, 0.0, 0.0, 0.25, 0.5]),
+    )
+    found = solve(mine, theirs)
+    assert found.earned_eur == pytest.approx(by_pypsa(mine, theirs), rel=1e-6)
+    assert (found.offered_mw.max(axis=0) > 0.5).all()
+    assert (found.offered_mw[~theirs.bought] <= 1e-9).all()
+    charged = found.charge_mw - found.discharge_mw
+    full = np.maximum(theirs.room_mw, 0.0) - charged < 1e-6
+    tight = np.maximum(theirs.down_room_mw, 0.0) - charged - found.offered_mw @ (1.0 * DOWN) < 1e-6
+    assert (full & (charged > 0.1)).any()
+    assert (tight & (found.offered_mw @ (1.0 * DOWN) > 0.1)).any()
+    assert found.lent_mw.max() > 1.0
+    assert found.fill_mw.max() > 1.0
+    assert found.soc_mwh[23] >= 6.0 - 1e-6
 
 
 def test_a_day_by_hand():

@@ -7,11 +7,14 @@ import numpy as np
 from kvandal.demand.jobs import JobTable
 from kvandal.scenario.demand import Demand
 from kvandal.scenario.grants import Grant
+from kvandal.scenario.heat import Heat, HeatCustomer
 from kvandal.scenario.market import Market
 from kvandal.scenario.model import Run, Scenario
+from kvandal.scenario.plan import Plan
 from kvandal.scenario.plant import Reliability
 from kvandal.scenario.power import Power
 from kvandal.scenario.site import Delivery, Fleet, Layout, Site
+from kvandal.scenario.supply import Supply
 from kvandal.scenario.tenants import Policy, Tenant
 from kvandal.twin.failures import failure_table
 from kvandal.twin.heaps import PRIORITY_SHIFT
@@ -21,6 +24,8 @@ from kvandal.twin.simulate import simulate_jobs
 TRAINING, BATCH, INFERENCE = range(3)
 """Classes of demand of every small site: training saves its state, the others do not."""
 ENDLESS_MW = 1000.0
+WORK = [(hour * 3600, 40, 5 * 3600, hour % 2, INFERENCE) for hour in range(0, 80, 3)]
+"""Work of a planned site: a job of five hours every three hours, of its two tenants in turn."""
 
 
 def tenant(tier, deserved=0.0, guarantee=0.0, ceiling=1.0, notice_s=120, **others):
@@ -77,6 +82,27 @@ def small_site(tenants, racks=1, days=1, tick_s=60, grid_mw=ENDLESS_MW, build_ou
         for name, model in scenario.rack_models.items()
     }
     return scenario.model_copy(update={"rack_models": models})
+
+
+PLANNED_TENANTS = {"owner": tenant("firm", 0.5), "abroad": tenant("lent", price_usd_per_gpu_hour=1.6)}
+
+
+def planned_site(days=4, plan=None, reserves=None, store_mwh=0.0, tenants=PLANNED_TENANTS, **options):
+    """A rack with a battery of half its size, a heat customer whose pump is the site's, and prices that move."""
+    scenario = small_site(tenants, racks=2, days=days, tick_s=600, **options)
+    customer = HeatCustomer(
+        kind="flat", peak_mw=0.05, annual_gwh=0.3, supply_c=65.0, return_c=45.0, store_mwh=store_mwh,
+        store_mw=0.05 if store_mwh else 0.0,
+    )  # fmt: skip
+    return scenario.model_copy(
+        update={
+            "power": Power(site_cap_margin_fraction=0.0, bess_power_mw=0.1, bess_energy_mwh=0.2),
+            "market": Market(ppa_mw=0.0, spot_mean_eur_per_mwh=60.0),
+            "plan": Plan(enabled=True, **(plan or {})),
+            "supply": Supply(reserves=reserves or {}),
+            "heat": Heat(pumps_owned_by="site", customers={"town": customer}),
+        }
+    )
 
 
 def table(*rows):

@@ -3,9 +3,9 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from small_sites import INFERENCE, small_site, table, tenant
+from small_sites import INFERENCE, PLANNED_TENANTS, WORK, planned_site, table
 
 import kvandal as kv
 from kvandal.errors import ScenarioError
@@ -13,38 +13,12 @@ from kvandal.ledger.energy import energy_table
 from kvandal.ledger.plan_table import follow_tables, plan_table
 from kvandal.ledger.tables import heat_table, site_table
 from kvandal.runs.plan_value import plan_value
-from kvandal.scenario.heat import Heat, HeatCustomer
 from kvandal.scenario.market import Market
-from kvandal.scenario.plan import Plan
-from kvandal.scenario.power import Power
 from kvandal.scenario.supply import PRODUCTS, Reserve, Supply
 from kvandal.twin.planning import Planner
 from kvandal.twin.plant_state import BATTERY_KW, BATTERY_KWH, DEMAND_KW, SITE_KW
 from kvandal.twin.simulate import go_on, new_outputs, prepare, simulate_jobs
 from kvandal.twin.snapshot import Recorder, jobs_mark, unpacked
-
-TENANTS = {"owner": tenant("firm", 0.5), "abroad": tenant("lent", price_usd_per_gpu_hour=1.6)}
-
-
-def planned_site(days=4, plan=None, reserves=None, store_mwh=0.0, tenants=TENANTS, **options):
-    """A rack with a battery of half its size, a heat customer whose pump is the site's, and prices that move."""
-    scenario = small_site(tenants, racks=2, days=days, tick_s=600, **options)
-    customer = HeatCustomer(
-        kind="flat", peak_mw=0.05, annual_gwh=0.3, supply_c=65.0, return_c=45.0, store_mwh=store_mwh,
-        store_mw=0.05 if store_mwh else 0.0,
-    )  # fmt: skip
-    return scenario.model_copy(
-        update={
-            "power": Power(site_cap_margin_fraction=0.0, bess_power_mw=0.1, bess_energy_mwh=0.2),
-            "market": Market(ppa_mw=0.0, spot_mean_eur_per_mwh=60.0),
-            "plan": Plan(enabled=True, **(plan or {})),
-            "supply": Supply(reserves=reserves or {}),
-            "heat": Heat(pumps_owned_by="site", customers={"town": customer}),
-        }
-    )
-
-
-WORK = [(hour * 3600, 40, 5 * 3600, hour % 2, INFERENCE) for hour in range(0, 80, 3)]
 
 
 @pytest.fixture(scope="module")
@@ -154,9 +128,20 @@ def test_a_run_goes_on_from_a_saved_state_as_it_was_planned(plan, reserves):
     store_mwh=st.sampled_from([0.0, 0.2]),
     switches=st.fixed_dictionaries({"shift_lent_work": st.booleans(), "battery": st.booleans()}),
     grid_mw=st.sampled_from([1000.0, 0.2]),
+    conditional=st.booleans(),
     goo=st.booleans(),
 )
-def test_no_plan_earns_more_than_perfect_foresight(seed, spot, offers, store_mwh, switches, grid_mw, goo):
+@example(  # a battery that no plan may move supports a curtailed site, and saves
+    seed=45, spot=900.0, offers=[], store_mwh=0.0, switches={"shift_lent_work": False, "battery": False},
+    grid_mw=1000.0, conditional=True, goo=False,
+)  # fmt: skip
+@example(  # so does one on the first day, before any plan
+    seed=99, spot=20.0, offers=[], store_mwh=0.0, switches={"shift_lent_work": False, "battery": True},
+    grid_mw=1000.0, conditional=True, goo=False,
+)  # fmt: skip
+def test_no_plan_earns_more_than_perfect_foresight(
+    seed, spot, offers, store_mwh, switches, grid_mw, conditional, goo
+):
     """In all, deviations and tariff included, whatever the prices, the calls, the assets and the connection."""
     scenario = planned_site(
         days=3,
@@ -169,6 +154,9 @@ def test_no_plan_earns_more_than_perfect_foresight(seed, spot, offers, store_mwh
         "market": market,
         "run": scenario.run.model_copy(update={"seed": seed}),
         "site": scenario.site.model_copy(update={"grid_mw": grid_mw}),
+        "supply": scenario.supply.model_copy(
+            update={"conditional_mw": conditional * (grid_mw - 0.05), "conditional_hours_per_year": 4000.0}
+        ),
     }
     found = plan_value(scenario.model_copy(update=changed))
     assert found["value_eur"] <= found["bound_eur"] + 1e-6 * abs(found["bound_eur"]) + 1e-3
@@ -333,7 +321,7 @@ def test_test_runs_of_generators_are_in_the_calendar():
 def test_sites_without_battery_or_borrowers_are_planned_too(tick_s, battery_mw):
     """No battery: nothing moves and nothing is offered. No borrowers: no caps. Ten days: more than the week that a forecast looks back."""
     reserves = {name: Reserve(mw=0.2) for name in PRODUCTS}
-    scenario = planned_site(days=10, reserves=reserves, tenants={"owner": TENANTS["owner"]})
+    scenario = planned_site(days=10, reserves=reserves, tenants={"owner": PLANNED_TENANTS["owner"]})
     power = scenario.power.model_copy(update={"bess_power_mw": battery_mw, "bess_energy_mwh": 2 * battery_mw})
     run = scenario.run.model_copy(update={"tick_s": tick_s})
     scenario = scenario.model_copy(update={"power": power, "run": run})
@@ -345,23 +333,6 @@ def test_sites_without_battery_or_borrowers_are_planned_too(tick_s, battery_mw):
     assert (up + plan.battery_mw <= battery_mw + 1e-6).all()
     assert (down - plan.battery_mw <= battery_mw + 1e-6).all()
     assert (plan.offered_mw.max() > 0.01) == (battery_mw > 0)
-
-
-def test_readiness_that_the_envelope_took_is_not_paid():
-    """A battery of 100 kW that gives 60 kW to hold the site below its limit is ready with 40 kW; one that charges, with all."""
-    scenario = planned_site(days=2, reserves={"ffr": Reserve(mw=0.1)})
-    start = prepare(scenario, table(*WORK))
-    planner = Planner(scenario, start.site, start.plant, start.inputs, start.prices.eur_per_mwh)
-    outputs = new_outputs(start)
-    standby_kw = start.plant.design["battery_standby_kw"][0]
-    outputs.tick_real[:, BATTERY_KW] = -standby_kw
-    outputs.tick_real[30 * 6 : 31 * 6, BATTERY_KW] += 60.0
-    outputs.tick_real[31 * 6 : 32 * 6, BATTERY_KW] -= 60.0
-    planner.book.offered_mw[30:32, PRODUCTS.index("ffr")] = 0.1
-    planner.book.offered_mw[30:32, PRODUCTS.index("fcr_d_down")] = 0.1
-    ready = planner.finish(outputs).offered_mw[30:32]
-    assert ready[:, PRODUCTS.index("ffr")] == pytest.approx([0.04, 0.1])
-    assert ready[:, PRODUCTS.index("fcr_d_down")] == pytest.approx([0.1, 0.04])
 
 
 def test_filling_a_store_takes_no_heat_that_others_need():

@@ -16,7 +16,9 @@ R47: Statnett, prequalification for mFRR and mFRR-D (bids of 15 min; the 12.5 mi
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -199,6 +201,16 @@ def activation_eur_per_mwh(spot_eur_per_mwh: Array) -> Array:
     premium = np.array([ACTIVATION_PREMIUM[name] for name in PRODUCTS])
     beyond: Array = (np.maximum(spot, 0.0) * (1 + premium) - spot) * PAID
     return beyond
+
+
+def bought_hours(supply: Supply, start_utc: datetime, hours: int, time_zone: str) -> Array:
+    """Whether the system operator buys each product, bool (hours, products); months are those of the site's clock."""
+    bought, zone = np.ones((hours, len(PRODUCTS)), bool), ZoneInfo(time_zone)
+    month = np.array([(start_utc + timedelta(hours=hour)).astimezone(zone).month for hour in range(hours)])
+    for name, one in supply.reserves.items():
+        if one.months:
+            bought[:, PRODUCTS.index(name)] = np.isin(month, one.months)
+    return bought
 
 
 def offered_prices(supply: Supply) -> Array:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Array = Any
 SWITCHES = ("battery", "heat_stores", "shift_lent_work", "reserves")
 """What a plan may move; without all of them it only says the day before what the site will draw."""
+DAY_S = 86_400
 ENERGY = (
     "cost_ppa_eur", "cost_spot_eur", "cost_goo_eur", "cost_tariff_energy_eur", "cost_tax_eur", "cost_generator_eur",
     "cost_heat_pump_eur",
@@ -125,7 +126,9 @@ class _Book:
         self.still_mwh = drawn_mwh - flows.generated
         self.import_mwh = flows.load - flows.fed_back
         self.unmet_mwh = heat["unmet_mwh"].to_numpy().reshape(self.hours, -1)
-        discharged_mwh = float(np.clip(real[:, BATTERY_KW] + standby_kw, 0.0, None).sum()) * tick_s / 3.6e6
+        discharged_mwh = np.clip(real[:, BATTERY_KW] + standby_kw, 0.0, None) * tick_s / 3.6e6
+        wear_eur = scenario.plan.wear_eur_per_mwh
+        self.first_day_wear_eur = float(discharged_mwh[: DAY_S // tick_s].sum()) * wear_eur
         assert run.plan is not None
         boiler = np.maximum(spot + tax_eur_per_mwh(scenario), 0.0)
         own = scenario.heat.pumps_owned_by == "site"
@@ -133,7 +136,7 @@ class _Book:
             name=name,
             energy_eur=_sum(energy, ENERGY) - _sum(energy, ("income_sold_eur",)),
             reserves_eur=_sum(energy, ("income_reserves_eur",)),
-            wear_eur=discharged_mwh * scenario.plan.wear_eur_per_mwh,
+            wear_eur=float(discharged_mwh.sum()) * wear_eur,
             lent_eur=float(run.plan.lent_shift_mwh.sum()) * lent_terms(scenario, run.site)[1],
             heat_eur=float(boiler @ self.unmet_mwh.sum(axis=1)) * own,
             deviations_eur=_sum(energy, ("cost_deviation_eur",)),
@@ -150,12 +153,14 @@ def least_total_eur(without: _Book, planned: _Book) -> float:
     """Return what the run would have cost at least [EUR].
 
     Twice, with the load of the run without a plan, whose lent work the programme may cap, and with that of the run with one, whose
-    caps are what they were; the lower counts. No plan with one of these loads can cost less: :func:`foresight_eur` is a relaxation of
+    caps are what they were; the lower counts. A battery supports the envelope also where no plan may move it, and on the first day: what
+    it did then is part of the load, and its wear is paid for. No plan with one of these loads can cost less: :func:`foresight_eur` is a relaxation of
     it, a forecast without error has no deviations, and cost is convex in import (but for `bent_eur`), so that its slope bounds it from below.
     """
     import numpy as np
 
     from kvandal.twin.foresight import Facts, foresight_eur, pump_cop
+    from kvandal.twin.plan_assets import moves_battery
 
     run = without.run
     cop = np.stack([pump_cop(book.run.outputs) for book in (without, planned)])
@@ -168,13 +173,16 @@ def least_total_eur(without: _Book, planned: _Book) -> float:
         - without.case.wear_eur
         - bill.eur(without.import_mwh)
     )
-    totals = []
+    totals, moves = [], moves_battery(planned.run.scenario)
     for book in (without, planned):
         mine = planned.run.scenario, run.site, run.plant, book.run.outputs
+        load_mwh = (book.still_mwh if moves else book.import_mwh).copy()
+        first = DAY_S // run.prices.step_s
+        load_mwh[:first] = book.import_mwh[:first]
         facts = Facts(
             spot_eur_per_mwh=run.prices.eur_per_mwh,
-            price_eur_per_mwh=bill.slope(book.still_mwh),
-            load_mw=book.still_mwh * 3600 / run.prices.step_s,
+            price_eur_per_mwh=bill.slope(load_mwh),
+            load_mw=load_mwh * 3600 / run.prices.step_s,
             peak_eur_per_mw=bill.peak_eur_per_mw,
             wanted_mw=plan.heat_demand_mwh,
             unmet_mw=without.unmet_mwh,
@@ -182,8 +190,9 @@ def least_total_eur(without: _Book, planned: _Book) -> float:
             lent=book is without,
         )
         caps_eur = 0.0 if book is without else planned.case.lent_eur
-        least_eur = bill.eur(book.still_mwh) - bill.bent_eur(book.still_mwh) - foresight_eur(*mine, facts)
-        totals.append(fixed + caps_eur + least_eur)
+        wear_eur = book.first_day_wear_eur if moves else book.case.wear_eur
+        least_eur = bill.eur(load_mwh) - bill.bent_eur(load_mwh) - foresight_eur(*mine, facts)
+        totals.append(fixed + caps_eur + wear_eur + least_eur)
     return min(totals)
 
 

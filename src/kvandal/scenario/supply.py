@@ -88,6 +88,8 @@ class Reserve(Part):
     """Prequalified power: no offer is larger [MW]."""
     eur_per_mw_h: Annotated[float, Field(ge=0, le=1000)] | None = None
     """Price of an hour of readiness [EUR/MW/h]; without it, the registry's placeholder of the product."""
+    months: Annotated[tuple[Annotated[int, Field(ge=1, le=12)], ...], Field(strict=False)] = ()
+    """Months in which the system operator buys it, local time; empty means all."""
 
 
 class Supply(Part):

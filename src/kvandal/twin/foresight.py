@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kvandal.energy.plan.programme import Outlook, solve
-from kvandal.energy.reserves import activation_eur_per_mwh, called_hours, offered_prices
+from kvandal.energy.reserves import activation_eur_per_mwh, bought_hours, called_hours, offered_prices
 from kvandal.scenario.model import Scenario
 from kvandal.twin import account
 from kvandal.twin.account import Outputs
@@ -26,7 +26,7 @@ class Facts:
     Attributes
     ----------
     spot_eur_per_mwh, price_eur_per_mwh : float64 (steps,), spot, and what a MWh more through the meter cost
-    load_mw : float64 (steps,), import with the battery standing still
+    load_mw : float64 (steps,), import with the battery standing still, or as it was where no plan moves the battery
     peak_eur_per_mw : tariff for each MW of the run's highest hour
     wanted_mw, unmet_mw : float64 (hours, customers), heat wanted, and missing without a plan
     cop : float64 (runs, hours, customers), heat over electricity of each customer's pump; NaN where it stood still
@@ -82,6 +82,7 @@ def foresight_eur(
         wear_eur_per_mwh=scenario.plan.wear_eur_per_mwh,
     )
     count = len(facts.spot_eur_per_mwh) - first
+    supply, run = scenario.supply, scenario.run
     outlook = Outlook(
         price_eur_per_mwh=facts.price_eur_per_mwh[first:],
         fill_eur_per_mwh=fill[:, stores],
@@ -92,10 +93,11 @@ def foresight_eur(
         heat_mw=steps(facts.wanted_mw)[:, stores],
         soc_mwh=float(outputs.tick_real[24 * ticks - 1, BATTERY_KWH]) / 1000,
         store_mwh=np.zeros(len(stores)),
-        called=steps(called_hours(scenario.supply, scenario.run.days * 24, scenario.run.seed)),
+        called=steps(called_hours(supply, run.days * 24, run.seed)),
         call_eur_per_mwh=steps(
             activation_eur_per_mwh(facts.spot_eur_per_mwh.reshape(-1, per_hour).mean(axis=1))
         ),
+        bought=steps(bought_hours(supply, run.start_utc, run.days * 24, scenario.site.time_zone)),
         step_h=step_h,
         load_mw=facts.load_mw[first:],
         peak_mw=float(facts.load_mw[:first].reshape(-1, per_hour).mean(axis=1).max()),

@@ -17,12 +17,12 @@ from kvandal.energy.generators import trial_runs_mwh
 from kvandal.energy.plan.book import PlanBook, empty_book
 from kvandal.energy.plan.programme import DOWN, ROUNDING_MW, UP, Assets, Outlook, Solution, solve
 from kvandal.energy.plan.stores import hourly_keep, store_flows
-from kvandal.energy.reserves import called_hours, offered_prices
+from kvandal.energy.reserves import bought_hours, called_hours, offered_prices
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.supply import PRODUCTS
 from kvandal.series.regular import Float64
 from kvandal.twin import account
-from kvandal.twin.account import Inputs, Outputs
+from kvandal.twin.account import METER_LIMIT_COLUMN, Inputs, Outputs
 from kvandal.twin.inputs import HeatModel
 from kvandal.twin.plan_assets import assets_of, lent_terms, moves_battery, planned_stores, tax_eur_per_mwh
 from kvandal.twin.plant_state import BATTERY_KW, BATTERY_KWH, DEMAND_KW, SITE_KW, Plant
@@ -62,6 +62,7 @@ class Planner:
         self._peak_mw = 0.0
         self._fed_mwh = trial_runs_mwh(scenario.supply, scenario.run.start_utc, scenario.run.days)
         self._called = called_hours(scenario.supply, hours, scenario.run.seed)
+        self._bought = bought_hours(scenario.supply, scenario.run.start_utc, hours, scenario.site.time_zone)
         self._lent_kw, self._lent_eur_per_mwh = lent_terms(scenario, site)
         prices = offered_prices(scenario.supply) if scenario.plan.reserves else np.zeros(len(PRODUCTS))
         self.book = empty_book(self._wanted_mw, len(PRODUCTS), prices, scenario.plan.deviation_eur_per_mwh)
@@ -80,9 +81,11 @@ class Planner:
         self._write(first, forecast_mw, found, outlook)
 
     def finish(self, outputs: Outputs) -> PlanBook:
-        """Close the book: what of the activated energy did not come, and what of the offers the battery was not ready for.
+        """Close the book: what of the activated energy did not come, and what of the offers battery and connection were not ready for.
 
-        Supporting the envelope goes before the plan: what it takes of the battery's power cannot be ready as well, and is not paid.
+        Supporting the envelope goes before the plan: what it takes of the battery's power cannot be ready as well, and is not paid. To
+        consume more on call (FCR-D down), the connection must have room as well: what the meter may show less what it showed without
+        the calls, tick by tick, since a curtailment may begin within the hour.
         """
         book, hours = self.book, len(self.book.battery_mw)
         actual_mw = self._past_mw(outputs, BATTERY_KW, 0, hours) + self._standby_mw
@@ -94,12 +97,18 @@ class Planner:
         book.activated_mwh[:] *= 1 - book.undelivered
         base_mw = actual_mw - book.activation_mw * (1 - part)
         power_mw = float(self._plant.design["battery_kw"][0]) / 1000
-        for side, free_mw in ((UP, power_mw - base_mw), (DOWN, power_mw + base_mw)):
-            offered = book.offered_mw[:, side].sum(axis=1)
-            short = offered > free_mw + ROUNDING_MW
-            ready = np.where(short, np.maximum(free_mw, 0.0) / np.where(short, offered, 1.0), 1.0)
-            book.offered_mw[:, side] *= ready[:, None]
+        up_mw, down_mw = (book.offered_mw[:, side].sum(axis=1) for side in (UP, DOWN))
+        book.offered_mw[:, UP] *= _ready_part(up_mw, power_mw - base_mw)[:, None]
+        room_mw = self._room_mw(outputs, hours) - (book.activation_mw * (1 - part))[:, None]
+        connected = _ready_part(down_mw[:, None], room_mw).mean(axis=1)
+        ready = np.minimum(_ready_part(down_mw, power_mw + base_mw), connected)
+        book.offered_mw[:, DOWN] *= ready[:, None]
         return book
+
+    def _room_mw(self, outputs: Outputs, hours: int) -> Array:
+        """By how much the meter was below what it might show, float64 (hours, ticks of an hour) [MW]."""
+        room_kw = outputs.tick_real[:, METER_LIMIT_COLUMN] - outputs.tick_real[:, SITE_KW]
+        return room_kw.reshape(hours, -1) / 1000
 
     @property
     def _standby_mw(self) -> float:
@@ -167,6 +176,8 @@ class Planner:
             store_mwh=self._levels[self._stores],
             called=np.zeros((hours, len(PRODUCTS))),
             call_eur_per_mwh=np.zeros((hours, len(PRODUCTS))),
+            down_room_mw=limit_mw - forecast_mw,
+            bought=self._bought[first : first + hours],
             spare_heat_mw=spare_mw,
             taken_fraction=taken_fraction,
         )
@@ -235,6 +246,14 @@ class Planner:
         book.planned_import_mwh[day] = np.maximum(0.0, bought - self._fed_mwh[day])
         book.battery_mwh[day] = found.soc_mwh[:24]
         follow(self._inputs, book, day, battery=moves_battery(self._scenario))
+
+
+def _ready_part(offered_mw: Array, free_mw: Array) -> Array:
+    """Part of an offer that free power covers."""
+    free_mw = np.maximum(free_mw, 0.0)
+    short = offered_mw > free_mw + ROUNDING_MW
+    part: Array = np.where(short, free_mw / np.where(short, offered_mw, 1.0), 1.0)
+    return part
 
 
 def follow(inputs: Inputs, book: PlanBook, hours: slice, *, battery: bool) -> None:

@@ -65,6 +65,8 @@ class Outlook:
     soc_mwh, store_mwh : energy now, float and float64 (stores,)
     called : float64 (hours, products), activated energy per MW offered [MWh/MW]
     call_eur_per_mwh : float64 (hours, products), what activated energy earns beside the energy itself
+    down_room_mw : float64 (hours,), by how much import may rise when a reserve is called to consume more; None: without limit
+    bought : bool (hours, products), whether each product can be sold; None: always
     spare_heat_mw : float64 (hours,), warm water that nobody else needs; None: without limit
     taken_fraction : float64 (stores,), part of a store's heat that comes from it (the rest is the pump's electricity)
     step_h : length of an "hour" of these arrays, 1 or 1/4 [h]
@@ -84,6 +86,8 @@ class Outlook:
     store_mwh: Array
     called: Array
     call_eur_per_mwh: Array
+    down_room_mw: Array | None = None
+    bought: Array | None = None
     spare_heat_mw: Array | None = None
     taken_fraction: Array | None = None
     step_h: float = 1.0
@@ -247,7 +251,8 @@ def _bounds(at: _Columns, assets: Assets, outlook: Outlook, *, relaxed: bool) ->
     for index, columns in enumerate(at.offers):
         called = outlook.called[:, index] * outlook.call_eur_per_mwh[:, index]
         cost[columns] = -(assets.offer_eur_per_mw_h[index] + called)
-        upper[columns] = assets.offer_mw[index]
+        bought = 1.0 if outlook.bought is None else outlook.bought[:, index]
+        upper[columns] = assets.offer_mw[index] * bought
     cost *= step_h
     cost[at.soc] = 0.0
     cost[at.peak] = outlook.peak_eur_per_mw
@@ -284,7 +289,11 @@ def _ready_rows(rows: _Rows, at: _Columns, assets: Assets, outlook: Outlook, ful
     before = np.concatenate([[-1], at.soc[:-1]])
     rows.add([(before, 1.0), *kept], least - now, np.inf)
     rows.add([(before, 1.0), *taken], -np.inf, most - now)
-    rows.add([(at.charge, 1.0), (at.discharge, -1.0)], -np.inf, np.maximum(outlook.room_mw, 0.0))
+    charged = [(at.charge, 1.0), (at.discharge, -1.0)]
+    rows.add(charged, -np.inf, np.maximum(outlook.room_mw, 0.0))
+    if outlook.down_room_mw is not None:
+        down = [(at.offers[index], 1.0) for index in np.flatnonzero(DOWN)]
+        rows.add([*down, *charged], -np.inf, np.maximum(outlook.down_room_mw, 0.0))
 
 
 def _heat_rows(rows: _Rows, at: _Columns, outlook: Outlook) -> None:
