@@ -11,11 +11,12 @@ import polars as pl
 from kvandal.energy.plan.stores import hourly_keep, store_flows
 from kvandal.ledger.columns import POOL, counted, every, known, named, stands, times_utc
 from kvandal.ledger.grants import job_columns, rule_ids
-from kvandal.ledger.lives import life_columns
+from kvandal.ledger.lives import LIFE, life_columns
 from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
+from kvandal.twin.columns import columns_of, turned
 from kvandal.twin.records import EVENTS, LOAN_REASONS, LOSSES, STATES
 from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.simulate import Trajectory
@@ -187,14 +188,22 @@ def _limits_by_hour(run: Trajectory, installed: Array) -> tuple[Array, Array]:
     return found[0], found[1]
 
 
+JOB_COLUMNS = (
+    "demand", "tenant", "asked_gpus", "submit_s", "first_start_s", "end_s", "state", "starts", "failures", "recalls", "sheds",
+    "racks", "work_s", "allocated_gpu_s", "useful_gpu_s", "restored_gpu_s", "capped_gpu_s", "cut_gpu_s",
+)  # fmt: skip
+"""Columns of the records of jobs that the table of jobs is made from, beside those of their lives."""
+
+
 def jobs_table(run: Trajectory) -> pl.DataFrame:
     """One row per job."""
-    scenario, jobs = run.scenario, run.state.jobs
-    start_utc = scenario.run.start_utc
+    scenario = run.scenario
+    jobs = columns_of(run.state.jobs, dict.fromkeys((*JOB_COLUMNS, *LIFE)))
+    start_utc, count = scenario.run.start_utc, len(run.state.jobs)
     first = jobs["first_start_s"]
     tiers = np.array([TIERS.index(tenant.tier) for tenant in scenario.tenants.values()] or [0], np.int8)
     columns: dict[str, Any] = {
-        "job": np.arange(len(jobs), dtype=np.int32),
+        "job": np.arange(count, dtype=np.int32),
         "demand": named(jobs["demand"], list(scenario.demand) or [POOL]),
         "tenant": named(jobs["tenant"], list(scenario.tenants) or [POOL]),
         "tier": named(tiers[jobs["tenant"]], TIERS),
@@ -206,25 +215,21 @@ def jobs_table(run: Trajectory) -> pl.DataFrame:
         "state": named(jobs["state"], STATES),
         "starts": jobs["starts"],
         "failures": jobs["failures"],
-        **{
-            f"failures_{cause}": run.state.interruptions[: len(jobs), index]
-            for index, cause in enumerate(CAUSES)
-        },
+        **dict(zip((f"failures_{cause}" for cause in CAUSES), turned(run.state.interruptions), strict=True)),
         "recalls": jobs["recalls"],
         "sheds": jobs["sheds"],
         "racks": jobs["racks"].astype(np.int32),
         "work_s": jobs["work_s"],
         "gpu_s_allocated": jobs["allocated_gpu_s"],
         "gpu_s_useful": jobs["useful_gpu_s"],
+        **dict(zip((f"gpu_s_lost_{cause}" for cause in LOSSES), turned(run.state.lost_gpu_s), strict=True)),
+        "gpu_s_restart_recall": jobs["restored_gpu_s"],
+        "gpu_s_capped": jobs["capped_gpu_s"],
+        "gpu_s_stopped": jobs["cut_gpu_s"],
     }
-    columns |= {f"gpu_s_lost_{cause}": run.state.lost_gpu_s[:, index] for index, cause in enumerate(LOSSES)}
-    columns["gpu_s_restart_recall"] = jobs["restored_gpu_s"]
-    columns |= {"gpu_s_capped": jobs["capped_gpu_s"], "gpu_s_stopped": jobs["cut_gpu_s"]}
     columns |= job_columns(run)
-    columns |= life_columns(run)
-    return pl.DataFrame(
-        {name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
-    )
+    columns |= life_columns(run, jobs)
+    return pl.DataFrame(columns)
 
 
 def loans_table(run: Trajectory) -> pl.DataFrame:
