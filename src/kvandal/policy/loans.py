@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import PROMOTE, act, close_parts, end_loan, give_notice, move_loan
-from kvandal.policy.lending import leaving_gpus, lent_by
+from kvandal.policy.lending import FROM_OUTSIDE, OF_QUOTA, count_leaving, lent_by
 from kvandal.policy.queues import takes_held_share
 from kvandal.policy.rules import GROUP_CEILING, PROMOTION, RESTORE
 from kvandal.policy.tree import (
@@ -59,7 +59,8 @@ def _restore(state, row, of_quota, removed, time_s):
     excess = excess_gpus(state.tenants, row, of_quota)
     if excess <= 0:
         return
-    excess -= leaving_gpus(state, row, of_quota)
+    count_leaving(state)
+    excess -= state.leaving[row, OF_QUOTA if of_quota else FROM_OUTSIDE]
     index = state.tally[0].lent_jobs - 1
     while excess > 0 and index >= 0:
         job = state.lent_jobs[index]

@@ -59,7 +59,8 @@ class State(NamedTuple):
     `lost_gpu_s` is float64 (jobs, 6), `interruptions` int32 (jobs, 5) by cause, `waits` int32 (jobs, rules in HOLDS),
     `fault_cost` float64 (faults, tenants + 1, 3), `node_room_kw` float64 (nodes), power that each node of the plant has
     to spare; `limit_steps` float64 (steps, tenants, 6), limits that hold from `limit_steps_s` on; `recent_s` int64
-    (trays, n), times of the last failures of each tray.
+    (trays, n), times of the last failures of each tray; `leaving` int64 (rows of tenants, 2), to work in: GPUs that come back
+    to each row after notice (:func:`kvandal.policy.lending.count_leaving`).
     """
 
     jobs: Array
@@ -84,6 +85,7 @@ class State(NamedTuple):
     rack_tiers: Array
     touched: Array
     lent_jobs: Array
+    leaving: Array
     models: Array
     demands: Array
     load_mw: Array
@@ -318,6 +320,7 @@ def new_state(
         rack_tiers=np.zeros((racks, POWER_TIERS), RACK_TIER),
         touched=np.zeros(racks, np.int64),
         lent_jobs=np.zeros(site.gpus + 1, np.int64),
+        leaving=np.zeros((len(tenants), 2), np.int64),
         models=model_table(site),
         demands=filled(
             DEMAND,
