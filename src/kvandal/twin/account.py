@@ -149,6 +149,12 @@ def _gather_wishes(state, above_kw):
         above_kw[index] = kw
 
 
+@kernel
+def _stand_together(rack, other):
+    """Whether two racks have the same nodes of the plant above them."""
+    return rack.pod == other.pod and rack.group == other.group and rack.hall == other.hall
+
+
 @large_kernel
 def sum_up(state, plant, above_kw):
     """Sum the racks' power above idle over pods, halls and power groups."""
@@ -163,21 +169,38 @@ def sum_up(state, plant, above_kw):
         halls[index].wanted_it_kw = 0.0
     for index in range(groups.shape[0]):
         groups[index].wanted_kw = 0.0
-    for index in range(above_kw.shape[0]):
-        rack = state.racks[index]
-        if not rack.delivered:
-            continue
-        kw = above_kw[index]
-        model = state.models[rack.model]
-        pod = pods[rack.pod]
-        pod.wanted_kw += model.liquid_fraction * kw
-        pod.wanted_it_kw += kw
-        groups[rack.group].wanted_kw += kw
-        halls[rack.hall].wanted_air_kw += (1.0 - model.liquid_fraction) * kw
-        share = (kw - rack.extra_kw) / (model.tdp_kw - model.idle_kw)
-        if share > pod.hottest_share:
-            pod.hottest_share = share
-            pod.hottest_model = rack.model
+    index = 0
+    while index < above_kw.shape[0]:
+        # racks in a row below the same nodes add to numbers at hand, not in the tables
+        first = state.racks[index]
+        pod, group, hall = pods[first.pod], groups[first.group], halls[first.hall]
+        liquid_kw, pod_kw, group_kw, air_kw = (
+            pod.wanted_kw,
+            pod.wanted_it_kw,
+            group.wanted_kw,
+            hall.wanted_air_kw,
+        )
+        hottest_share, hottest_model = pod.hottest_share, pod.hottest_model
+        while index < above_kw.shape[0] and _stand_together(state.racks[index], first):
+            rack, kw = state.racks[index], above_kw[index]
+            index += 1
+            if not rack.delivered:
+                continue
+            model = state.models[rack.model]
+            liquid_kw += model.liquid_fraction * kw
+            pod_kw += kw
+            group_kw += kw
+            air_kw += (1.0 - model.liquid_fraction) * kw
+            share = (kw - rack.extra_kw) / (model.tdp_kw - model.idle_kw)
+            if share > hottest_share:
+                hottest_share, hottest_model = share, rack.model
+        pod.wanted_kw, pod.wanted_it_kw, group.wanted_kw, hall.wanted_air_kw = (
+            liquid_kw,
+            pod_kw,
+            group_kw,
+            air_kw,
+        )
+        pod.hottest_share, pod.hottest_model = hottest_share, hottest_model
     for index in range(pods.shape[0]):
         hall = halls[pods[index].hall]
         hall.wanted_kw += pods[index].wanted_kw
