@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from kvandal.compiled import large_kernel
+from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.heat_exchanger import (
     CONVECTION_EXPONENT,
     effectiveness_counterflow,
@@ -21,7 +21,7 @@ MOST_EVALUATIONS = 60
 """The search for a flow ends here in any case; six to eight evaluations are usual."""
 
 
-@large_kernel
+@kernel
 def heat_at_flow_kw(
     flow_fraction: float,
     hot_kw_per_k: float,
@@ -60,7 +60,8 @@ def heat_at_flow_kw(
         return 0.0
     resistance = constant_k_per_kw
     if cold_k_per_kw > 0.0:
-        resistance += cold_k_per_kw * math.pow(flow_fraction, -exponent)
+        # the design flow is asked for at every search: its power is one
+        resistance += cold_k_per_kw * (1.0 if flow_fraction == 1.0 else math.pow(flow_fraction, -exponent))
     units = 1.0 / (resistance * smaller)
     ratio = smaller / max(hot_kw_per_k, cold_kw_per_k)
     if crossflow:

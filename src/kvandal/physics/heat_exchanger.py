@@ -15,7 +15,7 @@ CONVECTION_EXPONENT = 0.7
 """Turbulent convection over flow: between plates 0.6 to 0.8 (Kays and London; judgement within)."""
 
 
-@large_kernel
+@kernel
 def effectiveness_counterflow(ntu: float, ratio: float) -> float:
     r"""Effectiveness of a counterflow exchanger: heat over the most that an endless one would carry.
 
