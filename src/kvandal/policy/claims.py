@@ -101,18 +101,18 @@ def _free_s(state, rack, trays, tray_s, recalls, time_s, before_s):
 
     `tray_s` is int64 (18,), filled with the instants at which trays should be free, in order.
     """
-    room = state.room
+    trays_of, slots = state.room.trays, state.room.slots
     count, last, leaves = 0, np.int64(-1), np.int64(time_s)
     first = rack * TRAYS_PER_RACK
     for tray in range(first, first + TRAYS_PER_RACK):
         if count + first + TRAYS_PER_RACK - tray < trays:
             return FAR
-        if room.trays[tray].state != TRAY_HEALTHY:
+        if trays_of[tray].state != TRAY_HEALTHY:
             continue
         free_s = np.int64(time_s)
-        if room.trays[tray].free < GPUS_PER_TRAY:
+        if trays_of[tray].free < GPUS_PER_TRAY:
             for slot in range(GPUS_PER_TRAY):
-                job = room.slots[tray, slot]
+                job = slots[tray, slot]
                 if job < 0:
                     continue
                 if job != last:

@@ -74,19 +74,20 @@ def _come_back_s(ends_s, sizes, count, wanted):
 @large_kernel
 def _free_share_s(state, job, ends_s, sizes, time_s):
     """When the running jobs of a tenant should have given back enough of its share for a waiting one of its jobs [s]."""
-    tenant = state.jobs[job].tenant
+    jobs, ends = state.jobs, state.ends
+    tenant = jobs[job].tenant
     holder = state.tenants[tenant]
-    missing = holder.own + holder.claimed + state.jobs[job].gpus - holder.deserved
+    missing = holder.own + holder.claimed + jobs[job].gpus - holder.deserved
     if missing <= 0:
         return np.int64(time_s)
     first = power_tier(state, job, holder.tier) * KINDS_OF_WORK  # on its share it runs in its own tier
     count = 0
     for group in range(first, first + KINDS_OF_WORK):
         for index in range(state.speeds[group].running):
-            other = state.ends[group, index].job
-            if state.jobs[other].tenant == tenant and not state.jobs[other].on_loan:
-                ends_s[count] = max(state.jobs[other].until_s, time_s + 1)
-                sizes[count] = state.jobs[other].gpus
+            other = jobs[ends[group, index].job]
+            if other.tenant == tenant and not other.on_loan:
+                ends_s[count] = max(other.until_s, time_s + 1)
+                sizes[count] = other.gpus
                 count += 1
     return _come_back_s(ends_s, sizes, count, missing)
 

@@ -137,10 +137,10 @@ def _make_room_below(state, row, claimant, time_s):
 @large_kernel
 def promote_loans(state, tenant, removed, time_s):
     """Make loans to a tenant its own use while its own share has room for them (L5), the oldest in the list first."""
-    jobs, tenants, tally = state.jobs, state.tenants, state.tally[0]
+    jobs, tenants, tally, lent_jobs = state.jobs, state.tenants, state.tally[0], state.lent_jobs
     index = 0
     while index < tally.lent_jobs and tenants[tenant].on_loan > 0 and has_share(tenants, tenant, 1):
-        job = state.lent_jobs[index]
+        job = lent_jobs[index]
         if (
             jobs[job].tenant == tenant
             and not jobs[job].draining

@@ -394,6 +394,7 @@ def place_in(room, rack, job, gpus):
 @kernel
 def vacate(room, job):
     """Free all GPUs of a job; its pieces become spare."""
+    slots = room.slots
     piece = room.first_piece[job]
     while piece >= 0:
         rack, left = room.pieces[piece].rack, room.pieces[piece].gpus
@@ -402,8 +403,8 @@ def vacate(room, job):
                 break
             freed = 0
             for slot in range(GPUS_PER_TRAY):
-                if room.slots[tray, slot] == job:
-                    room.slots[tray, slot] = -1
+                if slots[tray, slot] == job:
+                    slots[tray, slot] = -1
                     freed += 1
             if freed > 0:
                 left -= freed

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from kvandal.compiled import kernel, large_kernel
 from kvandal.compiled.tables import by_reference
 from kvandal.policy.tree import PROTECTED
-from kvandal.twin.life import rack_above_idle_kw
+from kvandal.twin.life import tiers_kw
 from kvandal.twin.limits import fault_behind, limit_nodes, rack_part
 from kvandal.twin.log import note_plant_event
 from kvandal.twin.plant import plant_tick
@@ -137,14 +137,16 @@ def _at_tick(hourly, tick, tick_s):
 @large_kernel
 def _gather_wishes(state, above_kw):
     """Mean power above idle of every rack in this tick under the caps, before the plant's limits [kW]."""
+    # tables at hand: behind `state` they would have to be looked up anew for every rack
+    racks, rack_tiers, tier_models = state.racks, state.rack_tiers, state.tier_models
     for index in range(above_kw.shape[0]):
-        rack = state.racks[index]
+        rack = racks[index]
         kw = 0.0
         if rack.delivered:
-            kw = rack_above_idle_kw(state, index)
+            kw = tiers_kw(rack_tiers, tier_models, index, rack.model)
             if rack.is_touched:
                 for tier in range(POWER_TIERS):
-                    kw += state.rack_tiers[index, tier].tick_kw * state.tier_models[tier, rack.model].factor
+                    kw += rack_tiers[index, tier].tick_kw * tier_models[tier, rack.model].factor
                 kw += rack.extra_kw
         above_kw[index] = kw
 
@@ -159,6 +161,7 @@ def _stand_together(rack, other):
 def sum_up(state, plant, above_kw):
     """Sum the racks' power above idle over pods, halls and power groups."""
     pods, halls, groups = plant.pods, plant.halls, plant.groups
+    racks, models = state.racks, state.models
     for index in range(pods.shape[0]):
         pods[index].wanted_kw = 0.0
         pods[index].wanted_it_kw = 0.0
@@ -172,7 +175,7 @@ def sum_up(state, plant, above_kw):
     index = 0
     while index < above_kw.shape[0]:
         # racks in a row below the same nodes add to numbers at hand, not in the tables
-        first = state.racks[index]
+        first = racks[index]
         pod, group, hall = pods[first.pod], groups[first.group], halls[first.hall]
         liquid_kw, pod_kw, group_kw, air_kw = (
             pod.wanted_kw,
@@ -181,12 +184,12 @@ def sum_up(state, plant, above_kw):
             hall.wanted_air_kw,
         )
         hottest_share, hottest_model = pod.hottest_share, pod.hottest_model
-        while index < above_kw.shape[0] and _stand_together(state.racks[index], first):
-            rack, kw = state.racks[index], above_kw[index]
+        while index < above_kw.shape[0] and _stand_together(racks[index], first):
+            rack, kw = racks[index], above_kw[index]
             index += 1
             if not rack.delivered:
                 continue
-            model = state.models[rack.model]
+            model = models[rack.model]
             liquid_kw += model.liquid_fraction * kw
             pod_kw += kw
             group_kw += kw
@@ -261,13 +264,14 @@ def physics(state, plant, inputs, scratch, tick):
 @large_kernel
 def _account_racks(state, scratch, hours):
     """Add this tick to the racks, and forget what changed inside it."""
-    for index in range(scratch.above_kw.shape[0]):
-        rack = state.racks[index]
+    racks, models, above_kw = state.racks, state.models, scratch.above_kw
+    for index in range(above_kw.shape[0]):
+        rack = racks[index]
         if not rack.delivered:
             continue
-        kw = scratch.above_kw[index]
+        kw = above_kw[index]
         if not rack.is_off:
-            kw += state.models[rack.model].idle_kw
+            kw += models[rack.model].idle_kw
         rack.energy_kwh += kw * hours
         rack.peak_kw = max(rack.peak_kw, kw)
     for position in range(state.tally[0].touched):
