@@ -98,10 +98,13 @@ def grant_hours_table(run: Trajectory) -> pl.DataFrame:
     )
 
 
-def job_columns(run: Trajectory) -> dict[str, Any]:
-    """Columns of the table of jobs: the grant that each drew on, what it was charged, why it was turned away."""
+def job_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+    """Columns of the table of jobs: the grant that each drew on, what it was charged, why it was turned away.
+
+    `jobs` holds the column `refused_rule` of the records of jobs.
+    """
     mine = columns_of(run.state.job_grants, ("grant", "charged", "refused_needed", "refused_available"))
-    rule = np.ascontiguousarray(run.state.jobs["refused_rule"])
+    rule = jobs["refused_rule"]
     turned_away = rule > 0
     texts = []
     for job in np.flatnonzero(turned_away):
@@ -137,6 +140,6 @@ def grant_summary(grants: pl.DataFrame) -> dict[str, Any]:
 
 def refused_by_rule(jobs: pl.DataFrame) -> dict[str, int]:
     """Count the refused jobs by the rule that refused them, with a zero for a rule that refused none."""
-    refused = jobs.filter(pl.col("state") == "refused")
+    refused = jobs.select("state", "refused_rule").filter(pl.col("state") == "refused")
     found = refused.group_by(pl.col("refused_rule").cast(pl.String)).len().sort("refused_rule")
     return {RULES[rule][0]: 0 for rule in REASONS} | dict(found.iter_rows())

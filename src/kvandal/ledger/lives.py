@@ -25,7 +25,7 @@ def _stints(run: Trajectory) -> Array:
     return run.state.stints[: int(run.state.tally["stints"][0])]
 
 
-def _waits_s(run: Trajectory, jobs: dict[str, Array]) -> dict[str, Array]:
+def _waits_s(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
     """Time that every job has waited, by the rule that held it back: columns WAITS, int64 [s].
 
     The time of a job that is still queued counts to the end of the run.
@@ -35,8 +35,9 @@ def _waits_s(run: Trajectory, jobs: dict[str, Array]) -> dict[str, Array]:
     held_by, still_s = jobs["held_by"][queued], run.scenario.run.days * 86_400 - jobs["held_since_s"][queued]
     columns = {}
     for index, rule in enumerate(HOLDS):
-        column = columns[WAITS[index]] = waits[index].astype(np.int64)
+        column = waits[index].astype(np.int64)
         column[queued] += np.where(held_by == rule, still_s, 0)
+        columns[WAITS[index]] = pl.Series(column)
     return columns
 
 
@@ -66,7 +67,7 @@ LIFE = (
 """Columns of the records of jobs that the life of a job is told from."""
 
 
-def life_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, Any]:
+def life_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
     """Columns of the table of jobs: the limit, the last run and its rule, what holds it back, what it waited for.
 
     `jobs` holds the columns LIFE of the records of jobs.
@@ -75,7 +76,7 @@ def life_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, Any]:
     last_s, gpus = _last_run(run, jobs)
     held = (jobs["state"] == QUEUED) & (jobs["held_by"] > 0)
     return {
-        "limit_s": jobs["limit_s"],
+        "limit_s": pl.Series(jobs["limit_s"]),
         "last_start_utc": times_utc(start_utc, last_s),
         "last_gpus": known(gpus.astype(np.int32), jobs["starts"] > 0),
         "start_rule": named(np.where(jobs["starts"] > 0, jobs["start_rule"], -1), rule_ids()),
@@ -117,10 +118,11 @@ def deadlines_met(jobs: pl.DataFrame, deadlines_h: dict[str, float], end_utc: An
 
     """
     shares: dict[str, float | None] = {}
+    told = jobs.select("demand", "state", "submit_utc", "end_utc")
     for name, deadline_h in deadlines_h.items():
         due = pl.col("submit_utc") + pl.duration(seconds=round(deadline_h * 3600))
         finished = pl.col("state") == "finished"
-        found = jobs.filter((pl.col("demand") == name) & (pl.col("state") != "refused")).select(
+        found = told.filter((pl.col("demand") == name) & (pl.col("state") != "refused")).select(
             (finished & (pl.col("end_utc") <= due)).sum().alias("met"),
             (finished | (due < end_utc)).sum().alias("known"),
         )

@@ -190,46 +190,61 @@ def _limits_by_hour(run: Trajectory, installed: Array) -> tuple[Array, Array]:
 
 JOB_COLUMNS = (
     "demand", "tenant", "asked_gpus", "submit_s", "first_start_s", "end_s", "state", "starts", "failures", "recalls", "sheds",
-    "racks", "work_s", "allocated_gpu_s", "useful_gpu_s", "restored_gpu_s", "capped_gpu_s", "cut_gpu_s",
+    "racks", "work_s", "allocated_gpu_s", "useful_gpu_s", "restored_gpu_s", "capped_gpu_s", "cut_gpu_s", "refused_rule",
 )  # fmt: skip
 """Columns of the records of jobs that the table of jobs is made from, beside those of their lives."""
 
 
-def jobs_table(run: Trajectory) -> pl.DataFrame:
-    """One row per job."""
-    scenario = run.scenario
-    jobs = columns_of(run.state.jobs, dict.fromkeys((*JOB_COLUMNS, *LIFE)))
-    start_utc, count = scenario.run.start_utc, len(run.state.jobs)
+def job_records(run: Trajectory) -> dict[str, Array]:
+    """Columns of the records of jobs that :func:`jobs_table` asks for; the records themselves are not needed after this."""
+    return columns_of(run.state.jobs, dict.fromkeys((*JOB_COLUMNS, *LIFE)))
+
+
+def jobs_table(run: Trajectory, records: dict[str, Array] | None = None) -> pl.DataFrame:
+    """One row per job; `records` are :func:`job_records`, where they have been taken before."""
+    jobs = job_records(run) if records is None else records
+    parts = [_asked(run, jobs), _came(run, jobs), job_columns(run, jobs), life_columns(run, jobs)]
+    return pl.DataFrame({name: column for part in parts for name, column in part.items()})
+
+
+def _asked(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+    """Columns of the table of jobs: what was asked, and when it ran."""
+    scenario, start_utc = run.scenario, run.scenario.run.start_utc
     first = jobs["first_start_s"]
     tiers = np.array([TIERS.index(tenant.tier) for tenant in scenario.tenants.values()] or [0], np.int8)
-    columns: dict[str, Any] = {
-        "job": np.arange(count, dtype=np.int32),
+    return {
+        "job": pl.Series(np.arange(len(first), dtype=np.int32)),
         "demand": named(jobs["demand"], list(scenario.demand) or [POOL]),
         "tenant": named(jobs["tenant"], list(scenario.tenants) or [POOL]),
         "tier": named(tiers[jobs["tenant"]], TIERS),
-        "gpus": jobs["asked_gpus"].astype(np.int32),
+        "gpus": pl.Series(jobs["asked_gpus"].astype(np.int32)),
         "submit_utc": times_utc(start_utc, jobs["submit_s"]),
         "start_utc": times_utc(start_utc, first),
         "end_utc": times_utc(start_utc, jobs["end_s"]),
         "wait_s": counted(np.where(first >= 0, first - jobs["submit_s"], -1)),
         "state": named(jobs["state"], STATES),
+    }
+
+
+def _came(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+    """Columns of the table of jobs: what became of each, and of its GPU-seconds."""
+    interruptions, lost_gpu_s = turned(run.state.interruptions), turned(run.state.lost_gpu_s)
+    columns = {
         "starts": jobs["starts"],
         "failures": jobs["failures"],
-        **dict(zip((f"failures_{cause}" for cause in CAUSES), turned(run.state.interruptions), strict=True)),
+        **dict(zip((f"failures_{cause}" for cause in CAUSES), interruptions, strict=True)),
         "recalls": jobs["recalls"],
         "sheds": jobs["sheds"],
         "racks": jobs["racks"].astype(np.int32),
         "work_s": jobs["work_s"],
         "gpu_s_allocated": jobs["allocated_gpu_s"],
         "gpu_s_useful": jobs["useful_gpu_s"],
-        **dict(zip((f"gpu_s_lost_{cause}" for cause in LOSSES), turned(run.state.lost_gpu_s), strict=True)),
+        **dict(zip((f"gpu_s_lost_{cause}" for cause in LOSSES), lost_gpu_s, strict=True)),
         "gpu_s_restart_recall": jobs["restored_gpu_s"],
         "gpu_s_capped": jobs["capped_gpu_s"],
         "gpu_s_stopped": jobs["cut_gpu_s"],
     }
-    columns |= job_columns(run)
-    columns |= life_columns(run, jobs)
-    return pl.DataFrame(columns)
+    return {name: pl.Series(column) for name, column in columns.items()}
 
 
 def loans_table(run: Trajectory) -> pl.DataFrame:
