@@ -95,6 +95,31 @@ def flow_fraction_at_heat(
     >>> round(flow, 3), round(heat_at_flow_kw(flow, 130.0, 14.0, 1300 / 9, 0.0, 1 / 290.3, 0.7, False), 6)
     (0.478, 800.0)
     """
+    most_kw = heat_at_flow_kw(
+        maximum, hot_kw_per_k, difference_k, cold_design_kw_per_k,
+        constant_k_per_kw, cold_k_per_kw, exponent, crossflow,
+    )  # fmt: skip
+    return flow_fraction_below(
+        heat_kw, hot_kw_per_k, difference_k, cold_design_kw_per_k,
+        constant_k_per_kw, cold_k_per_kw, exponent, crossflow, minimum, maximum, most_kw,
+    )  # fmt: skip
+
+
+@large_kernel
+def flow_fraction_below(
+    heat_kw: float,
+    hot_kw_per_k: float,
+    difference_k: float,
+    cold_design_kw_per_k: float,
+    constant_k_per_kw: float,
+    cold_k_per_kw: float,
+    exponent: float,
+    crossflow: bool,
+    minimum: float,
+    maximum: float,
+    high_heat_kw: float,
+) -> float:
+    """Cold flow as :func:`flow_fraction_at_heat` finds it, where the heat at the `maximum` is known."""
     if heat_kw <= 0.0:
         return minimum
     if difference_k <= 0.0 or cold_design_kw_per_k <= 0.0:
@@ -109,10 +134,6 @@ def flow_fraction_at_heat(
     )  # fmt: skip
     if low_heat_kw >= heat_kw * (1.0 - TOLERANCE):
         return low
-    high_heat_kw = heat_at_flow_kw(
-        maximum, hot_kw_per_k, difference_k, cold_design_kw_per_k,
-        constant_k_per_kw, cold_k_per_kw, exponent, crossflow,
-    )  # fmt: skip
     if high_heat_kw <= heat_kw:
         return maximum
     if low < LEAST_FLOW or low_heat_kw <= 0.0:

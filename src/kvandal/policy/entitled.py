@@ -34,46 +34,12 @@ SHORTEST_SHADOW_S = 60
 """A reservation of share is not reckoned anew more often than this [s]."""
 
 
-@kernel
-def _come_back_s(ends_s, sizes, count, wanted):
-    """First instant by which `wanted` GPUs should have come back; FAR where all together are fewer [s].
-
-    It is found by parting the list in three about one of its ends, then one of the parts, and so on; `ends_s` and `sizes`
-    come in another order afterwards.
-    """
-    low, high = 0, count
-    while low < high:
-        middle_s = ends_s[(low + high) // 2]
-        before, after, index = low, high, low
-        sooner, then = np.int64(0), np.int64(0)
-        while index < after:
-            end_s, size = ends_s[index], sizes[index]
-            if end_s < middle_s:
-                ends_s[index], sizes[index] = ends_s[before], sizes[before]
-                ends_s[before], sizes[before] = end_s, size
-                sooner += size
-                before += 1
-                index += 1
-            elif end_s > middle_s:
-                after -= 1
-                ends_s[index], sizes[index] = ends_s[after], sizes[after]
-                ends_s[after], sizes[after] = end_s, size
-            else:
-                then += size
-                index += 1
-        if wanted <= sooner:
-            high = before
-        elif wanted <= sooner + then:
-            return middle_s
-        else:
-            wanted -= sooner + then
-            low = after
-    return FAR
-
-
 @large_kernel
 def _free_share_s(state, job, ends_s, sizes, time_s):
-    """When the running jobs of a tenant should have given back enough of its share for a waiting one of its jobs [s]."""
+    """When the running jobs of a tenant should have given back enough of its share for a waiting one of its jobs [s].
+
+    `ends_s` and `sizes` are filled on the way: in order, the ends that come soonest and just suffice of those looked at.
+    """
     jobs, ends = state.jobs, state.ends
     tenant = jobs[job].tenant
     holder = state.tenants[tenant]
@@ -81,15 +47,26 @@ def _free_share_s(state, job, ends_s, sizes, time_s):
     if missing <= 0:
         return np.int64(time_s)
     first = power_tier(state, job, holder.tier) * KINDS_OF_WORK  # on its share it runs in its own tier
-    count = 0
+    count, back = 0, np.int64(0)
     for group in range(first, first + KINDS_OF_WORK):
-        for index in range(state.speeds[group].running):
-            other = jobs[ends[group, index].job]
-            if other.tenant == tenant and not other.on_loan:
-                ends_s[count] = max(other.until_s, time_s + 1)
-                sizes[count] = other.gpus
-                count += 1
-    return _come_back_s(ends_s, sizes, count, missing)
+        for position in range(state.speeds[group].running):
+            other = jobs[ends[group, position].job]
+            if other.tenant != tenant or other.on_loan:
+                continue
+            end_s = max(other.until_s, time_s + 1)
+            if back >= missing and end_s >= ends_s[count - 1]:
+                continue
+            index = count
+            while index > 0 and ends_s[index - 1] > end_s:
+                ends_s[index], sizes[index] = ends_s[index - 1], sizes[index - 1]
+                index -= 1
+            ends_s[index], sizes[index] = end_s, other.gpus
+            count += 1
+            back += other.gpus
+            while back - sizes[count - 1] >= missing:
+                count -= 1
+                back -= sizes[count]
+    return ends_s[count - 1] if back >= missing else FAR
 
 
 @large_kernel

@@ -179,11 +179,13 @@ def borrow(state, job, gpus, excluded, of_quota):
     """
     tenant, before = state.jobs[job].tenant, state.jobs[job].first_part
     moves = excluded >= 0
+    if _is_hopeless(state, tenant, gpus, excluded, of_quota, moves):
+        return False
     lender, _ = _lender_for(state, tenant, gpus, excluded, of_quota, moves)
     if lender >= 0:
         _add_part(state, job, lender, gpus)
         return True
-    if gpus <= GPUS_PER_TRAY or _is_hopeless(state, tenant, gpus, excluded, of_quota, moves):
+    if gpus <= GPUS_PER_TRAY:
         return False
     left = gpus
     while left > 0:
