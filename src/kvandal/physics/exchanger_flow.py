@@ -119,7 +119,13 @@ def flow_fraction_below(
     maximum: float,
     high_heat_kw: float,
 ) -> float:
-    """Cold flow as :func:`flow_fraction_at_heat` finds it, where the heat at the `maximum` is known."""
+    """Cold flow as :func:`flow_fraction_at_heat` finds it, where the heat at the `maximum` is known: `high_heat_kw`.
+
+    >>> most_kw = heat_at_flow_kw(1.0, 130.0, 14.0, 1300 / 9, 0.0, 1 / 290.3, 0.7, False)
+    >>> flow = flow_fraction_below(800.0, 130.0, 14.0, 1300 / 9, 0.0, 1 / 290.3, 0.7, False, 0.1, 1.0, most_kw)
+    >>> round(flow, 3)
+    0.478
+    """
     if heat_kw <= 0.0:
         return minimum
     if difference_k <= 0.0 or cold_design_kw_per_k <= 0.0:
