@@ -19,6 +19,7 @@ class Books(NamedTuple):
     jobs: Any
     tally: Any
     lent_jobs: Any
+    leaving: Any
 
 
 class Tree:
@@ -51,7 +52,12 @@ class Tree:
                 table["depth"][self.names.index(name)] += 1
         tree.renew_shares(table, installed)
         self.books = Books(
-            table, empty_parts(installed + 10), np.zeros(1, JOB), np.zeros(1, TALLY), np.zeros(1, np.int32)
+            table,
+            empty_parts(installed + 10),
+            np.zeros(1, JOB),
+            np.zeros(1, TALLY),
+            np.zeros(1, np.int32),
+            np.zeros((self.root + 1, 2), np.int64),
         )
 
     def path(self, name):

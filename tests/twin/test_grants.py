@@ -19,6 +19,7 @@ from small_sites import (
 )
 
 from kvandal.ledger.grants import grant_hours_table, grants_table, job_columns
+from kvandal.ledger.tables import job_records
 from kvandal.twin.records import EVENT_EXPIRY, EVENT_EXPIRY_NOTICE, FINISHED, REFUSED, STOPPED
 from kvandal.twin.simulate import simulate_jobs
 
@@ -64,7 +65,7 @@ def books(run, *names):
 
 def turned(run):
     """(rule, needed, available) of every job that a rule turned away."""
-    columns = job_columns(run)
+    columns = job_columns(run, job_records(run))
     rows = zip(
         columns["refused_rule"].cast(str).to_list(),
         columns["refused_needed"].to_list(),
@@ -161,7 +162,9 @@ def test_a_job_that_would_outlast_a_hard_grant_is_refused_with_the_seconds():
     soft = played(granted(site(), g={**grant, "expiry": "soft"}), job)
 
     assert turned(hard) == [("G3", 8 * HOUR_S, 5 * HOUR_S)]
-    assert job_columns(hard)["refused_text"].to_list() == ["may run 8.00 h, its grant ends in 5.00 h"]
+    assert job_columns(hard, job_records(hard))["refused_text"].to_list() == [
+        "may run 8.00 h, its grant ends in 5.00 h"
+    ]
     assert times(soft, "state") == [FINISHED]
     assert books(soft, "spent", "expired", "committed") == [[8], [92], [0]]
 
@@ -240,7 +243,13 @@ def test_the_grant_that_expires_first_is_drawn_first():
         *[(60 * i, 1, HOUR_S, 0, TRAINING) for i in range(5)],
     )
 
-    assert job_columns(run)["grant"].cast(str).to_list() == ["soon", "soon", "late", "late", "open"]
+    assert job_columns(run, job_records(run))["grant"].cast(str).to_list() == [
+        "soon",
+        "soon",
+        "late",
+        "late",
+        "open",
+    ]
 
 
 def test_only_the_named_classes_and_tenants_draw_on_a_grant():
@@ -295,7 +304,10 @@ def test_a_refusal_by_size_tells_its_numbers_too():
     run = played(site(), (0, 100, HOUR_S, 0, TRAINING), (0, 72, HOUR_S, 0, TRAINING))
 
     assert turned(run) == [("P3", 100, 72)]
-    assert job_columns(run)["refused_text"].to_list() == ["needs 100 GPUs, at most 72 can be had", None]
+    assert job_columns(run, job_records(run))["refused_text"].to_list() == [
+        "needs 100 GPUs, at most 72 can be had",
+        None,
+    ]
     assert grants_table(run).is_empty()
     assert grant_hours_table(run).is_empty()
     assert np.isnan(run.state.lost_gpu_s).sum() == 0

@@ -20,6 +20,7 @@ from kvandal.ledger import claims
 from kvandal.ledger.columns import every, named, times_utc
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS
+from kvandal.twin.columns import columns_of, turned
 from kvandal.twin.records import PLACEMENT
 from kvandal.twin.simulate import Trajectory
 from kvandal.twin.site import SiteArrays, gpu_load_mw
@@ -200,7 +201,7 @@ def basis_of(
     run: Trajectory, energy: pl.DataFrame, heat: pl.DataFrame, contracts: pl.DataFrame | None = None
 ) -> Basis:
     """Take an attribution's basis from a run that has just ended; contracts matter if tenants buy some."""
-    jobs = run.state.jobs
+    jobs = columns_of(run.state.jobs, ("tenant", "demand"))
     return Basis(
         scenario=run.scenario,
         site=run.site,
@@ -209,8 +210,8 @@ def basis_of(
         totals=hourly_totals(energy, heat),
         carbon_free_wh=_carbon_free_wh(energy),
         bought_wh=claims.bought_wh(run.scenario, contracts),
-        tenant_of=np.ascontiguousarray(jobs["tenant"], np.int64),
-        demand_of=np.ascontiguousarray(jobs["demand"], np.int64),
+        tenant_of=jobs["tenant"].astype(np.int64, copy=False),
+        demand_of=jobs["demand"].astype(np.int64),
     )
 
 
@@ -255,12 +256,11 @@ def _codes(column: pl.Series, names: list[str]) -> Array:
 def placements_table(run: Trajectory) -> pl.DataFrame:
     """One row for the GPUs of a job in one rack, in order of the time that they were left."""
     start_utc = run.scenario.run.start_utc
-    placements = run.state.placements[: int(run.state.tally["placements"][0])]
+    rows = run.state.placements[: int(run.state.tally["placements"][0])]
+    placements = columns_of(rows, PLACEMENT.names or ())
     return pl.DataFrame(
         {
-            "job": np.ascontiguousarray(placements["job"]),
-            "rack": np.ascontiguousarray(placements["rack"]),
-            "gpus": np.ascontiguousarray(placements["gpus"]),
+            **{name: placements[name] for name in ("job", "rack", "gpus")},
             "tier": named(np.where(placements["tier"] < len(TIERS), placements["tier"], 0), TIERS),
             "start_utc": times_utc(start_utc, placements["start_s"].astype(np.int64)),
             "end_utc": times_utc(start_utc, placements["end_s"].astype(np.int64)),
@@ -307,7 +307,7 @@ def tenant_energy_table(scenario: Scenario, found: Attribution) -> pl.DataFrame:
 
 def job_amounts(found: Attribution) -> list[pl.Series]:
     """Columns of jobs.parquet that say what each job drew."""
-    amounts = {name: np.ascontiguousarray(found.by_job[:, index]) for index, name in enumerate(QUANTITIES)}
+    amounts = dict(zip(QUANTITIES, turned(found.by_job), strict=True))
     columns = {
         "it_wh": amounts["it_wh"],
         "site_wh": amounts["it_wh"] + amounts["idle_wh"] + amounts["overhead_wh"],

@@ -22,7 +22,8 @@ def times_utc(start_utc: datetime, seconds: Array) -> pl.Series:
 
 def every(start_utc: datetime, count: int, step_s: int, times: int = 1) -> pl.Series:
     """Instants from the start of the run, `step_s` apart [s], each of them `times` times."""
-    return times_utc(start_utc, np.repeat(np.arange(count, dtype=np.int64), times) * step_s)
+    instants = times_utc(start_utc, np.arange(count, dtype=np.int64) * step_s)
+    return instants if times == 1 else instants.gather(np.repeat(np.arange(count, dtype=np.uint32), times))
 
 
 def named(codes: Array, names: list[str] | tuple[str, ...]) -> pl.Series:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kvandal.ledger.columns import POOL, every, known, named
+from kvandal.ledger.columns import POOL, counted, every, known, named
 from kvandal.policy.rules import (
     GRANT_OVER,
     GRANT_TOO_SHORT,
@@ -17,6 +17,7 @@ from kvandal.policy.rules import (
     RULES,
     TIME_LIMIT,
 )
+from kvandal.twin.columns import columns_of
 from kvandal.twin.simulate import Trajectory
 
 Array = Any
@@ -97,26 +98,30 @@ def grant_hours_table(run: Trajectory) -> pl.DataFrame:
     )
 
 
-def job_columns(run: Trajectory) -> dict[str, Any]:
-    """Columns of the table of jobs: the grant that each drew on, what it was charged, why it was turned away."""
-    mine = run.state.job_grants
-    rule = run.state.jobs["refused_rule"]
-    turned = rule > 0
-    texts = np.full(len(mine), None, dtype=object)
-    for job in np.flatnonzero(turned):
+def job_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+    """Columns of the table of jobs: the grant that each drew on, what it was charged, why it was turned away.
+
+    `jobs` holds the column `refused_rule` of the records of jobs.
+    """
+    mine = columns_of(run.state.job_grants, ("grant", "charged", "refused_needed", "refused_available"))
+    rule = jobs["refused_rule"]
+    turned_away = rule > 0
+    texts = []
+    for job in np.flatnonzero(turned_away):
         text, unit = REASONS[int(rule[job])]
         needed, available = int(mine["refused_needed"][job]), int(mine["refused_available"][job])
         if unit == 1:
-            texts[job] = text.format(needed=needed, available=available)
+            texts.append(text.format(needed=needed, available=available))
         else:
-            texts[job] = text.format(needed=needed / unit, available=available / unit)
+            texts.append(text.format(needed=needed / unit, available=available / unit))
+    which = counted(np.where(turned_away, np.cumsum(turned_away) - 1, -1)).cast(pl.UInt32)
     return {
         "grant": named(mine["grant"], list(run.scenario.grants) or [POOL]),
         "gpu_s_charged": known(mine["charged"], mine["grant"] >= 0),
-        "refused_rule": named(np.where(turned, rule, -1), rule_ids()),
-        "refused_needed": known(mine["refused_needed"], turned),
-        "refused_available": known(mine["refused_available"], turned),
-        "refused_text": pl.Series(texts.tolist(), dtype=pl.String),
+        "refused_rule": named(np.where(turned_away, rule, -1), rule_ids()),
+        "refused_needed": known(mine["refused_needed"], turned_away),
+        "refused_available": known(mine["refused_available"], turned_away),
+        "refused_text": pl.Series(texts, dtype=pl.String).gather(which),
     }
 
 
@@ -135,6 +140,6 @@ def grant_summary(grants: pl.DataFrame) -> dict[str, Any]:
 
 def refused_by_rule(jobs: pl.DataFrame) -> dict[str, int]:
     """Count the refused jobs by the rule that refused them, with a zero for a rule that refused none."""
-    refused = jobs.filter(pl.col("state") == "refused")
+    refused = jobs.select("state", "refused_rule").filter(pl.col("state") == "refused")
     found = refused.group_by(pl.col("refused_rule").cast(pl.String)).len().sort("refused_rule")
     return {RULES[rule][0]: 0 for rule in REASONS} | dict(found.iter_rows())

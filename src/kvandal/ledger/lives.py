@@ -11,6 +11,7 @@ from kvandal.ledger.columns import POOL, counted, known, named, times_utc
 from kvandal.ledger.grants import rule_ids
 from kvandal.policy.rules import HOLDS, RULES
 from kvandal.scenario.tenants import TIERS
+from kvandal.twin.columns import turned
 from kvandal.twin.records import LOSSES, QUEUED, RUNNING
 from kvandal.twin.simulate import Trajectory
 
@@ -24,52 +25,63 @@ def _stints(run: Trajectory) -> Array:
     return run.state.stints[: int(run.state.tally["stints"][0])]
 
 
-def waits_s(run: Trajectory) -> Array:
-    """Time that every job has waited, by the rule that held it back: int64 (jobs, rules in HOLDS) [s].
+def _waits_s(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+    """Time that every job has waited, by the rule that held it back: columns WAITS, int64 [s].
 
     The time of a job that is still queued counts to the end of the run.
     """
-    jobs = run.state.jobs
-    waits = run.state.waits[: len(jobs)].astype(np.int64)
-    end_s = run.scenario.run.days * 86_400
+    waits = turned(run.state.waits)
+    queued = np.flatnonzero(jobs["state"] == QUEUED)
+    held_by, still_s = jobs["held_by"][queued], run.scenario.run.days * 86_400 - jobs["held_since_s"][queued]
+    columns = {}
     for index, rule in enumerate(HOLDS):
-        held = (jobs["state"] == QUEUED) & (jobs["held_by"] == rule)
-        waits[held, index] += end_s - jobs["held_since_s"][held]
-    return waits
+        column = waits[index].astype(np.int64)
+        column[queued] += np.where(held_by == rule, still_s, 0)
+        columns[WAITS[index]] = pl.Series(column)
+    return columns
 
 
-def _last_run(run: Trajectory) -> tuple[Array, Array]:
+def _last_run(run: Trajectory, jobs: dict[str, Array]) -> tuple[Array, Array]:
     """Start [s] and GPUs of the last run of every job; -1 and 0 for a job that never ran.
 
     An elastic job may have run on fewer GPUs than it asked for: what its earlier runs have not held, the last one has.
     """
-    jobs, stints = run.state.jobs, _stints(run)
-    start_s = np.where(jobs["starts"] > 0, jobs["start_s"], -1)
-    gpus = np.where(jobs["starts"] > 0, jobs["gpus"], 0).astype(np.int64)
-    interrupted = np.bincount(stints["job"], minlength=len(jobs)) == jobs["starts"]
+    stints = _stints(run)
+    has_run = jobs["starts"] > 0
+    start_s = np.where(has_run, jobs["start_s"], -1)
+    gpus = np.where(has_run, jobs["gpus"], 0).astype(np.int64)
+    interrupted = np.bincount(stints["job"], minlength=len(has_run)) == jobs["starts"]
     gpus[stints["job"]] = stints["gpus"]  # in order of time: the last one stays
-    before = np.zeros(len(jobs), np.int64)
+    before = np.zeros(len(has_run), np.int64)
     np.add.at(before, stints["job"], stints["gpus"] * (stints["end_s"] - stints["start_s"]))
     end_s = np.where(jobs["state"] == RUNNING, run.scenario.run.days * 86_400, jobs["end_s"])
-    length_s = np.where((jobs["starts"] > 0) & ~interrupted, end_s - start_s, 0)
+    length_s = np.where(has_run & ~interrupted, end_s - start_s, 0)
     held = jobs["allocated_gpu_s"] - before
     uninterrupted = np.where(length_s > 0, held // np.maximum(length_s, 1), jobs["gpus"])
-    return start_s, np.where((jobs["starts"] > 0) & ~interrupted, uninterrupted, gpus)
+    return start_s, np.where(has_run & ~interrupted, uninterrupted, gpus)
 
 
-def life_columns(run: Trajectory) -> dict[str, Any]:
-    """Columns of the table of jobs: the limit, the last run and its rule, what holds it back, what it waited for."""
-    jobs, start_utc = run.state.jobs, run.scenario.run.start_utc
-    last_s, gpus = _last_run(run)
+LIFE = (
+    "state", "held_by", "held_since_s", "starts", "start_s", "end_s", "gpus", "allocated_gpu_s", "limit_s", "start_rule",
+)  # fmt: skip
+"""Columns of the records of jobs that the life of a job is told from."""
+
+
+def life_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+    """Columns of the table of jobs: the limit, the last run and its rule, what holds it back, what it waited for.
+
+    `jobs` holds the columns LIFE of the records of jobs.
+    """
+    start_utc = run.scenario.run.start_utc
+    last_s, gpus = _last_run(run, jobs)
     held = (jobs["state"] == QUEUED) & (jobs["held_by"] > 0)
-    waits = waits_s(run)
     return {
-        "limit_s": jobs["limit_s"],
+        "limit_s": pl.Series(jobs["limit_s"]),
         "last_start_utc": times_utc(start_utc, last_s),
         "last_gpus": known(gpus.astype(np.int32), jobs["starts"] > 0),
         "start_rule": named(np.where(jobs["starts"] > 0, jobs["start_rule"], -1), rule_ids()),
         "held_rule": named(np.where(held, jobs["held_by"], -1), rule_ids()),
-        **{name: waits[:, index] for index, name in enumerate(WAITS)},
+        **_waits_s(run, jobs),
     }
 
 
@@ -106,10 +118,11 @@ def deadlines_met(jobs: pl.DataFrame, deadlines_h: dict[str, float], end_utc: An
 
     """
     shares: dict[str, float | None] = {}
+    told = jobs.select("demand", "state", "submit_utc", "end_utc")
     for name, deadline_h in deadlines_h.items():
         due = pl.col("submit_utc") + pl.duration(seconds=round(deadline_h * 3600))
         finished = pl.col("state") == "finished"
-        found = jobs.filter((pl.col("demand") == name) & (pl.col("state") != "refused")).select(
+        found = told.filter((pl.col("demand") == name) & (pl.col("state") != "refused")).select(
             (finished & (pl.col("end_utc") <= due)).sum().alias("met"),
             (finished | (due < end_utc)).sum().alias("known"),
         )

@@ -11,11 +11,12 @@ import polars as pl
 from kvandal.energy.plan.stores import hourly_keep, store_flows
 from kvandal.ledger.columns import POOL, counted, every, known, named, stands, times_utc
 from kvandal.ledger.grants import job_columns, rule_ids
-from kvandal.ledger.lives import life_columns
+from kvandal.ledger.lives import LIFE, life_columns
 from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
+from kvandal.twin.columns import columns_of, turned
 from kvandal.twin.records import EVENTS, LOAN_REASONS, LOSSES, STATES
 from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.simulate import Trajectory
@@ -187,44 +188,63 @@ def _limits_by_hour(run: Trajectory, installed: Array) -> tuple[Array, Array]:
     return found[0], found[1]
 
 
-def jobs_table(run: Trajectory) -> pl.DataFrame:
-    """One row per job."""
-    scenario, jobs = run.scenario, run.state.jobs
-    start_utc = scenario.run.start_utc
+JOB_COLUMNS = (
+    "demand", "tenant", "asked_gpus", "submit_s", "first_start_s", "end_s", "state", "starts", "failures", "recalls", "sheds",
+    "racks", "work_s", "allocated_gpu_s", "useful_gpu_s", "restored_gpu_s", "capped_gpu_s", "cut_gpu_s", "refused_rule",
+)  # fmt: skip
+"""Columns of the records of jobs that the table of jobs is made from, beside those of their lives."""
+
+
+def job_records(run: Trajectory) -> dict[str, Array]:
+    """Columns of the records of jobs that :func:`jobs_table` asks for; the records themselves are not needed after this."""
+    return columns_of(run.state.jobs, dict.fromkeys((*JOB_COLUMNS, *LIFE)))
+
+
+def jobs_table(run: Trajectory, records: dict[str, Array] | None = None) -> pl.DataFrame:
+    """One row per job; `records` are :func:`job_records`, where they have been taken before."""
+    jobs = job_records(run) if records is None else records
+    parts = [_asked(run, jobs), _came(run, jobs), job_columns(run, jobs), life_columns(run, jobs)]
+    return pl.DataFrame({name: column for part in parts for name, column in part.items()})
+
+
+def _asked(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+    """Columns of the table of jobs: what was asked, and when it ran."""
+    scenario, start_utc = run.scenario, run.scenario.run.start_utc
     first = jobs["first_start_s"]
     tiers = np.array([TIERS.index(tenant.tier) for tenant in scenario.tenants.values()] or [0], np.int8)
-    columns: dict[str, Any] = {
-        "job": np.arange(len(jobs), dtype=np.int32),
+    return {
+        "job": pl.Series(np.arange(len(first), dtype=np.int32)),
         "demand": named(jobs["demand"], list(scenario.demand) or [POOL]),
         "tenant": named(jobs["tenant"], list(scenario.tenants) or [POOL]),
         "tier": named(tiers[jobs["tenant"]], TIERS),
-        "gpus": jobs["asked_gpus"].astype(np.int32),
+        "gpus": pl.Series(jobs["asked_gpus"].astype(np.int32)),
         "submit_utc": times_utc(start_utc, jobs["submit_s"]),
         "start_utc": times_utc(start_utc, first),
         "end_utc": times_utc(start_utc, jobs["end_s"]),
         "wait_s": counted(np.where(first >= 0, first - jobs["submit_s"], -1)),
         "state": named(jobs["state"], STATES),
+    }
+
+
+def _came(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+    """Columns of the table of jobs: what became of each, and of its GPU-seconds."""
+    interruptions, lost_gpu_s = turned(run.state.interruptions), turned(run.state.lost_gpu_s)
+    columns = {
         "starts": jobs["starts"],
         "failures": jobs["failures"],
-        **{
-            f"failures_{cause}": run.state.interruptions[: len(jobs), index]
-            for index, cause in enumerate(CAUSES)
-        },
+        **dict(zip((f"failures_{cause}" for cause in CAUSES), interruptions, strict=True)),
         "recalls": jobs["recalls"],
         "sheds": jobs["sheds"],
         "racks": jobs["racks"].astype(np.int32),
         "work_s": jobs["work_s"],
         "gpu_s_allocated": jobs["allocated_gpu_s"],
         "gpu_s_useful": jobs["useful_gpu_s"],
+        **dict(zip((f"gpu_s_lost_{cause}" for cause in LOSSES), lost_gpu_s, strict=True)),
+        "gpu_s_restart_recall": jobs["restored_gpu_s"],
+        "gpu_s_capped": jobs["capped_gpu_s"],
+        "gpu_s_stopped": jobs["cut_gpu_s"],
     }
-    columns |= {f"gpu_s_lost_{cause}": run.state.lost_gpu_s[:, index] for index, cause in enumerate(LOSSES)}
-    columns["gpu_s_restart_recall"] = jobs["restored_gpu_s"]
-    columns |= {"gpu_s_capped": jobs["capped_gpu_s"], "gpu_s_stopped": jobs["cut_gpu_s"]}
-    columns |= job_columns(run)
-    columns |= life_columns(run)
-    return pl.DataFrame(
-        {name: np.ascontiguousarray(c) if isinstance(c, np.ndarray) else c for name, c in columns.items()}
-    )
+    return {name: pl.Series(column) for name, column in columns.items()}
 
 
 def loans_table(run: Trajectory) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from kvandal.compiled import large_kernel
-from kvandal.physics.exchanger_flow import flow_fraction_at_heat, heat_at_flow_kw
+from kvandal.physics.exchanger_flow import flow_fraction_below, heat_at_flow_kw
 from kvandal.physics.heat_exchanger import units_crossflow
 
 AIR_EXPONENT = 0.6
@@ -102,15 +102,13 @@ def dry_cooler_airflow_for(
     resistance = 1.0 / design_kw_per_k
     high = 1.0
     while high <= MOST_AIRFLOW:
-        if (
-            heat_at_flow_kw(
-                high, water_kw_per_k, difference_k, air_design_kw_per_k, 0.0, resistance, AIR_EXPONENT, True
-            )
-            >= heat_kw
-        ):
-            return flow_fraction_at_heat(
+        most_kw = heat_at_flow_kw(
+            high, water_kw_per_k, difference_k, air_design_kw_per_k, 0.0, resistance, AIR_EXPONENT, True
+        )
+        if most_kw >= heat_kw:
+            return flow_fraction_below(
                 heat_kw, water_kw_per_k, difference_k, air_design_kw_per_k,
-                0.0, resistance, AIR_EXPONENT, True, 0.0, high,
+                0.0, resistance, AIR_EXPONENT, True, 0.0, high, most_kw,
             )  # fmt: skip
         high *= 4.0
     return math.inf

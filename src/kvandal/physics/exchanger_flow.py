@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from kvandal.compiled import large_kernel
+from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.heat_exchanger import (
     CONVECTION_EXPONENT,
     effectiveness_counterflow,
@@ -21,7 +21,7 @@ MOST_EVALUATIONS = 60
 """The search for a flow ends here in any case; six to eight evaluations are usual."""
 
 
-@large_kernel
+@kernel
 def heat_at_flow_kw(
     flow_fraction: float,
     hot_kw_per_k: float,
@@ -60,7 +60,8 @@ def heat_at_flow_kw(
         return 0.0
     resistance = constant_k_per_kw
     if cold_k_per_kw > 0.0:
-        resistance += cold_k_per_kw * math.pow(flow_fraction, -exponent)
+        # the design flow is asked for at every search: its power is one
+        resistance += cold_k_per_kw * (1.0 if flow_fraction == 1.0 else math.pow(flow_fraction, -exponent))
     units = 1.0 / (resistance * smaller)
     ratio = smaller / max(hot_kw_per_k, cold_kw_per_k)
     if crossflow:
@@ -94,6 +95,37 @@ def flow_fraction_at_heat(
     >>> round(flow, 3), round(heat_at_flow_kw(flow, 130.0, 14.0, 1300 / 9, 0.0, 1 / 290.3, 0.7, False), 6)
     (0.478, 800.0)
     """
+    most_kw = heat_at_flow_kw(
+        maximum, hot_kw_per_k, difference_k, cold_design_kw_per_k,
+        constant_k_per_kw, cold_k_per_kw, exponent, crossflow,
+    )  # fmt: skip
+    return flow_fraction_below(
+        heat_kw, hot_kw_per_k, difference_k, cold_design_kw_per_k,
+        constant_k_per_kw, cold_k_per_kw, exponent, crossflow, minimum, maximum, most_kw,
+    )  # fmt: skip
+
+
+@large_kernel
+def flow_fraction_below(
+    heat_kw: float,
+    hot_kw_per_k: float,
+    difference_k: float,
+    cold_design_kw_per_k: float,
+    constant_k_per_kw: float,
+    cold_k_per_kw: float,
+    exponent: float,
+    crossflow: bool,
+    minimum: float,
+    maximum: float,
+    high_heat_kw: float,
+) -> float:
+    """Cold flow as :func:`flow_fraction_at_heat` finds it, where the heat at the `maximum` is known: `high_heat_kw`.
+
+    >>> most_kw = heat_at_flow_kw(1.0, 130.0, 14.0, 1300 / 9, 0.0, 1 / 290.3, 0.7, False)
+    >>> flow = flow_fraction_below(800.0, 130.0, 14.0, 1300 / 9, 0.0, 1 / 290.3, 0.7, False, 0.1, 1.0, most_kw)
+    >>> round(flow, 3)
+    0.478
+    """
     if heat_kw <= 0.0:
         return minimum
     if difference_k <= 0.0 or cold_design_kw_per_k <= 0.0:
@@ -108,10 +140,6 @@ def flow_fraction_at_heat(
     )  # fmt: skip
     if low_heat_kw >= heat_kw * (1.0 - TOLERANCE):
         return low
-    high_heat_kw = heat_at_flow_kw(
-        maximum, hot_kw_per_k, difference_k, cold_design_kw_per_k,
-        constant_k_per_kw, cold_k_per_kw, exponent, crossflow,
-    )  # fmt: skip
     if high_heat_kw <= heat_kw:
         return maximum
     if low < LEAST_FLOW or low_heat_kw <= 0.0:

@@ -15,7 +15,7 @@ CONVECTION_EXPONENT = 0.7
 """Turbulent convection over flow: between plates 0.6 to 0.8 (Kays and London; judgement within)."""
 
 
-@large_kernel
+@kernel
 def effectiveness_counterflow(ntu: float, ratio: float) -> float:
     r"""Effectiveness of a counterflow exchanger: heat over the most that an endless one would carry.
 
@@ -159,9 +159,9 @@ def conductance_two_sided(
     """
     if design_kw_per_k <= 0.0 or hot_flow_fraction <= 0.0 or cold_flow_fraction <= 0.0:
         return 0.0
-    sides = math.pow(hot_flow_fraction, -CONVECTION_EXPONENT) + math.pow(
-        cold_flow_fraction, -CONVECTION_EXPONENT
-    )
+    # the cold side is usually asked for at its design flow: its power is one
+    cold = 1.0 if cold_flow_fraction == 1.0 else math.pow(cold_flow_fraction, -CONVECTION_EXPONENT)
+    sides = math.pow(hot_flow_fraction, -CONVECTION_EXPONENT) + cold
     return 1.0 / (0.5 * sides / design_kw_per_k + fouling_k_per_kw)
 
 

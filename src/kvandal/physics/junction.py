@@ -41,7 +41,10 @@ def thermal_resistance_k_per_w(flow_fraction: float, design_k_per_w: float, conv
     [0.026, 0.0337, 0.4296]
 
     """
-    convection = math.pow(max(LEAST_FLOW, flow_fraction), -CONVECTION_EXPONENT)
+    # limits ask for the design flow in every tick: its power is one
+    convection = 1.0
+    if flow_fraction != 1.0:
+        convection = math.pow(max(LEAST_FLOW, flow_fraction), -CONVECTION_EXPONENT)
     return design_k_per_w * (1.0 - convective_share + convective_share * convection)
 
 

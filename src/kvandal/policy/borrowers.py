@@ -145,7 +145,7 @@ def start_borrowers(state, scratch, time_s):
         hold(state, job, held, time_s)
         if _is_aged(state, job, time_s):
             if held == NO_ROOM and queues[best].last_claim < 0 and state.rules[0].reservations > 0:
-                reserve_soonest(state, job, best, scratch.free_s, scratch.tray_s, time_s)
+                reserve_soonest(state, job, best, scratch, time_s)
             if held == NO_SHARE and _loans_would_do(state, job):
                 return  # nobody borrows before it
             continue

@@ -96,71 +96,81 @@ def _recallable_s(state, rack, time_s):
 
 
 @kernel
-def _free_s(state, rack, trays, tray_s, recalls, time_s):
-    """When so many trays of a rack should be free [s]; FAR when it has not that many in service.
+def _free_s(state, rack, trays, tray_s, recalls, time_s, before_s):
+    """When so many trays of a rack should be free [s]; FAR when it has not that many in service before `before_s`.
 
-    `tray_s` is int64 (18,), filled with the instant at which each tray should be free.
+    `tray_s` is int64 (18,), filled with the instants at which trays should be free, in order.
     """
-    room = state.room
+    trays_of, slots = state.room.trays, state.room.slots
+    count, last, leaves = 0, np.int64(-1), np.int64(time_s)
     first = rack * TRAYS_PER_RACK
-    for index in range(TRAYS_PER_RACK):
-        tray_s[index] = FAR
-        if room.trays[first + index].state != TRAY_HEALTHY:
+    for tray in range(first, first + TRAYS_PER_RACK):
+        if count + first + TRAYS_PER_RACK - tray < trays:
+            return FAR
+        if trays_of[tray].state != TRAY_HEALTHY:
             continue
-        tray_s[index], before = time_s, -1
-        for slot in range(GPUS_PER_TRAY):
-            job = room.slots[first + index, slot]
-            if job >= 0 and job != before:
-                tray_s[index] = max(tray_s[index], leaves_s(state, job, recalls, time_s))
-                before = job
-    latest_s = np.int64(time_s)
-    for _ in range(trays):
-        soonest = 0
-        for index in range(1, TRAYS_PER_RACK):
-            if tray_s[index] < tray_s[soonest]:
-                soonest = index
-        latest_s = tray_s[soonest]
-        tray_s[soonest] = FAR
-    return latest_s
+        free_s = np.int64(time_s)
+        if trays_of[tray].free < GPUS_PER_TRAY:
+            for slot in range(GPUS_PER_TRAY):
+                job = slots[tray, slot]
+                if job < 0:
+                    continue
+                if job != last:
+                    last, leaves = job, leaves_s(state, job, recalls, time_s)
+                free_s = max(free_s, leaves)
+        if free_s >= before_s:
+            continue
+        index = count
+        while index > 0 and tray_s[index - 1] > free_s:
+            tray_s[index] = tray_s[index - 1]
+            index -= 1
+        tray_s[index] = free_s
+        count += 1
+    return tray_s[trays - 1] if trays <= count else FAR
+
+
+@kernel
+def _soonest_racks(state, job, needed, segments, chosen, free_s, tray_s, time_s):
+    """List the racks that should have room for a segment of a job soonest, and when, in order; return how many there are."""
+    room, recalls = state.room, can_recall(state, job)
+    spare = spares_kept(state.jobs[job].gpus, spare_trays_for(state, job))
+    found = 0
+    for rack in range(room.racks.shape[0]):
+        wanted = room.racks[rack].promised + needed + spare
+        if not state.racks[rack].delivered or wanted > TRAYS_PER_RACK:
+            continue
+        before_s = free_s[found - 1] if found == segments else FAR
+        rack_s = _free_s(state, rack, wanted, tray_s, recalls, time_s, before_s)
+        if rack_s == FAR:
+            continue
+        index = found if found < segments else found - 1
+        found = index + 1
+        while index > 0 and free_s[index - 1] > rack_s:
+            free_s[index], chosen[index] = free_s[index - 1], chosen[index - 1]
+            index -= 1
+        free_s[index], chosen[index] = rack_s, rack
+    return found
 
 
 @large_kernel
-def reserve_soonest(state, job, queue, free_s, tray_s, time_s):
+def reserve_soonest(state, job, queue, scratch, time_s):
     """Keep the racks for a job that should come free soonest (B1); false when there will never be enough.
 
-    Parameters
-    ----------
-    free_s : int64 (racks,), filled with the instant at which each rack should have room
-    tray_s : int64 (18,), filled on the way
-
+    `scratch` are arrays to work in: of these `chosen`, `free_s` and `tray_s` are filled.
     """
     room, jobs = state.room, state.jobs
     segment_trays = state.rules[0].segment_trays
     gpus, recalls = jobs[job].gpus, can_recall(state, job)
     segments, needed = segments_for(gpus, segment_trays), segment_trays_for(gpus, segment_trays)
-    spare = spares_kept(gpus, spare_trays_for(state, job))
-    for rack in range(room.racks.shape[0]):
-        free_s[rack] = FAR
-        wanted = room.racks[rack].promised + needed + spare
-        if state.racks[rack].delivered and wanted <= TRAYS_PER_RACK:
-            free_s[rack] = _free_s(state, rack, wanted, tray_s, recalls, time_s)
-    possible = 0
-    for rack in range(room.racks.shape[0]):
-        if free_s[rack] < FAR:
-            possible += 1
-    if possible < segments:
+    chosen, free_s = scratch.chosen, scratch.free_s
+    if _soonest_racks(state, job, needed, segments, chosen, free_s, scratch.tray_s, time_s) < segments:
         return False
     shadow_s, recheck_s = time_s, time_s + RECHECK_S
-    for _ in range(segments):
-        best = -1
-        for rack in range(room.racks.shape[0]):
-            if free_s[rack] < FAR and (best < 0 or free_s[rack] < free_s[best]):
-                best = rack
-        shadow_s = max(shadow_s, free_s[best])
-        free_s[best] = FAR
-        reserve(room, best, job, needed)
+    for index in range(segments):
+        shadow_s = max(shadow_s, free_s[index])
+        reserve(room, chosen[index], job, needed)
         if recalls:
-            recheck_s = min(recheck_s, _recallable_s(state, best, time_s))
+            recheck_s = min(recheck_s, _recallable_s(state, chosen[index], time_s))
     jobs[job].reserved = True
     jobs[job].until_s = shadow_s
     if shadow_s > time_s:

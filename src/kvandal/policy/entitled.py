@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import begin, expected_run_s, powered
+from kvandal.policy.acting import begin, expected_run_s, power_tier, powered
 from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, leaves_earlier, reserve_soonest
 from kvandal.policy.loans import restore_ceilings, restore_lender, room_below_ceilings
 from kvandal.policy.placement import (
@@ -28,37 +28,45 @@ from kvandal.policy.tree import (
 )
 from kvandal.policy.trial import STARTED, backfill, delays_holder, try_entitled
 
+KINDS_OF_WORK = 3
+"""Speed classes of a tier: training, batch and inference."""
 SHORTEST_SHADOW_S = 60
 """A reservation of share is not reckoned anew more often than this [s]."""
 
 
 @large_kernel
-def _free_share_s(state, tenant, gpus, ends_s, sizes, time_s):
-    """When a tenant's running jobs should have given back enough of its share for `gpus` more [s]."""
-    missing = state.tenants[tenant].own + state.tenants[tenant].claimed + gpus
-    missing -= state.tenants[tenant].deserved
-    count = 0
-    for group in range(state.speeds.shape[0]):
-        for index in range(state.speeds[group].running):
-            job = state.ends[group, index].job
-            if state.jobs[job].tenant == tenant and not state.jobs[job].on_loan:
-                ends_s[count] = max(state.jobs[job].until_s, time_s + 1)
-                sizes[count] = state.jobs[job].gpus
-                count += 1
-    low_s = time_s
-    while missing > 0:
-        # the earliest end after `low_s`, and what comes back at it
-        next_s, back = FAR, np.int64(0)
-        for index in range(count):
-            if low_s < ends_s[index] < next_s:
-                next_s, back = ends_s[index], sizes[index]
-            elif ends_s[index] == next_s:
-                back += sizes[index]
-        if next_s == FAR:
-            return FAR
-        low_s = next_s
-        missing -= back
-    return low_s
+def _free_share_s(state, job, ends_s, sizes, time_s):
+    """When the running jobs of a tenant should have given back enough of its share for a waiting one of its jobs [s].
+
+    `ends_s` and `sizes` are filled on the way: in order, the ends that come soonest and just suffice of those looked at.
+    """
+    jobs, ends = state.jobs, state.ends
+    tenant = jobs[job].tenant
+    holder = state.tenants[tenant]
+    missing = holder.own + holder.claimed + jobs[job].gpus - holder.deserved
+    if missing <= 0:
+        return np.int64(time_s)
+    first = power_tier(state, job, holder.tier) * KINDS_OF_WORK  # on its share it runs in its own tier
+    count, back = 0, np.int64(0)
+    for group in range(first, first + KINDS_OF_WORK):
+        for position in range(state.speeds[group].running):
+            other = jobs[ends[group, position].job]
+            if other.tenant != tenant or other.on_loan:
+                continue
+            end_s = max(other.until_s, time_s + 1)
+            if back >= missing and end_s >= ends_s[count - 1]:
+                continue
+            index = count
+            while index > 0 and ends_s[index - 1] > end_s:
+                ends_s[index], sizes[index] = ends_s[index - 1], sizes[index - 1]
+                index -= 1
+            ends_s[index], sizes[index] = end_s, other.gpus
+            count += 1
+            back += other.gpus
+            while back - sizes[count - 1] >= missing:
+                count -= 1
+                back -= sizes[count]
+    return ends_s[count - 1] if back >= missing else FAR
 
 
 @large_kernel
@@ -78,7 +86,7 @@ def _hold_share(state, job, scratch, time_s):
         tenant.holder = -1  # an interrupted job has come before it
     if tenant.holder < 0 or tenant.shadow_s <= time_s:
         tenant.holder = job
-        free_s = _free_share_s(state, record.tenant, record.gpus, scratch.victims, scratch.removed, time_s)
+        free_s = _free_share_s(state, job, scratch.victims, scratch.removed, time_s)
         tenant.shadow_s = max(free_s, time_s + SHORTEST_SHADOW_S)
 
 
@@ -129,7 +137,7 @@ def _reserve_more(state, queue, scratch, time_s):
     while job >= 0 and count < state.rules[0].reservations:
         if not has_share(state.tenants, queues[queue].tenant, jobs[job].gpus):
             return
-        if not reserve_soonest(state, job, queue, scratch.free_s, scratch.tray_s, time_s):
+        if not reserve_soonest(state, job, queue, scratch, time_s):
             return
         hold(state, job, RESERVED, time_s)
         count += 1

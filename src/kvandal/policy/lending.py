@@ -16,6 +16,9 @@ from kvandal.policy.tree import book_loan, common_group, is_within, lendable_gpu
 
 Array = Any
 
+OF_QUOTA, FROM_OUTSIDE = 0, 1
+"""Columns of `State.leaving`."""
+
 PART = np.dtype([("lender", "i8"), ("gpus", "i8"), ("next", "i8"), ("record", "i8")], align=True)
 """A part of a loan: its lender, its GPUs, the next part of the job, its record in the books (-1: not written yet)."""
 
@@ -79,44 +82,72 @@ def lent_by(state, job, row, of_quota):
     return total
 
 
-@kernel
-def leaving_gpus(state, row, of_quota):
-    """GPUs that come back to a row at the end of a notice: to its own quota, or else to its subtree from the outside."""
-    leaving = 0
-    if state.tally[0].draining > 0:
-        for index in range(state.tally[0].lent_jobs):
-            job = state.lent_jobs[index]
-            if state.jobs[job].draining:
-                leaving += lent_by(state, job, row, of_quota)
-    return leaving
+@large_kernel
+def count_leaving(state):
+    """Write down in `state.leaving` what comes back at the end of the notices that have been given.
+
+    To every row's own quota, and to its subtree from the outside; it stays true as long as nobody else gets notice.
+    """
+    leaving, tenants, parts = state.leaving, state.tenants, state.parts
+    leaving[:] = 0
+    if state.tally[0].draining == 0:
+        return
+    for index in range(state.tally[0].lent_jobs):
+        job = state.jobs[state.lent_jobs[index]]
+        if not job.draining:
+            continue
+        part = job.first_part
+        while part >= 0:
+            row = parts[part].lender
+            leaving[row, OF_QUOTA] += parts[part].gpus
+            top = common_group(tenants, row, job.tenant)
+            while row != top:
+                leaving[row, FROM_OUTSIDE] += parts[part].gpus
+                row = tenants[row].parent
+            part = parts[part].next
 
 
 @kernel
 def _lendable_soon(state, lender, top):
     """GPUs that a lender can lend below `top` when all who are under notice have left."""
     tenants = state.tenants
-    room = tenants[lender].quota - tenants[lender].lent + leaving_gpus(state, lender, True)
+    room = _quota_left(state, lender, True)
     row = lender
     while row != top:
-        room = min(room, lendable_out(tenants[row]) + leaving_gpus(state, row, False))
+        room = min(room, lendable_out(tenants[row]) + state.leaving[row, FROM_OUTSIDE])
         row = tenants[row].parent
     return room
+
+
+@kernel
+def _quota_left(state, lender, soon):
+    """GPUs of a lender's own quota that it has not lent, with `soon` those that come back after notice among them."""
+    left = state.tenants[lender].quota - state.tenants[lender].lent
+    return left + state.leaving[lender, OF_QUOTA] if soon else left
+
+
+@kernel
+def _may_lend(state, lender, borrower, excluded, of_quota):
+    """Whether a row may lend to a tenant at all: `excluded` does not, and, unless `of_quota`, nor does anybody below it."""
+    if lender in (borrower, excluded):
+        return False
+    return excluded < 0 or of_quota or not is_within(state.tenants, lender, excluded)
 
 
 @kernel
 def _lender_for(state, borrower, gpus, excluded, of_quota, soon):
     """Lender that can lend `gpus` at once, and what it can lend; or -1 (rule L1).
 
-    The nearest group first; inside it the lender with the most to lend; ties: first by rank. `excluded` does not lend,
-    and, unless `of_quota`, nor does anybody below it; `soon` counts what comes back after notice as there already.
+    The nearest group first; inside it the lender with the most to lend; ties: first by rank. `soon` counts what comes
+    back after notice as there already.
     """
     tenants = state.tenants
     best, most, nearest = -1, np.int64(0), -1
     for place in range(tenants.shape[0]):
         lender = tenants[place].ranked
-        if lender in (borrower, excluded):
+        if not _may_lend(state, lender, borrower, excluded, of_quota):
             continue
-        if excluded >= 0 and not of_quota and is_within(tenants, lender, excluded):
+        if _quota_left(state, lender, soon) < gpus:
             continue
         top = common_group(tenants, lender, borrower)
         depth = tenants[top].depth
@@ -128,23 +159,38 @@ def _lender_for(state, borrower, gpus, excluded, of_quota, soon):
     return best, most
 
 
+@kernel
+def _is_hopeless(state, borrower, gpus, excluded, of_quota, soon):
+    """Whether all lenders' quotas together do not hold `gpus`, so that nobody need be asked for a part."""
+    left = np.int64(0)
+    for lender in range(state.tenants.shape[0]):
+        if _may_lend(state, lender, borrower, excluded, of_quota):
+            left += max(np.int64(0), _quota_left(state, lender, soon))
+    return left < gpus
+
+
 @large_kernel
 def borrow(state, job, gpus, excluded, of_quota):
     """Lend `gpus` to a job: one lender's if one has them, else several lenders' in whole trays (rules K1, L1).
 
-    `excluded` is the row whose loan moves (see :func:`move_from`; others may then count on what comes back to them), or -1.
+    `excluded` is the row whose loan moves (see :func:`move_from`; others may then count on what
+    :func:`count_leaving` has found to come back to them), or -1.
     Return whether the job has them; if not, nothing has changed.
     """
     tenant, before = state.jobs[job].tenant, state.jobs[job].first_part
     moves = excluded >= 0
+    if _is_hopeless(state, tenant, gpus, excluded, of_quota, moves):
+        return False
     lender, _ = _lender_for(state, tenant, gpus, excluded, of_quota, moves)
     if lender >= 0:
         _add_part(state, job, lender, gpus)
         return True
+    if gpus <= GPUS_PER_TRAY:
+        return False
     left = gpus
     while left > 0:
         lender, room = _lender_for(state, tenant, min(left, GPUS_PER_TRAY), excluded, of_quota, moves)
-        if lender < 0 or gpus < GPUS_PER_TRAY:
+        if lender < 0:
             while state.jobs[job].first_part != before:
                 _drop_first_part(state, job)
             return False

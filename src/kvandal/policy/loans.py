@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.acting import PROMOTE, act, close_parts, end_loan, give_notice, move_loan
-from kvandal.policy.lending import leaving_gpus, lent_by
+from kvandal.policy.lending import FROM_OUTSIDE, OF_QUOTA, count_leaving, lent_by
 from kvandal.policy.queues import takes_held_share
 from kvandal.policy.rules import GROUP_CEILING, PROMOTION, RESTORE
 from kvandal.policy.tree import (
@@ -59,7 +59,8 @@ def _restore(state, row, of_quota, removed, time_s):
     excess = excess_gpus(state.tenants, row, of_quota)
     if excess <= 0:
         return
-    excess -= leaving_gpus(state, row, of_quota)
+    count_leaving(state)
+    excess -= state.leaving[row, OF_QUOTA if of_quota else FROM_OUTSIDE]
     index = state.tally[0].lent_jobs - 1
     while excess > 0 and index >= 0:
         job = state.lent_jobs[index]
@@ -136,10 +137,10 @@ def _make_room_below(state, row, claimant, time_s):
 @large_kernel
 def promote_loans(state, tenant, removed, time_s):
     """Make loans to a tenant its own use while its own share has room for them (L5), the oldest in the list first."""
-    jobs, tenants, tally = state.jobs, state.tenants, state.tally[0]
+    jobs, tenants, tally, lent_jobs = state.jobs, state.tenants, state.tally[0], state.lent_jobs
     index = 0
     while index < tally.lent_jobs and tenants[tenant].on_loan > 0 and has_share(tenants, tenant, 1):
-        job = state.lent_jobs[index]
+        job = lent_jobs[index]
         if (
             jobs[job].tenant == tenant
             and not jobs[job].draining

@@ -394,16 +394,20 @@ def place_in(room, rack, job, gpus):
 @kernel
 def vacate(room, job):
     """Free all GPUs of a job; its pieces become spare."""
+    slots = room.slots
     piece = room.first_piece[job]
     while piece >= 0:
-        rack = room.pieces[piece].rack
+        rack, left = room.pieces[piece].rack, room.pieces[piece].gpus
         for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+            if left == 0:
+                break
             freed = 0
             for slot in range(GPUS_PER_TRAY):
-                if room.slots[tray, slot] == job:
-                    room.slots[tray, slot] = -1
+                if slots[tray, slot] == job:
+                    slots[tray, slot] = -1
                     freed += 1
             if freed > 0:
+                left -= freed
                 _set_free(room, tray, room.trays[tray].free + freed)
         after = room.pieces[piece].next
         room.pieces[piece].next = room.pieces[-1].next

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kvandal.scenario.model import Scenario
@@ -122,12 +122,11 @@ def simulate(
     from kvandal.ledger.plan_table import plan_table
     from kvandal.ledger.room import room_table
     from kvandal.twin import simulate as twin
+    from kvandal.twin.snapshot import PER_JOB, Recorder, without
 
     if demand is None:
         trajectory = twin.simulate(scenario, progress)
     else:
-        from kvandal.twin.snapshot import Recorder
-
         jobs, reports = demand
         recorder = Recorder(scenario, jobs)
         trajectory = twin.simulate_jobs(scenario, jobs, reports, progress=progress, recorder=recorder)
@@ -135,13 +134,22 @@ def simulate(
     energy = energy_table(trajectory, site, heat)
     contracts = contracts_table(trajectory, site)
     attributed = attribution.attribute(attribution.basis_of(trajectory, energy, heat, contracts))
+    tenant_energy = attribution.tenant_energy_table(scenario, attributed)
+    amounts = attribution.job_amounts(attributed)
+    del attributed
+    # records of jobs are the largest tables of all: none is kept longer than it is needed
+    records = tables.job_records(trajectory)
+    trajectory = replace(trajectory, state=without(trajectory.state, {"jobs"}))
+    jobs_told = tables.jobs_table(trajectory, records).with_columns(amounts)
+    del records, amounts
+    trajectory = replace(trajectory, state=without(trajectory.state, PER_JOB))
     frames = {
         "site": site,
         "halls": tables.halls_table(trajectory),
         "pods": plant_tables.pods_table(trajectory),
         "racks": tables.racks_table(trajectory),
         "tenants": tables.tenants_table(trajectory),
-        "jobs": tables.jobs_table(trajectory).with_columns(attribution.job_amounts(attributed)),
+        "jobs": jobs_told,
         "interruptions": interruptions_table(trajectory),
         "loans": tables.loans_table(trajectory),
         "room": room_table(trajectory),
@@ -159,17 +167,22 @@ def simulate(
         "plan": plan_table(trajectory, energy, site),
         "placements": attribution.placements_table(trajectory),
         "rack_hours": attribution.rack_hours_table(trajectory),
-        "tenant_energy": attribution.tenant_energy_table(scenario, attributed),
+        "tenant_energy": tenant_energy,
     }
     prices = {name: float(tenant.price_usd_per_gpu_hour) for name, tenant in scenario.tenants.items()}
     deadlines_h = {
         name: one.deadline_h for name, one in scenario.demand.items() if one.deadline_h is not None
     }
-    summary = summarise(frames, scenario.run.tick_s, prices, scenario.cooling.adiabatic_on_c, deadlines_h)
-    return Run(record=_record(trajectory, summary), tables=frames, states=trajectory.snapshots)
+    record, states = _record(trajectory), trajectory.snapshots
+    del trajectory
+    record["summary"] = summarise(
+        frames, scenario.run.tick_s, prices, scenario.cooling.adiabatic_on_c, deadlines_h
+    )
+    return Run(record=record, tables=frames, states=states)
 
 
-def _record(trajectory: Trajectory, summary: dict[str, Any]) -> dict[str, Any]:
+def _record(trajectory: Trajectory) -> dict[str, Any]:
+    """Return contents of run.json; the summary is still to come."""
     import kvandal
     from kvandal.ledger.tables import end_utc
 
@@ -185,7 +198,7 @@ def _record(trajectory: Trajectory, summary: dict[str, Any]) -> dict[str, Any]:
         "end_utc": end_utc(trajectory).isoformat(),
         "days": run.days,
         "tick_s": run.tick_s,
-        "summary": summary,
+        "summary": {},
         "warnings": warnings_of(scenario),
         "inputs": _inputs(trajectory),
         "demand": [report.as_dict() for report in trajectory.demand],

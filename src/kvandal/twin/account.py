@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from kvandal.compiled import kernel, large_kernel
 from kvandal.compiled.tables import by_reference
 from kvandal.policy.tree import PROTECTED
-from kvandal.twin.life import rack_above_idle_kw
+from kvandal.twin.life import tiers_kw
 from kvandal.twin.limits import fault_behind, limit_nodes, rack_part
 from kvandal.twin.log import note_plant_event
 from kvandal.twin.plant import plant_tick
@@ -137,22 +137,31 @@ def _at_tick(hourly, tick, tick_s):
 @large_kernel
 def _gather_wishes(state, above_kw):
     """Mean power above idle of every rack in this tick under the caps, before the plant's limits [kW]."""
+    # tables at hand: behind `state` they would have to be looked up anew for every rack
+    racks, rack_tiers, tier_models = state.racks, state.rack_tiers, state.tier_models
     for index in range(above_kw.shape[0]):
-        rack = state.racks[index]
+        rack = racks[index]
         kw = 0.0
         if rack.delivered:
-            kw = rack_above_idle_kw(state, index)
+            kw = tiers_kw(rack_tiers, tier_models, index, rack.model)
             if rack.is_touched:
                 for tier in range(POWER_TIERS):
-                    kw += state.rack_tiers[index, tier].tick_kw * state.tier_models[tier, rack.model].factor
+                    kw += rack_tiers[index, tier].tick_kw * tier_models[tier, rack.model].factor
                 kw += rack.extra_kw
         above_kw[index] = kw
+
+
+@kernel
+def _stand_together(rack, other):
+    """Whether two racks have the same nodes of the plant above them."""
+    return rack.pod == other.pod and rack.group == other.group and rack.hall == other.hall
 
 
 @large_kernel
 def sum_up(state, plant, above_kw):
     """Sum the racks' power above idle over pods, halls and power groups."""
     pods, halls, groups = plant.pods, plant.halls, plant.groups
+    racks, models = state.racks, state.models
     for index in range(pods.shape[0]):
         pods[index].wanted_kw = 0.0
         pods[index].wanted_it_kw = 0.0
@@ -163,21 +172,38 @@ def sum_up(state, plant, above_kw):
         halls[index].wanted_it_kw = 0.0
     for index in range(groups.shape[0]):
         groups[index].wanted_kw = 0.0
-    for index in range(above_kw.shape[0]):
-        rack = state.racks[index]
-        if not rack.delivered:
-            continue
-        kw = above_kw[index]
-        model = state.models[rack.model]
-        pod = pods[rack.pod]
-        pod.wanted_kw += model.liquid_fraction * kw
-        pod.wanted_it_kw += kw
-        groups[rack.group].wanted_kw += kw
-        halls[rack.hall].wanted_air_kw += (1.0 - model.liquid_fraction) * kw
-        share = (kw - rack.extra_kw) / (model.tdp_kw - model.idle_kw)
-        if share > pod.hottest_share:
-            pod.hottest_share = share
-            pod.hottest_model = rack.model
+    index = 0
+    while index < above_kw.shape[0]:
+        # racks in a row below the same nodes add to numbers at hand, not in the tables
+        first = racks[index]
+        pod, group, hall = pods[first.pod], groups[first.group], halls[first.hall]
+        liquid_kw, pod_kw, group_kw, air_kw = (
+            pod.wanted_kw,
+            pod.wanted_it_kw,
+            group.wanted_kw,
+            hall.wanted_air_kw,
+        )
+        hottest_share, hottest_model = pod.hottest_share, pod.hottest_model
+        while index < above_kw.shape[0] and _stand_together(racks[index], first):
+            rack, kw = racks[index], above_kw[index]
+            index += 1
+            if not rack.delivered:
+                continue
+            model = models[rack.model]
+            liquid_kw += model.liquid_fraction * kw
+            pod_kw += kw
+            group_kw += kw
+            air_kw += (1.0 - model.liquid_fraction) * kw
+            share = (kw - rack.extra_kw) / (model.tdp_kw - model.idle_kw)
+            if share > hottest_share:
+                hottest_share, hottest_model = share, rack.model
+        pod.wanted_kw, pod.wanted_it_kw, group.wanted_kw, hall.wanted_air_kw = (
+            liquid_kw,
+            pod_kw,
+            group_kw,
+            air_kw,
+        )
+        pod.hottest_share, pod.hottest_model = hottest_share, hottest_model
     for index in range(pods.shape[0]):
         hall = halls[pods[index].hall]
         hall.wanted_kw += pods[index].wanted_kw
@@ -238,13 +264,14 @@ def physics(state, plant, inputs, scratch, tick):
 @large_kernel
 def _account_racks(state, scratch, hours):
     """Add this tick to the racks, and forget what changed inside it."""
-    for index in range(scratch.above_kw.shape[0]):
-        rack = state.racks[index]
+    racks, models, above_kw = state.racks, state.models, scratch.above_kw
+    for index in range(above_kw.shape[0]):
+        rack = racks[index]
         if not rack.delivered:
             continue
-        kw = scratch.above_kw[index]
+        kw = above_kw[index]
         if not rack.is_off:
-            kw += state.models[rack.model].idle_kw
+            kw += models[rack.model].idle_kw
         rack.energy_kwh += kw * hours
         rack.peak_kw = max(rack.peak_kw, kw)
     for position in range(state.tally[0].touched):

@@ -10,6 +10,7 @@ import numpy as np
 from kvandal.policy.budget import FAR, GRANT, GRANT_PERIOD, JOB_GRANT, MILLION
 from kvandal.scenario.grants import Grant, GrantPeriod, periods_of
 from kvandal.scenario.model import Scenario
+from kvandal.twin.columns import filled
 
 Array = Any
 
@@ -64,9 +65,7 @@ def grant_order(scenario: Scenario, grants: Array) -> Array:
 
 def job_grants(scenario: Scenario, jobs: Array) -> Array:
     """Return what every job holds of its grant: nothing yet. `jobs` is the table of jobs."""
-    table = np.zeros(len(jobs), JOB_GRANT)
-    for name in ("grant", "period", "next", "previous"):
-        table[name] = -1
+    limits = {}
     if scenario.grants:
-        table["limit_gpu_s"] = jobs["asked_gpus"].astype(np.int64) * jobs["limit_s"]
-    return table
+        limits["limit_gpu_s"] = jobs["asked_gpus"].astype(np.int64) * jobs["limit_s"]
+    return filled(JOB_GRANT, len(jobs), grant=-1, period=-1, next=-1, previous=-1, **limits)

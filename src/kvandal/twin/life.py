@@ -97,10 +97,15 @@ def job_power_kw(state, job, cap):
 @kernel
 def rack_above_idle_kw(state, index):
     """Power above idle of a rack under the caps of its tiers, at this instant [kW]."""
-    model = state.racks[index].model
+    return tiers_kw(state.rack_tiers, state.tier_models, index, state.racks[index].model)
+
+
+@kernel
+def tiers_kw(rack_tiers, tier_models, index, model):
+    """Sum up the power above idle of a rack of a model over its tiers, under their caps [kW]."""
     total = 0.0
     for tier in range(POWER_TIERS):
-        total += state.rack_tiers[index, tier].mw * MILLIWATT * state.tier_models[tier, model].factor
+        total += rack_tiers[index, tier].mw * MILLIWATT * tier_models[tier, model].factor
     return total
 
 

@@ -13,7 +13,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -35,8 +35,8 @@ FORMAT = 1
 PACKING = 1
 """Level of deflate: the bytes are sorted already, more effort gains little."""
 
-GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s"})
-"""Tables that the scenario gives and the loop never changes."""
+GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s", "leaving"})
+"""Tables that the scenario gives and the loop never changes, and one that only holds what is worked on."""
 PER_JOB = frozenset(
     {"jobs", "lost_gpu_s", "waits", "interruptions", "job_grants", "room.first_piece", "room.first_claim"}
 )
@@ -167,6 +167,16 @@ def with_jobs(state: State, fresh: State, kept: int) -> State:
         name: np.concatenate([table[:kept], of_fresh[name]])
         for name, table in _walk(state, "")
         if name in PER_JOB
+    }
+    return _with_tables(state, tables, "")
+
+
+def without(state: State, names: Collection[str]) -> State:
+    """Return a state whose named tables are empty, so that their memory is free for what is made of them."""
+    tables = {
+        name: np.zeros((0, *table.shape[1:]), table.dtype)
+        for name, table in _walk(state, "")
+        if name in names
     }
     return _with_tables(state, tables, "")
 

@@ -20,6 +20,7 @@ from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS, Policy
 from kvandal.scenario.tree import groups_of, limit_steps, path_text
 from kvandal.twin import reliability_state as repair
+from kvandal.twin.columns import filled
 from kvandal.twin.grant_list import grant_order, grant_tables, job_grants
 from kvandal.twin.heaps import END, ENTRY
 from kvandal.twin.records import (
@@ -58,7 +59,8 @@ class State(NamedTuple):
     `lost_gpu_s` is float64 (jobs, 6), `interruptions` int32 (jobs, 5) by cause, `waits` int32 (jobs, rules in HOLDS),
     `fault_cost` float64 (faults, tenants + 1, 3), `node_room_kw` float64 (nodes), power that each node of the plant has
     to spare; `limit_steps` float64 (steps, tenants, 6), limits that hold from `limit_steps_s` on; `recent_s` int64
-    (trays, n), times of the last failures of each tray.
+    (trays, n), times of the last failures of each tray; `leaving` int64 (rows of tenants, 2), to work in: GPUs that come back
+    to each row after notice (:func:`kvandal.policy.lending.count_leaving`).
     """
 
     jobs: Array
@@ -83,6 +85,7 @@ class State(NamedTuple):
     rack_tiers: Array
     touched: Array
     lent_jobs: Array
+    leaving: Array
     models: Array
     demands: Array
     load_mw: Array
@@ -103,16 +106,9 @@ class State(NamedTuple):
     rules: Array
 
 
-def _table(dtype: np.dtype[Any], rows: int, **columns: Any) -> Array:
-    table = np.zeros(rows, dtype)
-    for name, values in columns.items():
-        table[name] = values
-    return table
-
-
 def new_loans(rows: int) -> Array:
     """Return room for loans."""
-    return _table(LOAN, rows, noticed_s=-1, deadline_s=-1, returned_s=-1, claimant=-1, reason=-1)
+    return filled(LOAN, rows, noticed_s=-1, deadline_s=-1, returned_s=-1, claimant=-1, reason=-1)
 
 
 def new_stints(rows: int) -> Array:
@@ -127,12 +123,12 @@ def new_placements(rows: int) -> Array:
 
 def new_events(rows: int) -> Array:
     """Return room for events."""
-    return _table(EVENT, rows, fault=-1, node=-1, constraint=-1)
+    return filled(EVENT, rows, fault=-1, node=-1, constraint=-1)
 
 
 def model_table(site: SiteArrays) -> Array:
     """Kinds of rack on the site: MODEL table."""
-    return _table(
+    return filled(
         MODEL,
         len(site.model_names),
         idle_kw=site.idle_kw,
@@ -225,22 +221,23 @@ def time_limits_s(scenario: Scenario, table: JobTable, interval_s: Array) -> Arr
 
 
 def _jobs(scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -> Array:
-    jobs = _table(
-        JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1, first_part=-1,
-        lent_position=-1, heap_position=-1, next_job=-1, last_loss=-1, use_tier=-1, slow=1.0,
-    )  # fmt: skip
+    columns: dict[str, Any] = {}
     if len(table):
-        for name in ("submit_s", "gpus", "work_s", "tenant", "demand"):
-            jobs[name] = getattr(table, name)
-        jobs["asked_gpus"] = table.gpus
-        jobs["remaining_s"] = table.work_s
-        jobs["interval_s"] = interval_s
-        jobs["limit_s"] = time_limits_s(scenario, table, interval_s)
-        jobs["protected"] = np.array([not tenant.may_be_curtailed for tenant in scenario.tenants.values()])[
-            table.tenant
-        ]
+        protected = np.array([not tenant.may_be_curtailed for tenant in scenario.tenants.values()])
         needs_loan = table.gpus > tenants["deserved"][table.tenant]
-        jobs["queue"] = queue_of[table.tenant, table.demand, needs_loan.astype(np.int8)]
+        columns = {
+            **{name: getattr(table, name) for name in ("submit_s", "gpus", "work_s", "tenant", "demand")},
+            "asked_gpus": table.gpus,
+            "remaining_s": table.work_s,
+            "interval_s": interval_s,
+            "limit_s": time_limits_s(scenario, table, interval_s),
+            "protected": protected[table.tenant],
+            "queue": queue_of[table.tenant, table.demand, needs_loan.astype(np.int8)],
+        }
+    jobs = filled(
+        JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1, first_part=-1,
+        lent_position=-1, heap_position=-1, next_job=-1, last_loss=-1, use_tier=-1, slow=1.0, **columns,
+    )  # fmt: skip
     return jobs[: len(table)]
 
 
@@ -254,7 +251,7 @@ def _queues(scenario: Scenario, tenants: Array) -> tuple[Array, Array]:
         for needs_loan in (0, 1)
     )
     queue_of = np.full((max(len(names), 1), max(len(classes), 1), 2), -1, np.int32)
-    queues = _table(QUEUE, len(keys), head=-1, tail=-1, last_claim=-1)
+    queues = filled(QUEUE, len(keys), head=-1, tail=-1, last_claim=-1)
     for row, (_, name, demand_name, needs_loan) in enumerate(keys):
         queues[row]["tenant"], queues[row]["demand"] = names.index(name), classes.index(demand_name)
         queue_of[names.index(name), classes.index(demand_name), needs_loan] = row
@@ -310,7 +307,7 @@ def new_state(
         agenda=np.zeros(2 * spare + len(limit_steps_s) * (1 + len(scenario.tenants)), ENTRY),
         loans=new_loans(2 * spare),
         events=new_events(2 * spare),
-        racks=_table(
+        racks=filled(
             RACK,
             racks,
             model=site.model,
@@ -323,8 +320,9 @@ def new_state(
         rack_tiers=np.zeros((racks, POWER_TIERS), RACK_TIER),
         touched=np.zeros(racks, np.int64),
         lent_jobs=np.zeros(site.gpus + 1, np.int64),
+        leaving=np.zeros((len(tenants), 2), np.int64),
         models=model_table(site),
-        demands=_table(
+        demands=filled(
             DEMAND,
             len(scenario.demand),
             kind=[KINDS.index(demand.kind) for demand in scenario.demand.values()],
@@ -338,9 +336,9 @@ def new_state(
             timed=[demand.time_limit_h is not None for demand in scenario.demand.values()],
         ),
         load_mw=gpu_load_mw(scenario, site),
-        tier_models=_table(TIER_MODEL, POWER_TIERS * models, factor=1.0).reshape(POWER_TIERS, models),
-        tiers=_table(TIER_NOW, POWER_TIERS, cap=1.0),
-        speeds=_table(SPEED, SPEED_CLASSES, rate=1.0),
+        tier_models=filled(TIER_MODEL, POWER_TIERS * models, factor=1.0).reshape(POWER_TIERS, models),
+        tiers=filled(TIER_NOW, POWER_TIERS, cap=1.0),
+        speeds=filled(SPEED, SPEED_CLASSES, rate=1.0),
         failures=failures,
         works=np.zeros(19 * racks, repair.WORK),
         repair_queues=repair.new_repair_queues(),
@@ -351,8 +349,8 @@ def new_state(
         grant_periods=grant_periods,
         grant_order=grant_order(scenario, grants),
         job_grants=job_grants(scenario, jobs),
-        tally=_table(TALLY, 1, **NOTHING_YET),
-        rules=_table(
+        tally=filled(TALLY, 1, **NOTHING_YET),
+        rules=filled(
             RULES,
             1,
             tick_s=scenario.run.tick_s,
