@@ -342,7 +342,7 @@ def test_day_and_night_may_fill_the_connection_in_turn():
     delivered = sum(one.delivered_mwh for one in contracts_of(load(**changes), 3600))
     assert delivered.tolist() == [15.0] * 48
     noon = {**shaped, "mw": 6.0, "hours_local": [12, 18]}
-    with pytest.raises(ScenarioError, match="day.mw: 15 MW make 21 MW .* allowed is at most 14 MW"):
+    with pytest.raises(ScenarioError, match=r"day.mw: 15 MW make 21 MW .* allowed is at most 14 MW"):
         load(**{"market.ppa_mw": 0.0, **purchases(night=night, day=day, noon=noon)})
     winter, summer = ({**shaped, "mw": 20.0, "months": months} for months in ([1, 2], [7, 8]))
     load(**{"market.ppa_mw": 0.0, **purchases(winter=winter, summer=summer)})
