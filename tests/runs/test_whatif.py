@@ -213,7 +213,7 @@ def test_what_cannot_be_compared_is_refused(small: kv.Scenario) -> None:
         ({"run.seed": 5}, 1, "for both sides give --seed 5"),
         ({"site.grid_mw": 1.0}, 0, "--seeds: must be from 1 to 1,000, got 0"),
         ({"site.grid_mw": 1.0}, 1001, "--seeds: must be from 1 to 1,000, got 1,001"),
-        ({"site.grid_mw": 0.1}, 1, "while idle"),
+        ({"site.grid_mw": 0.1, "market.ppa_mw": 0.0}, 1, "while idle"),
         ({"site.grid_mv": 0.1}, 1, "unknown key"),
     ):
         with pytest.raises(InputError) as caught:
