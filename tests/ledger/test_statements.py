@@ -343,3 +343,18 @@ def test_a_run_within_a_month_says_everything_once(tmp_path):
     found = list(all_statements(opened(tmp_path / "day")))
     assert len({(one.kind, one.name, one.period) for one in found}) == len(found)
     assert {one.table()["scope"][0] for one in found} == {"month", "run"}
+
+
+def test_every_account_of_revenue_is_compared(account, folder):
+    """What the books call revenue is a row, also where nobody paid."""
+    known = {
+        name.removeprefix("revenue:")
+        for name in account.journal["account"].unique()
+        if name.startswith("revenue:")
+    }
+    rows = {
+        row["name"].removeprefix("revenue, ")
+        for row in side_by_side([folder, folder])
+        if row["name"].startswith("revenue, ")
+    }
+    assert known <= rows

@@ -37,8 +37,7 @@ def side_by_side(folders: list[Path]) -> list[dict[str, Any]]:
     table = []
     for chapter, name in sorted(keys, key=lambda key: order[key[0]]):
         (unit, *_) = (one[chapter, name][0] for one in found if (chapter, name) in one)
-        absent = 0.0 if name.startswith("revenue, ") else None  # nobody paid: that is known
-        values = [one[chapter, name][1] if (chapter, name) in one else absent for one in found]
+        values = [one[chapter, name][1] if (chapter, name) in one else None for one in found]
         table.append({"chapter": chapter, "name": name, "unit": unit, **against_first(values)})
     return table
 
@@ -83,6 +82,8 @@ def _access(summary: dict[str, Any], account: Account) -> Iterator[Row]:
     yield "Access", "GPU-hours lost", "GPU-h", sum(summary["gpu_hours_lost"].values())
 
 
+REVENUE = ("compute", "take-or-pay", "credits", "heat", "reserves", "electricity", "energy passed on")
+"""Accounts of revenue."""
 ENERGY = ("electricity", "guarantees", "grid", "electricity tax", "fuel", "deviations")
 """Expenses that make up what electricity costs."""
 
@@ -92,8 +93,8 @@ def _money(account: Account, used_h: float) -> Iterator[Row]:
     from kvandal.ledger.statements.owners import income_statement, investment, result_cents
 
     rows = {name: cents / 100 for name, cents in income_statement(account).iter_rows()}
-    for name in sorted(name for name in rows if name.startswith("revenue:")):
-        yield "Money", name.replace(":", ", "), "EUR", rows[name]
+    for name in REVENUE:
+        yield "Money", f"revenue, {name}", "EUR", rows.get(f"revenue:{name}", 0.0)
     electricity = -sum(rows.get(f"expense:{name}", 0.0) for name in ENERGY)
     expense = -sum(eur for name, eur in rows.items() if name.startswith("expense:"))
     depreciation = -sum(eur for name, eur in rows.items() if name.startswith("expense:depreciation"))
