@@ -71,7 +71,7 @@ def test_a_table_for_people(inside: Command, small: str) -> None:
                 "--set",
                 "tenants={}",
                 "--set",
-                "finance.offtaker_tenant=",
+                'finance.offtaker_tenant=""',
             ],
             "tenants: the scenario has none",
         ),

@@ -195,7 +195,7 @@ def test_a_run_that_cannot_be_a_base_is_refused(inside: Command, small_run: Path
 
 def test_a_side_that_cannot_run_leaves_nothing(inside: Command, small: str, tmp_path: Path) -> None:
     """A change that is found impossible only when its site is built."""
-    outcome = inside("whatif", small, "--days", "1", "--set", "site.grid_mw=0.1")
+    outcome = inside("whatif", small, "--days", "1", "--set", "site.grid_mw=0.1", "--set", "market.ppa_mw=0")
     assert outcome.code == 2
     assert "while idle" in outcome.mistakes[0]
     assert list(tmp_path.iterdir()) == []
