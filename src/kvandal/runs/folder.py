@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -254,17 +254,27 @@ def check_tables(folder: Path | str) -> dict[str, Any]:
     return record
 
 
-def read_run(folder: Path | str, names: Iterable[str] | None = None) -> Run:
-    """Read a run folder back, all tables or those named; all are checked against the checksums in run.json."""
+def read_run(folder: Path | str, wanted: Mapping[str, list[str] | None] | None = None) -> Run:
+    """Read a run folder back; all tables are checked against the checksums in run.json.
+
+    Parameters
+    ----------
+    folder
+        Run folder.
+    wanted
+        Tables to read, each with the columns to read (None: all); left out, everything.
+
+    """
     import polars as pl
 
     folder = Path(folder)
     record = check_tables(folder)
     tables = {}
-    for name in _names("uncertainty" in record) if names is None else names:
+    every: dict[str, list[str] | None] = dict.fromkeys(_names("uncertainty" in record))
+    for name, columns in (every if wanted is None else wanted).items():
         path = folder / f"{name}.parquet"
         try:
-            tables[name] = pl.read_parquet(path, glob=False)
+            tables[name] = pl.read_parquet(path, glob=False, columns=columns)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise RunFolderError(f"not a Parquet file: {error}", file=path) from None
     return Run(record=record, tables=tables)

@@ -17,8 +17,16 @@ from kvandal.twin.records import LOSSES
 from kvandal.twin.site import build_site
 
 Tables = dict[str, pl.DataFrame]
-TABLES = ("tenant_energy", "tenants", "energy", "contracts", "heat", "site", "jobs", "loans")
-"""Tables of a run folder that books and statements are made from."""
+TABLES: dict[str, list[str] | None] = {
+    **dict.fromkeys(("tenant_energy", "tenants", "energy", "contracts", "heat")),
+    "site": ["time_utc", "gpu_s_installed", "gpu_s_broken", "at_envelope"],
+    "jobs": [
+        "tenant", "tier", "gpus", "submit_utc", "start_utc", "end_utc", "wait_s", "state", "gpu_s_allocated",
+        *(f"gpu_s_lost_{cause}" for cause in LOSSES),
+    ],
+    "loans": ["lender", "borrower", "gpus", "start_utc", "noticed_utc", "returned_utc"],
+}  # fmt: skip
+"""Tables of a run folder that books and statements are made from, and their columns; None: all."""
 READ: dict[str, Any] = {
     "tenant_energy": pl.all(),
     "tenants": ["time_utc", "tenant", "deserved_gpus", "gpus_held", "queued_gpus"],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from kvandal.ledger.books.amounts import MONTH
 from kvandal.ledger.books.journal import CENT
-from kvandal.ledger.books.posting import Tables, months_of
+from kvandal.ledger.books.posting import Tables, lost_gpu_s, months_of
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import parameters
 
@@ -47,6 +46,7 @@ class Account:
     tables : tables of the run folder by name
     journal : :meth:`kvandal.ledger.books.journal.Journal.table`
     month : month of UTC that is told of, ``2027-01``; None: the whole run
+    remembered : tables by their months, parted once for all statements of a run
 
     """
 
@@ -54,6 +54,7 @@ class Account:
     tables: Tables
     journal: pl.DataFrame
     month: str | None = None
+    remembered: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def period(self) -> str:
@@ -64,15 +65,26 @@ class Account:
 
     def table(self, name: str) -> pl.DataFrame:
         """Rows of a table with `time_utc` that lie in the period."""
-        found = self.tables[name]
-        return found if self.month is None else found.filter(self.month == MONTH)
+        return self.within(name, "time_utc")
 
     def within(self, name: str, column: str) -> pl.DataFrame:
         """Rows of a table whose `column` (an instant) lies in the period; without a period, all."""
         found = self.tables[name]
-        return (
-            found if self.month is None else found.filter(pl.col(column).dt.strftime("%Y-%m") == self.month)
-        )
+        if self.month is None:
+            return found
+        if (name, column) not in self.remembered:
+            months = found.with_columns(pl.col(column).dt.strftime("%Y-%m").alias("month"))
+            parts = months.partition_by("month", as_dict=True, include_key=False)
+            self.remembered[name, column] = {month: part for (month,), part in parts.items()}
+        part: pl.DataFrame = self.remembered[name, column].get(self.month, found.clear())
+        return part
+
+    def lost_gpu_s(self) -> pl.DataFrame:
+        """GPU-seconds lost in the period (:func:`kvandal.ledger.books.posting.lost_gpu_s`)."""
+        if ("jobs", "lost") not in self.remembered:
+            self.remembered["jobs", "lost"] = lost_gpu_s(self.tables)
+        lost: pl.DataFrame = self.remembered["jobs", "lost"]
+        return lost if self.month is None else lost.filter(pl.col("month") == self.month)
 
     def posted(self, account: str, unit: str = CENT) -> dict[str, int]:
         """Return what was posted to an account in the period, by the text of the entries, in whole units."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from kvandal.ledger.attribution import CARBON
-from kvandal.ledger.books.posting import credited, lost_gpu_s, price_eur_per_gpu_h
+from kvandal.ledger.books.posting import credited, price_eur_per_gpu_h
 from kvandal.ledger.statements.item import Account, Item, carbon_items, of, quantile, ratio
 from kvandal.scenario.tenants import TIERS
 from kvandal.twin.records import LOSSES
@@ -66,9 +66,7 @@ def _loans(account: Account, tenant: str) -> list[Item]:
 
 def _losses(account: Account, tenant: str) -> list[Item]:
     """GPU-hours that jobs lost by cause, and what is given back for them."""
-    lost = of(lost_gpu_s(account.tables), tenant)
-    if account.month is not None:
-        lost = lost.filter(pl.col("month") == account.month)
+    lost = of(account.lost_gpu_s(), tenant)
     posted = account.posted(f"receivable:{tenant}")
     given_back = credited(account.scenario, tenant)
     items = []
