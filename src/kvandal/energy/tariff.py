@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kvandal.scenario.market import Market
+
 Array = Any
 HOURS_PER_YEAR = 365 * 24
 
@@ -39,6 +41,11 @@ def reactive_kvar(power_kw: float, power_factor: float) -> float:
     28498
     """
     return power_kw * math.tan(math.acos(power_factor))
+
+
+def tax_ore_per_kwh(market: Market) -> float:
+    """Electricity tax of the scenario's regime [øre/kWh]."""
+    return market.tax_reduced_ore_per_kwh if market.tax_regime == "reduced" else market.tax_full_ore_per_kwh
 
 
 def tax_eur(load_mwh: Array, ore_per_kwh: float, nok_per_eur: float) -> Array:

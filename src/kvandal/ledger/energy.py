@@ -74,9 +74,7 @@ def energy_table(run: Trajectory, site: pl.DataFrame, heat: pl.DataFrame) -> pl.
     back = hourly(flows.fed_back) > 0  # what flows back within an hour was not consumed in it
     carbon_free_mwh[back] = np.minimum(carbon_free_mwh, np.maximum(site_mwh, 0.0))[back]
     peak_kw = float(load_mwh.max(initial=0.0)) * 1000
-    tax_ore = (
-        market.tax_reduced_ore_per_kwh if market.tax_regime == "reduced" else market.tax_full_ore_per_kwh
-    )
+    tax_ore = tariff.tax_ore_per_kwh(market)
     spot = price.reshape(hours, -1).mean(axis=1)
     fuel_kwh = generators.fuel_kwh(fed_mwh, supply.generator_efficiency)
     reserves = _reserves(run, spot)

@@ -22,8 +22,13 @@ LOCATION_BASIS = "location-based, direct emissions, NVE physically delivered mix
 MARKET_BASIS = "market-based, direct emissions: residual mix less PPA and guarantees of origin"
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole > 0 else None
+def ratio(part: float | None, whole: float) -> float | None:
+    """Quotient; None where there is nothing to divide, or nothing to divide by.
+
+    >>> ratio(1.0, 4.0), ratio(1.0, 0.0), ratio(None, 4.0)
+    (0.25, None, None)
+    """
+    return None if part is None or whole <= 0 else part / whole
 
 
 def _quantiles(table: pl.DataFrame, column: str, share: float, names: list[str]) -> dict[str, float | None]:
@@ -91,14 +96,14 @@ def summarise(
         "misc_mwh": mwh("misc_mw"),
         "peak_site_mw": _number(site["site_power_mw"].max()),
         "mean_site_mw": _number(site["site_power_mw"].mean()),
-        "pue": _ratio(total, it),
-        "erf": _ratio(export, total),
-        "ref": _ratio(ppa + goo + float(energy["generator_mwh"].sum()), total),
-        "cue_kg_per_kwh": _ratio(location_t, it),
+        "pue": ratio(total, it),
+        "erf": ratio(export, total),
+        "ref": ratio(ppa + goo + float(energy["generator_mwh"].sum()), total),
+        "cue_kg_per_kwh": ratio(location_t, it),
         "cue_basis": LOCATION_BASIS,
-        "wue_l_per_kwh": _ratio(float(site["water_l"].sum()), it * 1000),
-        "cer": _ratio(it, cooling),
-        "cfe_score": _ratio(float(energy["carbon_free_mwh"].sum()), float(energy["site_mwh"].sum())),
+        "wue_l_per_kwh": ratio(float(site["water_l"].sum()), it * 1000),
+        "cer": ratio(it, cooling),
+        "cfe_score": ratio(float(energy["carbon_free_mwh"].sum()), float(energy["site_mwh"].sum())),
         "gpu_hours_installed": gpu_hours("gpu_s_installed"),
         "gpu_hours_allocated": gpu_hours("gpu_s_allocated"),
         "gpu_hours_idle": gpu_hours("gpu_s_idle"),
@@ -107,8 +112,8 @@ def summarise(
         "gpu_hours_lost": {cause: float(jobs[f"gpu_s_lost_{cause}"].sum()) / 3600 for cause in LOSSES},
         "gpu_hours_lost_by_tenant": _lost_by_tenant(jobs, names),
         "gpu_hours_restart_recall": float(jobs["gpu_s_restart_recall"].sum()) / 3600,
-        "goodput": _ratio(float(jobs["gpu_s_useful"].sum()), float(jobs["gpu_s_allocated"].sum())),
-        "allocation_share": _ratio(gpu_hours("gpu_s_allocated"), gpu_hours("gpu_s_installed")),
+        "goodput": ratio(float(jobs["gpu_s_useful"].sum()), float(jobs["gpu_s_allocated"].sum())),
+        "allocation_share": ratio(gpu_hours("gpu_s_allocated"), gpu_hours("gpu_s_installed")),
         "jobs_submitted": jobs.height,
         "jobs_started": started.height,
         "jobs_finished": int((jobs["state"] == "finished").sum()),

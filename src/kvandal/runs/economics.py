@@ -63,7 +63,8 @@ def _access(summary: dict[str, Any], account: Account) -> Iterator[Row]:
     """Tell who got the GPUs, by the tier of the tenant, and who waited."""
     import polars as pl
 
-    from kvandal.ledger.statements.item import quantile, ratio
+    from kvandal.ledger.indicators import ratio
+    from kvandal.ledger.statements.item import quantile
     from kvandal.scenario.tenants import TIERS
 
     jobs = account.tables["jobs"].select("tier", "wait_s", "state", "gpu_s_allocated")

@@ -8,6 +8,7 @@ import numpy as np
 
 from kvandal.energy.plan.programme import Assets
 from kvandal.energy.plan.stores import hourly_keep
+from kvandal.energy.tariff import tax_ore_per_kwh
 from kvandal.physics.rack import cap_factor, capped_speed
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import value
@@ -34,8 +35,7 @@ def planned_stores(scenario: Scenario) -> list[int]:
 def tax_eur_per_mwh(scenario: Scenario) -> float:
     """Electricity tax of the scenario's regime [EUR/MWh]."""
     market = scenario.market
-    ore = market.tax_reduced_ore_per_kwh if market.tax_regime == "reduced" else market.tax_full_ore_per_kwh
-    return ore * 10 / market.nok_per_eur
+    return tax_ore_per_kwh(market) * 10 / market.nok_per_eur
 
 
 def assets_of(scenario: Scenario, plant: Plant, stores: list[int], prices_eur_per_mw_h: Array) -> Assets:

@@ -11,7 +11,6 @@ from kvandal.ledger.books.journal import CENT, Posting
 from kvandal.scenario.model import Scenario
 
 MONTH = pl.col("time_utc").dt.strftime("%Y-%m").alias("month")
-HOURS_PER_YEAR = 8760
 
 
 def cents(eur: float) -> int:

@@ -73,10 +73,11 @@ def journal_of(scenario: Scenario, tables: Tables) -> Journal:
     return journal
 
 
-def parted(table: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Part a table with `time_utc` by its months (UTC)."""
-    months = table.with_columns(MONTH).partition_by("month", as_dict=True, include_key=False)
-    return {str(month): part for (month,), part in months.items()}
+def parted(table: pl.DataFrame, column: str = "time_utc") -> dict[str, pl.DataFrame]:
+    """Part a table by the months (UTC) of one of its instants; rows without one are in the month ``None``."""
+    months = table.with_columns(pl.col(column).dt.strftime("%Y-%m").alias("month"))
+    parts = months.partition_by("month", as_dict=True, include_key=False)
+    return {str(month): part for (month,), part in parts.items()}
 
 
 def price_eur_per_gpu_h(scenario: Scenario, tenant: str) -> float:

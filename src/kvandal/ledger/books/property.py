@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from kvandal.ledger.books.amounts import HOURS_PER_YEAR, MONTH, cents, shared
+from kvandal.energy.tariff import HOURS_PER_YEAR
+from kvandal.ledger.books.amounts import MONTH, cents, shared
 from kvandal.ledger.books.journal import CENT, Journal, Posting
 from kvandal.scenario.model import Scenario
 from kvandal.twin.site import SiteArrays

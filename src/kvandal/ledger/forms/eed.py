@@ -19,9 +19,9 @@ from kvandal.ledger.forms.lines import (
     Source,
     given,
     missing,
-    ratio,
     worked_out,
 )
+from kvandal.ledger.indicators import ratio
 from kvandal.twin.setpoints import hourly_setpoints
 from kvandal.twin.site import build_site
 

@@ -10,9 +10,9 @@ from kvandal.ledger.forms.lines import (
     Line,
     Source,
     missing,
-    ratio,
     worked_out,
 )
+from kvandal.ledger.indicators import ratio
 
 PUE, REF = "Power usage effectiveness (30134-2, 50600-4-2)", "Renewable energy factor (30134-3, 50600-4-3)"
 SERVERS = "Servers (30134-4 and -5, 50600-4-4 and -5)"

@@ -11,7 +11,8 @@ from kvandal.energy import tariff
 from kvandal.ledger.forms import heat_value
 from kvandal.ledger.forms.heat_surplus import FWS, surplus_lines
 from kvandal.ledger.forms.heat_value import Terms, Year
-from kvandal.ledger.forms.lines import HAND_OVER, Line, Source, given, missing, ratio, worked_out
+from kvandal.ledger.forms.lines import HAND_OVER, Line, Source, given, missing, worked_out
+from kvandal.ledger.indicators import ratio
 from kvandal.scenario.parameters import parameters, value
 from kvandal.twin.site import month_start_s
 
@@ -76,7 +77,7 @@ def _case(source: Source, name: str, customer: HeatCustomer, terms: Terms) -> Ca
         electricity_eur_per_mwh=paid / pump if pump > 0 else 0.0,
         source_mwh=yearly("source_mwh"),
     )
-    ore = market.tax_reduced_ore_per_kwh if market.tax_regime == "reduced" else market.tax_full_ore_per_kwh
+    ore = tariff.tax_ore_per_kwh(market)
     business = replace(terms, rate=value("econ.wacc"))
     return Case(
         name=name,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from kvandal.ledger.forms.lines import HAND_OVER, Line, Source, missing, ratio, worked_out
+from kvandal.ledger.forms.lines import HAND_OVER, Line, Source, missing, worked_out
+from kvandal.ledger.indicators import ratio
 
 SURPLUS, MONTHS = "Surplus heat", "Surplus heat by month"
 FWS = "facility water, before the heat exchangers"

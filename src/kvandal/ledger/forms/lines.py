@@ -121,15 +121,6 @@ def worked_out(
     return Line(part, code, name, value, unit, "derived" if value is not None else "missing", at, how, point)
 
 
-def ratio(part: float | None, whole: float) -> float | None:
-    """Quotient; None where there is nothing to divide, or nothing to divide by.
-
-    >>> ratio(1.0, 4.0), ratio(1.0, 0.0), ratio(None, 4.0)
-    (0.25, None, None)
-    """
-    return None if part is None or whole <= 0 else part / whole
-
-
 def period_note(source: Source, *, scaled: bool) -> str:
     """Say what period a form covers, whether its figures are scaled to a year, and that it is simulated."""
     record = source.record

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kvandal.ledger.statements.item import Account, Item, of, ratio
+from kvandal.ledger.indicators import ratio
+from kvandal.ledger.statements.item import Account, Item, of
 
 
 def heat_items(account: Account, customer: str) -> list[Item]:

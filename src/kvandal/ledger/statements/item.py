@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
 from kvandal.ledger.books.journal import CENT
-from kvandal.ledger.books.posting import Tables, lost_gpu_s, months_of
+from kvandal.ledger.books.posting import Tables, lost_gpu_s, months_of, parted
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import parameters
 
@@ -73,9 +73,7 @@ class Account:
         if self.month is None:
             return found
         if (name, column) not in self.remembered:
-            months = found.with_columns(pl.col(column).dt.strftime("%Y-%m").alias("month"))
-            parts = months.partition_by("month", as_dict=True, include_key=False)
-            self.remembered[name, column] = {month: part for (month,), part in parts.items()}
+            self.remembered[name, column] = parted(found, column)
         part: pl.DataFrame = self.remembered[name, column].get(self.month, found.clear())
         return part
 
@@ -93,6 +91,10 @@ class Account:
             rows = rows.filter(pl.col("month") == self.month)
         summed = rows.group_by("text", maintain_order=True).agg(pl.col("amount").sum())
         return dict(summed.iter_rows())
+
+    def whole(self) -> Account:
+        """Tell of the whole run."""
+        return replace(self, month=None)
 
     def owed_eur(self, account: str, chapter: str = "Money") -> list[Item]:
         """Lines of an account of the books, and what they come to [EUR]."""
@@ -114,11 +116,6 @@ def quantile(values: pl.Series, share: float) -> float | None:
     """Value that a share of all do not exceed; None where there are none."""
     found: Any = values.quantile(share, "nearest")
     return None if found is None else float(found)
-
-
-def ratio(part: float, whole: float) -> float | None:
-    """Quotient; None where there is nothing to divide by."""
-    return part / whole if whole > 0 else None
 
 
 def carbon_name(column: str) -> str:

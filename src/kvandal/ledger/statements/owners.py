@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from kvandal.ledger.books.amounts import HOURS_PER_YEAR
+from kvandal.energy.tariff import HOURS_PER_YEAR
 from kvandal.ledger.books.investment import cash_flow, net_present_value, rate_of_return
 from kvandal.ledger.books.journal import CENT
 from kvandal.ledger.books.property import capital_eur, standing
@@ -54,7 +54,7 @@ def result_cents(account: Account) -> dict[str, int]:
 def investment(account: Account) -> Investment:
     """Lay the run's result, scaled to a year, over the life of the site."""
     scenario, terms = account.scenario, account.scenario.finance
-    whole = Account(scenario, account.tables, account.journal)
+    whole = account.whole()
     years = whole.hours() / HOURS_PER_YEAR
     rows = income_statement(whole).filter(pl.col("account").str.starts_with("expense:depreciation"))
     yearly = (sum(result_cents(whole).values()) - int(rows["amount"].sum())) / 100 / years

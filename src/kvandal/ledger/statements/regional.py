@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvandal.ledger.books.amounts import HOURS_PER_YEAR
+from kvandal.energy.tariff import HOURS_PER_YEAR
 from kvandal.ledger.books.posting import price_eur_per_gpu_h
 from kvandal.ledger.books.property import facility_eur
 from kvandal.ledger.statements.item import Account, Item, of
@@ -62,7 +62,7 @@ def _jobs(account: Account) -> list[Item]:
 def _value_added(account: Account) -> list[Item]:
     scenario, chapter = account.scenario, "Value added"
     keys = ("econ.direct_fte_per_mw", "econ.job_multiplier", "regional.value_added_meur_per_fte")
-    rows = dict(income_statement(Account(scenario, account.tables, account.journal)).iter_rows())
+    rows = dict(income_statement(account.whole()).iter_rows())
     revenue = sum(cents for name, cents in rows.items() if name.startswith("revenue:"))
     bought = -sum(rows.get(name, 0) for name in INTERMEDIATE)
     per_year = 100 * account.tables["energy"].height / HOURS_PER_YEAR

@@ -6,7 +6,8 @@ import polars as pl
 
 from kvandal.ledger.attribution import CARBON
 from kvandal.ledger.books.posting import credited, price_eur_per_gpu_h
-from kvandal.ledger.statements.item import Account, Item, carbon_items, of, quantile, ratio
+from kvandal.ledger.indicators import ratio
+from kvandal.ledger.statements.item import Account, Item, carbon_items, of, quantile
 from kvandal.scenario.tenants import TIERS
 from kvandal.twin.records import LOSSES
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from kvandal.ledger.attribution import CARBON, OWNERS
-from kvandal.ledger.indicators import clean_on_paper_mwh
-from kvandal.ledger.statements.item import Account, Item, carbon_items, quantile, ratio
+from kvandal.ledger.indicators import clean_on_paper_mwh, ratio
+from kvandal.ledger.statements.item import Account, Item, carbon_items, quantile
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import groups_of
