@@ -31,6 +31,10 @@ ACTION = np.dtype(
     align=True,
 )
 """One action: `other` is the claimant of a notice (-1: a lender), or the record to close."""
+OWN_JOB = np.dtype(
+    [("until_s", "i8"), ("job", "i4"), ("gpus", "i4"), ("tenant", "i2"), ("runs", "?")], align=True
+)
+"""A job that runs on its tenant's share: when it should end, and whether its start has been carried out."""
 ACTIONS = ("start", "notice", "move", "promote", "demote", "close")
 START, NOTICE, MOVE, PROMOTE, DEMOTE, CLOSE = range(6)
 
@@ -152,7 +156,7 @@ def begin(state, job, gpus, tier, racks, rule, time_s):
     jobs[job].start_s = time_s
     jobs[job].until_s = time_s + expected_run_s(state, job)
     if jobs[job].first_part < 0:
-        book_own(state.tenants, tenant, gpus)
+        list_own(state, job)
     else:
         list_loan(state, job, time_s)
     act(state, START, job, -1, racks, rule, tier)
@@ -224,10 +228,35 @@ def close_parts(state, job, rule):
 
 
 @kernel
+def list_own(state, job):
+    """Count a job's GPUs as its tenant's own use, and enter it on the list of those that run on their tenant's share."""
+    tally, record = state.tally[0], state.jobs[job]
+    book_own(state.tenants, record.tenant, record.gpus)
+    record.list_position = tally.own_jobs
+    entry = state.own_jobs[tally.own_jobs]
+    entry.job, entry.tenant, entry.gpus, entry.until_s = job, record.tenant, record.gpus, record.until_s
+    entry.runs = False  # until the decision is carried out
+    tally.own_jobs += 1
+
+
+@kernel
+def end_own(state, job):
+    """Take a job off the list of those that run on their tenant's share, and its GPUs off the tenant's own use."""
+    tally, record, own_jobs = state.tally[0], state.jobs[job], state.own_jobs
+    book_own(state.tenants, record.tenant, -record.gpus)
+    last = tally.own_jobs - 1
+    own_jobs[record.list_position] = own_jobs[last]
+    state.jobs[own_jobs[last].job].list_position = record.list_position
+    record.list_position = -1
+    tally.own_jobs = last
+
+
+@kernel
 def list_loan(state, job, time_s):
     """Enter a job that has borrowed on the list of those on loan."""
     jobs, tally = state.jobs, state.tally[0]
-    jobs[job].lent_position = tally.lent_jobs
+    state.tenants[jobs[job].tenant].loans += 1
+    jobs[job].list_position = tally.lent_jobs
     state.lent_jobs[tally.lent_jobs] = job
     tally.lent_jobs += 1
     jobs[job].on_loan = True
@@ -248,10 +277,10 @@ def end_loan(state, job):
     give_back(state, job)
     last = tally.lent_jobs - 1
     moved = state.lent_jobs[last]
-    state.lent_jobs[jobs[job].lent_position] = moved
-    jobs[moved].lent_position = jobs[job].lent_position
+    state.lent_jobs[jobs[job].list_position] = moved
+    jobs[moved].list_position = jobs[job].list_position
     tally.lent_jobs = last
-    jobs[job].lent_position = -1
+    jobs[job].list_position = -1
     jobs[job].on_loan = False
     jobs[job].recallable = False
 
@@ -265,7 +294,7 @@ def stop(state, job):
     if jobs[job].on_loan:
         end_loan(state, job)
     else:
-        book_own(state.tenants, jobs[job].tenant, -jobs[job].gpus)
+        end_own(state, job)
     if jobs[job].draining:
         jobs[job].draining = False
         jobs[job].deadline_s = -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import begin, expected_run_s, power_tier, powered
+from kvandal.policy.acting import begin, expected_run_s, powered
 from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, leaves_earlier, reserve_soonest
 from kvandal.policy.loans import restore_ceilings, restore_lender, room_below_ceilings
 from kvandal.policy.placement import (
@@ -28,8 +28,6 @@ from kvandal.policy.tree import (
 )
 from kvandal.policy.trial import STARTED, backfill, delays_holder, try_entitled
 
-KINDS_OF_WORK = 3
-"""Speed classes of a tier: training, batch and inference."""
 SHORTEST_SHADOW_S = 60
 """A reservation of share is not reckoned anew more often than this [s]."""
 
@@ -40,32 +38,30 @@ def _free_share_s(state, job, ends_s, sizes, time_s):
 
     `ends_s` and `sizes` are filled on the way: in order, the ends that come soonest and just suffice of those looked at.
     """
-    jobs, ends = state.jobs, state.ends
+    jobs, own_jobs = state.jobs, state.own_jobs
     tenant = jobs[job].tenant
     holder = state.tenants[tenant]
     missing = holder.own + holder.claimed + jobs[job].gpus - holder.deserved
     if missing <= 0:
         return np.int64(time_s)
-    first = power_tier(state, job, holder.tier) * KINDS_OF_WORK  # on its share it runs in its own tier
     count, back = 0, np.int64(0)
-    for group in range(first, first + KINDS_OF_WORK):
-        for position in range(state.speeds[group].running):
-            other = jobs[ends[group, position].job]
-            if other.tenant != tenant or other.on_loan:
-                continue
-            end_s = max(other.until_s, time_s + 1)
-            if back >= missing and end_s >= ends_s[count - 1]:
-                continue
-            index = count
-            while index > 0 and ends_s[index - 1] > end_s:
-                ends_s[index], sizes[index] = ends_s[index - 1], sizes[index - 1]
-                index -= 1
-            ends_s[index], sizes[index] = end_s, other.gpus
-            count += 1
-            back += other.gpus
-            while back - sizes[count - 1] >= missing:
-                count -= 1
-                back -= sizes[count]
+    for position in range(state.tally[0].own_jobs):
+        record = own_jobs[position]
+        if record.tenant != tenant or not record.runs:
+            continue
+        end_s = max(record.until_s, time_s + 1)
+        if back >= missing and end_s >= ends_s[count - 1]:
+            continue
+        index = count
+        while index > 0 and ends_s[index - 1] > end_s:
+            ends_s[index], sizes[index] = ends_s[index - 1], sizes[index - 1]
+            index -= 1
+        ends_s[index], sizes[index] = end_s, record.gpus
+        count += 1
+        back += record.gpus
+        while back - sizes[count - 1] >= missing:
+            count -= 1
+            back -= sizes[count]
     return ends_s[count - 1] if back >= missing else FAR
 
 

@@ -161,6 +161,8 @@ def start_job(state, job, time_s):
     if jobs[job].on_loan:
         open_records(state, job, time_s)
         await_minimum_run(state, job)
+    else:
+        state.own_jobs[jobs[job].list_position].runs = True
     state.tiers[jobs[job].use_tier].gpus += jobs[job].gpus
     tally.running_jobs += 1
     _add_power(state, job, 1, time_s)
@@ -220,6 +222,8 @@ def change_tier(state, job, tier, time_s):
     jobs[job].virtual_start_s += new_s - old_s
     jobs[job].clock_start_s += new_s - old_s
     push_end(jobs, state.ends, state.speeds, new_class, new_s + left_s, job)
+    if not jobs[job].on_loan:
+        state.own_jobs[jobs[job].list_position].runs = True
 
 
 @large_kernel

@@ -96,7 +96,7 @@ JOB = np.dtype(
         ("restore_s", "i4"),  # of the run that goes on now, before its work goes on
         ("first_part", "i8"),  # of the loan that it runs on, or -1
         ("loan", "i8"),  # record of that part, or -1
-        ("lent_position", "i4"),  # where it stands among the jobs on loan
+        ("list_position", "i4"),  # where it stands among the jobs on loan, or among those on their tenant's share
         ("heap_position", "i4"),
         ("next_job", "i8"),  # behind it in the queue
         ("starts", "i4"),
@@ -249,7 +249,7 @@ COST_JOBS, COST_LOST_GPU_S, COST_SLOWED_GPU_S = range(3)
 TALLY = np.dtype(
     [
         ("now_s", "i8"), ("tick_start_s", "i8"), ("next_arrival", "i8"), ("next_failure", "i8"), ("loans", "i8"),
-        ("events", "i8"), ("agenda_size", "i8"), ("agenda_sequence", "i8"), ("touched", "i8"), ("lent_jobs", "i8"),
+        ("events", "i8"), ("agenda_size", "i8"), ("agenda_sequence", "i8"), ("touched", "i8"), ("lent_jobs", "i8"), ("own_jobs", "i8"),
         ("running_jobs", "i8"), ("queued_jobs", "i8"), ("queued_gpus", "i8"), ("draining", "i8"),
         ("installed_gpus", "i8"), ("broken_gpus", "i8"), ("installed_gpu_s", "i8"), ("broken_gpu_s", "i8"),
         ("power_wait", "i8"),  # somebody waits for power

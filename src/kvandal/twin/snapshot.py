@@ -235,6 +235,7 @@ def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
         "actions": np.zeros(0, np.int64),
         "agenda": np.arange(tally["agenda_size"]),
         "lent_jobs": np.arange(tally["lent_jobs"]),
+        "own_jobs": np.arange(tally["own_jobs"]),
         "ends": np.concatenate(ends),
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 from kvandal.compiled.tables import by_reference
 from kvandal.demand.jobs import JobTable
 from kvandal.physics.rack import capped_speed
-from kvandal.policy.acting import ACTION
+from kvandal.policy.acting import ACTION, OWN_JOB
 from kvandal.policy.drawdown import LIMIT_COLUMNS, take_limits
 from kvandal.policy.lending import empty_parts
 from kvandal.policy.placement import Room, empty_room
@@ -85,6 +85,7 @@ class State(NamedTuple):
     rack_tiers: Array
     touched: Array
     lent_jobs: Array
+    own_jobs: Array
     leaving: Array
     models: Array
     demands: Array
@@ -236,7 +237,7 @@ def _jobs(scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, 
         }
     jobs = filled(
         JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1, first_part=-1,
-        lent_position=-1, heap_position=-1, next_job=-1, last_loss=-1, use_tier=-1, slow=1.0, **columns,
+        list_position=-1, heap_position=-1, next_job=-1, last_loss=-1, use_tier=-1, slow=1.0, **columns,
     )  # fmt: skip
     return jobs[: len(table)]
 
@@ -320,6 +321,7 @@ def new_state(
         rack_tiers=np.zeros((racks, POWER_TIERS), RACK_TIER),
         touched=np.zeros(racks, np.int64),
         lent_jobs=np.zeros(site.gpus + 1, np.int64),
+        own_jobs=np.zeros(site.gpus + 1, OWN_JOB),
         leaving=np.zeros((len(tenants), 2), np.int64),
         models=model_table(site),
         demands=filled(
