@@ -82,11 +82,12 @@ class Kernel(registry.CPUDispatcher):  # type: ignore[misc]
         return self.entry(*arguments, **named)
 
     def get_call_template(self, args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-        """Let the kernel be compiled once for all constants; numba has a type for each, though inlined code folds them."""
-        unliteral = numba.types.unliteral
-        return super().get_call_template(
-            tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()}
-        )
+        """Let the kernel be compiled once for all constants and widths of integers.
+
+        numba has a type for each constant, though inlined code folds them; and tables keep numbers in as few bytes as will
+        do, which is no reason to compile again whatever is asked about them.
+        """
+        return super().get_call_template(tuple(map(_plain, args)), {name: _plain(kind) for name, kind in kws.items()})
 
     def add_overload(self, compiled: Any) -> None:
         """Remember where a library that stays apart comes from, before anybody links it."""
@@ -98,6 +99,14 @@ class Kernel(registry.CPUDispatcher):  # type: ignore[misc]
                 tuple(compiled.signature.args),
             )
         super().add_overload(compiled)
+
+
+def _plain(kind: Any) -> Any:
+    """Type that a kernel is compiled for: no constants, whole numbers with 64 bits."""
+    kind = numba.types.unliteral(kind)
+    if isinstance(kind, numba.types.Integer) and kind.bitwidth < numba.types.int64.bitwidth:
+        return numba.types.int64
+    return kind
 
 
 def _entry(kernel: Kernel) -> Any:

@@ -66,10 +66,10 @@ JOB_GRANT = np.dtype(
         ("charged", "i8"),
         ("refused_needed", "i8"),  # in GPUs, GPU-seconds or seconds, as the rule counts
         ("refused_available", "i8"),
-        ("grant", "i8"),  # that it draws on, or drew on last; -1: none
-        ("period", "i8"),  # row of the period that its commitment was made in
-        ("next", "i8"),  # in the list of its grant
-        ("previous", "i8"),
+        ("grant", "i4"),  # that it draws on, or drew on last; -1: none
+        ("period", "i4"),  # row of the period that its commitment was made in
+        ("next", "i4"),  # in the list of its grant
+        ("previous", "i4"),
         ("holds", "?"),  # a commitment, however small
     ],
     align=True,

@@ -130,8 +130,11 @@ def _free_s(state, rack, trays, tray_s, recalls, time_s, before_s):
 
 
 @kernel
-def _soonest_racks(state, job, needed, segments, chosen, free_s, tray_s, time_s):
-    """List the racks that should have room for a segment of a job soonest, and when, in order; return how many there are."""
+def _soonest_racks(state, job, needed, segments, chosen, free_s, tray_s, time_s, late_s):
+    """List the racks that should have room for a segment of a job soonest, and when, in order; return how many there are.
+
+    Racks that have none before `late_s` are passed over.
+    """
     room, recalls = state.room, can_recall(state, job)
     spare = spares_kept(state.jobs[job].gpus, spare_trays_for(state, job))
     found = 0
@@ -139,7 +142,7 @@ def _soonest_racks(state, job, needed, segments, chosen, free_s, tray_s, time_s)
         wanted = room.racks[rack].promised + needed + spare
         if not state.racks[rack].delivered or wanted > TRAYS_PER_RACK:
             continue
-        before_s = free_s[found - 1] if found == segments else FAR
+        before_s = free_s[found - 1] if found == segments else late_s
         rack_s = _free_s(state, rack, wanted, tray_s, recalls, time_s, before_s)
         if rack_s == FAR:
             continue
@@ -163,7 +166,12 @@ def reserve_soonest(state, job, queue, scratch, time_s):
     gpus, recalls = jobs[job].gpus, can_recall(state, job)
     segments, needed = segments_for(gpus, segment_trays), segment_trays_for(gpus, segment_trays)
     chosen, free_s = scratch.chosen, scratch.free_s
-    if _soonest_racks(state, job, needed, segments, chosen, free_s, scratch.tray_s, time_s) < segments:
+    # where racks were kept for it before, others will do only if they come free sooner, and most are passed over at a glance
+    late_s = jobs[job].until_s + 1 if jobs[job].until_s > time_s else FAR
+    found = _soonest_racks(state, job, needed, segments, chosen, free_s, scratch.tray_s, time_s, late_s)
+    if found < segments and late_s < FAR:
+        found = _soonest_racks(state, job, needed, segments, chosen, free_s, scratch.tray_s, time_s, FAR)
+    if found < segments:
         return False
     shadow_s, recheck_s = time_s, time_s + RECHECK_S
     for index in range(segments):

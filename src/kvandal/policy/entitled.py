@@ -30,27 +30,28 @@ from kvandal.policy.trial import STARTED, backfill, delays_holder, try_entitled
 
 SHORTEST_SHADOW_S = 60
 """A reservation of share is not reckoned anew more often than this [s]."""
+NEAR_S = 600
+"""So near its last answer a reservation of share is looked for first [s]."""
 
 
-@large_kernel
-def _free_share_s(state, job, ends_s, sizes, time_s):
-    """When the running jobs of a tenant should have given back enough of its share for a waiting one of its jobs [s].
+@kernel
+def _ends_within(state, tenant, missing, early_s, late_s, ends_s, sizes, time_s):
+    """When jobs of a tenant should have given back `missing` GPUs of its share, if that is after `early_s` and by `late_s` [s].
 
-    `ends_s` and `sizes` are filled on the way: in order, the ends that come soonest and just suffice of those looked at.
+    Else `early_s` or FAR. `ends_s` and `sizes` are filled on the way: in order, the ends that come soonest and just suffice
+    of those looked at.
     """
-    jobs, own_jobs = state.jobs, state.own_jobs
-    tenant = jobs[job].tenant
-    holder = state.tenants[tenant]
-    missing = holder.own + holder.claimed + jobs[job].gpus - holder.deserved
-    if missing <= 0:
-        return np.int64(time_s)
+    own_jobs, soonest_s = state.own_jobs, np.int64(time_s + 1)
     count, back = 0, np.int64(0)
     for position in range(state.tally[0].own_jobs):
         record = own_jobs[position]
-        if record.tenant != tenant or not record.runs:
+        end_s = max(record.until_s, soonest_s)
+        if end_s > late_s or record.tenant != tenant or not record.runs:
             continue
-        end_s = max(record.until_s, time_s + 1)
-        if back >= missing and end_s >= ends_s[count - 1]:
+        if end_s <= early_s:
+            missing -= record.gpus
+            continue
+        if back >= missing and count > 0 and end_s >= ends_s[count - 1]:
             continue
         index = count
         while index > 0 and ends_s[index - 1] > end_s:
@@ -59,10 +60,35 @@ def _free_share_s(state, job, ends_s, sizes, time_s):
         ends_s[index], sizes[index] = end_s, record.gpus
         count += 1
         back += record.gpus
-        while back - sizes[count - 1] >= missing:
+        while count > 0 and back - sizes[count - 1] >= missing:
             count -= 1
             back -= sizes[count]
+    if missing <= 0:
+        return np.int64(early_s)
+    while count > 0 and back - sizes[count - 1] >= missing:
+        count -= 1
+        back -= sizes[count]
     return ends_s[count - 1] if back >= missing else FAR
+
+
+@large_kernel
+def _free_share_s(state, job, ends_s, sizes, time_s):
+    """When the running jobs of a tenant should have given back enough of its share for a waiting one of its jobs [s].
+
+    It is first looked for near the last answer, where few ends need to be put in order. `ends_s` and `sizes` are int64
+    (GPUs + 1,), to work in.
+    """
+    tenant = state.jobs[job].tenant
+    holder = state.tenants[tenant]
+    missing = np.int64(holder.own + holder.claimed + state.jobs[job].gpus - holder.deserved)
+    if missing <= 0:
+        return np.int64(time_s)
+    early_s, late_s = holder.shadow_s - NEAR_S, holder.shadow_s + NEAR_S
+    if early_s > 0:
+        free_s = _ends_within(state, tenant, missing, early_s, late_s, ends_s, sizes, time_s)
+        if early_s < free_s < FAR:
+            return free_s
+    return _ends_within(state, tenant, missing, np.int64(0), FAR, ends_s, sizes, time_s)
 
 
 @large_kernel

@@ -25,16 +25,16 @@ TRAY_HEALTHY, TRAY_BROKEN, TRAY_ABSENT, TRAY_OFF = 0, 1, 2, 3
 Array = Any  # arrays inside kernels: numba types them, annotations only name them
 
 
-TRAY = np.dtype([("next", "i8"), ("previous", "i8"), ("free", "i8"), ("state", "i8")], align=True)
+TRAY = np.dtype([("next", "i4"), ("previous", "i4"), ("free", "i4"), ("state", "i4")], align=True)
 """A tray: its neighbours in the list of partly free trays, its free GPUs (0 unless healthy), its state."""
 RACK_ROOM = np.dtype(
-    [("next", "i8"), ("previous", "i8"), ("whole", "i8"), ("promised", "i8"), ("barred", "?")], align=True
+    [("next", "i4"), ("previous", "i4"), ("whole", "i4"), ("promised", "i4"), ("barred", "?")], align=True
 )
 """A rack: its neighbours in the list of equals, its wholly free trays, the trays promised to waiting jobs, and whether
 the plant has no power to spare for it. Racks that are promised or barred stand in no list."""
 BUCKET = np.dtype([("head", "i8"), ("count", "i8")], align=True)
 """A list of racks with the same number of wholly free trays."""
-PIECE = np.dtype([("rack", "i8"), ("gpus", "i8"), ("next", "i8")], align=True)
+PIECE = np.dtype([("rack", "i4"), ("gpus", "i4"), ("next", "i4")], align=True)
 """A part of a job in one rack, and the next part."""
 
 
@@ -77,13 +77,13 @@ def empty_room(racks: int, jobs: int) -> Room:
     pieces["next"][-2] = -1
     pieces["next"][-1] = 0
     return Room(
-        slots=np.full((racks * TRAYS_PER_RACK, GPUS_PER_TRAY), -1, np.int64),
+        slots=np.full((racks * TRAYS_PER_RACK, GPUS_PER_TRAY), -1, np.int32),
         trays=trays,
         racks=rack_rooms,
         buckets=buckets,
         levels=np.full(GPUS_PER_TRAY, -1, np.int64),
-        first_piece=np.full(max(jobs, 1), -1, np.int64),
-        first_claim=np.full(max(jobs, 1), -1, np.int64),
+        first_piece=np.full(max(jobs, 1), -1, np.int32),
+        first_claim=np.full(max(jobs, 1), -1, np.int32),
         pieces=pieces,
     )
 

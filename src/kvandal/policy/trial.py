@@ -57,8 +57,8 @@ def _in_reserved_rack(state, job, gpus, ends_s, recalled_s):
         last = state.queues[queue].last_claim
         waiting = state.queues[queue].head
         while last >= 0:
-            leaves_s = recalled_s if can_recall(state, waiting) else ends_s
-            if jobs[waiting].reserved and jobs[waiting].until_s >= leaves_s and waiting != job:
+            reserved = jobs[waiting].reserved and waiting != job and jobs[waiting].until_s >= recalled_s
+            if reserved and (jobs[waiting].until_s >= ends_s or can_recall(state, waiting)):
                 piece = room.first_claim[waiting]
                 while piece >= 0:
                     rack = room.pieces[piece].rack

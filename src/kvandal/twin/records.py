@@ -65,20 +65,20 @@ def spare_records(racks: int) -> int:
 
 JOB = np.dtype(
     [
-        ("submit_s", "i8"),
-        ("work_s", "i8"),  # run time at full speed
-        ("remaining_s", "i8"),  # useful work still to do
-        ("start_s", "i8"),  # of the run that goes on now
-        ("left_s", "i8"),  # end of its last run
-        ("placed_s", "i8"),  # since when it runs where and in the tier in which it runs now
-        ("first_start_s", "i8"),  # -1: never
-        ("end_s", "i8"),  # -1: not finished
+        ("submit_s", "i4"),
+        ("work_s", "i4"),  # run time at full speed
+        ("remaining_s", "i4"),  # useful work still to do
+        ("start_s", "i4"),  # of the run that goes on now
+        ("left_s", "i4"),  # end of its last run
+        ("placed_s", "i4"),  # since when it runs where and in the tier in which it runs now
+        ("first_start_s", "i4"),  # -1: never
+        ("end_s", "i4"),  # -1: not finished
         (
             "until_s",
             "i8",
         ),  # while it runs: expected end; while racks are reserved for it: when they should be free
-        ("held_since_s", "i8"),  # since when the rule `held_by` holds it back
-        ("deadline_s", "i8"),  # end of the notice, or -1
+        ("held_since_s", "i4"),  # since when the rule `held_by` holds it back
+        ("deadline_s", "i4"),  # end of the notice, or -1
         ("virtual_start_s", "f8"),  # reading of the speed clock at the start
         ("slow", "f8"),  # its speed over that of its class: limits of the plant slow it down
         ("allocated_gpu_s", "i8"),
@@ -88,23 +88,23 @@ JOB = np.dtype(
         ("clock_start_s", "f8"),  # reading of the speed clock at the start of the run that goes on now
         ("capped_gpu_s", "f8"),  # lost to caps on its tier; part of what shedding lost
         ("cut_gpu_s", "f8"),  # work lost when it was shed, or recalled, for power
-        ("gpus", "i8"),  # now; an elastic job may run on fewer than it asked for
-        ("asked_gpus", "i8"),  # `work_s` and `remaining_s` are seconds on so many
+        ("gpus", "i4"),  # now; an elastic job may run on fewer than it asked for
+        ("asked_gpus", "i4"),  # `work_s` and `remaining_s` are seconds on so many
         ("limit_s", "i4"),  # run time that its owner asked for
-        ("queue", "i8"),
+        ("queue", "i2"),
         ("interval_s", "i4"),  # work between two checkpoints; 0: none are written
         ("restore_s", "i4"),  # of the run that goes on now, before its work goes on
-        ("first_part", "i8"),  # of the loan that it runs on, or -1
-        ("loan", "i8"),  # record of that part, or -1
+        ("first_part", "i4"),  # of the loan that it runs on, or -1
+        ("loan", "i4"),  # record of that part, or -1
         ("list_position", "i4"),  # where it stands among the jobs on loan, or among those on their tenant's share
         ("heap_position", "i4"),
-        ("next_job", "i8"),  # behind it in the queue
+        ("next_job", "i4"),  # behind it in the queue
         ("starts", "i4"),
         ("failures", "i4"),
         ("recalls", "i4"),
         ("sheds", "i4"),
-        ("racks", "i8"),  # of the last placement
-        ("tenant", "i8"),
+        ("racks", "i4"),  # of the last placement
+        ("tenant", "i2"),
         ("demand", "i2"),
         ("state", "i1"),
         ("held_by", "i1"),  # rule that holds it back while it waits
