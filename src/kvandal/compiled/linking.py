@@ -87,7 +87,9 @@ class Kernel(registry.CPUDispatcher):  # type: ignore[misc]
         numba has a type for each constant, though inlined code folds them; and tables keep numbers in as few bytes as will
         do, which is no reason to compile again whatever is asked about them.
         """
-        return super().get_call_template(tuple(map(_plain, args)), {name: _plain(kind) for name, kind in kws.items()})
+        return super().get_call_template(
+            tuple(map(_plain, args)), {name: _plain(kind) for name, kind in kws.items()}
+        )
 
     def add_overload(self, compiled: Any) -> None:
         """Remember where a library that stays apart comes from, before anybody links it."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.lending import give_back, move_from
-from kvandal.policy.placement import bar_rack, release, vacate
+from kvandal.policy.placement import bar_rack, forget_ends, release, vacate
 from kvandal.policy.queues import count_wait, take_out
 from kvandal.policy.rules import TRANSFER
 from kvandal.policy.tree import FIRM, LENT, PROTECTED, book_claim, book_own
@@ -31,10 +31,11 @@ ACTION = np.dtype(
     align=True,
 )
 """One action: `other` is the claimant of a notice (-1: a lender), or the record to close."""
-OWN_JOB = np.dtype(
-    [("until_s", "i8"), ("job", "i4"), ("gpus", "i4"), ("tenant", "i2"), ("runs", "?")], align=True
-)
-"""A job that runs on its tenant's share: when it should end, and whether its start has been carried out."""
+OWN_END, OWN_GPUS, OWN_TENANT, OWN_JOB = range(4)
+"""Rows of `State.own_jobs`, the jobs that run on their tenant's share: when each should end (FAR until its start has been
+carried out), its GPUs, its tenant, the job."""
+NOT_YET = np.int64(2**62)
+"""An end that does not count."""
 ACTIONS = ("start", "notice", "move", "promote", "demote", "close")
 START, NOTICE, MOVE, PROMOTE, DEMOTE, CLOSE = range(6)
 
@@ -200,6 +201,8 @@ def release_claim(state, job):
 def give_notice(state, job, claimant, rule, time_s):
     """Give a borrower notice: it saves its state and leaves at the deadline."""
     jobs = state.jobs
+    if not jobs[job].on_loan:
+        forget_ends(state.room, job)
     jobs[job].draining = True
     jobs[job].deadline_s = time_s + state.tenants[jobs[job].tenant].notice_s
     state.tally[0].draining += 1
@@ -230,13 +233,20 @@ def close_parts(state, job, rule):
 @kernel
 def list_own(state, job):
     """Count a job's GPUs as its tenant's own use, and enter it on the list of those that run on their tenant's share."""
-    tally, record = state.tally[0], state.jobs[job]
+    tally, record, own_jobs = state.tally[0], state.jobs[job], state.own_jobs
     book_own(state.tenants, record.tenant, record.gpus)
     record.list_position = tally.own_jobs
-    entry = state.own_jobs[tally.own_jobs]
-    entry.job, entry.tenant, entry.gpus, entry.until_s = job, record.tenant, record.gpus, record.until_s
-    entry.runs = False  # until the decision is carried out
+    own_jobs[OWN_END, tally.own_jobs] = NOT_YET
+    own_jobs[OWN_GPUS, tally.own_jobs] = record.gpus
+    own_jobs[OWN_TENANT, tally.own_jobs] = record.tenant
+    own_jobs[OWN_JOB, tally.own_jobs] = job
     tally.own_jobs += 1
+
+
+@kernel
+def count_own(state, job):
+    """Let the expected end of a job on its tenant's share count from now on: its start has been carried out."""
+    state.own_jobs[OWN_END, state.jobs[job].list_position] = state.jobs[job].until_s
 
 
 @kernel
@@ -244,9 +254,10 @@ def end_own(state, job):
     """Take a job off the list of those that run on their tenant's share, and its GPUs off the tenant's own use."""
     tally, record, own_jobs = state.tally[0], state.jobs[job], state.own_jobs
     book_own(state.tenants, record.tenant, -record.gpus)
-    last = tally.own_jobs - 1
-    own_jobs[record.list_position] = own_jobs[last]
-    state.jobs[own_jobs[last].job].list_position = record.list_position
+    last, at = tally.own_jobs - 1, record.list_position
+    for row in range(4):
+        own_jobs[row, at] = own_jobs[row, last]
+    state.jobs[own_jobs[OWN_JOB, last]].list_position = at
     record.list_position = -1
     tally.own_jobs = last
 

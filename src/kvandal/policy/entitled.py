@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import begin, expected_run_s, powered
+from kvandal.policy.acting import (
+    NOT_YET,
+    OWN_END,
+    OWN_GPUS,
+    OWN_TENANT,
+    begin,
+    expected_run_s,
+    powered,
+)
 from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, leaves_earlier, reserve_soonest
 from kvandal.policy.loans import restore_ceilings, restore_lender, room_below_ceilings
 from kvandal.policy.placement import (
@@ -32,63 +40,80 @@ SHORTEST_SHADOW_S = 60
 """A reservation of share is not reckoned anew more often than this [s]."""
 NEAR_S = 600
 """So near its last answer a reservation of share is looked for first [s]."""
+LONGEST_STEP_S = 2**40
+"""Nobody's end is expected so far away [s]."""
 
 
 @kernel
-def _ends_within(state, tenant, missing, early_s, late_s, ends_s, sizes, time_s):
-    """When jobs of a tenant should have given back `missing` GPUs of its share, if that is after `early_s` and by `late_s` [s].
+def _back_by(own_jobs, count, tenant, late_s):
+    """GPUs of its share that the running jobs of a tenant should have given back by an instant."""
+    back = np.int64(0)
+    for position in range(count):
+        ended = (own_jobs[OWN_END, position] <= late_s) & (own_jobs[OWN_TENANT, position] == tenant)
+        back += own_jobs[OWN_GPUS, position] if ended else np.int64(0)
+    return back
 
-    Else `early_s` or FAR. `ends_s` and `sizes` are filled on the way: in order, the ends that come soonest and just suffice
-    of those looked at.
-    """
-    own_jobs, soonest_s = state.own_jobs, np.int64(time_s + 1)
-    count, back = 0, np.int64(0)
-    for position in range(state.tally[0].own_jobs):
-        record = own_jobs[position]
-        end_s = max(record.until_s, soonest_s)
-        if end_s > late_s or record.tenant != tenant or not record.runs:
+
+@kernel
+def _last_of(own_jobs, count, tenant, missing, early_s, late_s, ends_s, sizes):
+    """End of the job of a tenant with which `missing` GPUs are back, of those that end after `early_s` and by `late_s` [s]."""
+    found, back = 0, np.int64(0)
+    for position in range(count):
+        end_s = own_jobs[OWN_END, position]
+        if end_s <= early_s or end_s > late_s or own_jobs[OWN_TENANT, position] != tenant:
             continue
-        if end_s <= early_s:
-            missing -= record.gpus
+        if back >= missing and end_s >= ends_s[found - 1]:
             continue
-        if back >= missing and count > 0 and end_s >= ends_s[count - 1]:
-            continue
-        index = count
+        index = found
         while index > 0 and ends_s[index - 1] > end_s:
             ends_s[index], sizes[index] = ends_s[index - 1], sizes[index - 1]
             index -= 1
-        ends_s[index], sizes[index] = end_s, record.gpus
-        count += 1
-        back += record.gpus
-        while count > 0 and back - sizes[count - 1] >= missing:
-            count -= 1
-            back -= sizes[count]
-    if missing <= 0:
-        return np.int64(early_s)
-    while count > 0 and back - sizes[count - 1] >= missing:
-        count -= 1
-        back -= sizes[count]
-    return ends_s[count - 1] if back >= missing else FAR
+        ends_s[index], sizes[index] = end_s, own_jobs[OWN_GPUS, position]
+        found += 1
+        back += own_jobs[OWN_GPUS, position]
+        while back - sizes[found - 1] >= missing:
+            found -= 1
+            back -= sizes[found]
+    return ends_s[found - 1]
 
 
 @large_kernel
 def _free_share_s(state, job, ends_s, sizes, time_s):
     """When the running jobs of a tenant should have given back enough of its share for a waiting one of its jobs [s].
 
-    It is first looked for near the last answer, where few ends need to be put in order. `ends_s` and `sizes` are int64
-    (GPUs + 1,), to work in.
+    Who is late should end at any moment. The instant is enclosed, from where the last answer was, until few ends are left
+    to be put in order. `ends_s` and `sizes` are int64 (GPUs + 1,), to work in.
     """
-    tenant = state.jobs[job].tenant
+    tenant, own_jobs, count = state.jobs[job].tenant, state.own_jobs, state.tally[0].own_jobs
     holder = state.tenants[tenant]
     missing = np.int64(holder.own + holder.claimed + state.jobs[job].gpus - holder.deserved)
     if missing <= 0:
         return np.int64(time_s)
-    early_s, late_s = holder.shadow_s - NEAR_S, holder.shadow_s + NEAR_S
-    if early_s > 0:
-        free_s = _ends_within(state, tenant, missing, early_s, late_s, ends_s, sizes, time_s)
-        if early_s < free_s < FAR:
-            return free_s
-    return _ends_within(state, tenant, missing, np.int64(0), FAR, ends_s, sizes, time_s)
+    if missing > holder.own:
+        return FAR
+    early_s = np.int64(time_s + 1)
+    back = _back_by(own_jobs, count, tenant, early_s)  # by `early_s`
+    if back >= missing:
+        return early_s
+    late_s, step_s = max(early_s, holder.shadow_s) + NEAR_S, NEAR_S
+    by_late = _back_by(own_jobs, count, tenant, late_s)
+    while by_late < missing:
+        if step_s > LONGEST_STEP_S:
+            return FAR
+        early_s, back = late_s, by_late
+        step_s *= 8
+        late_s = late_s + step_s if step_s <= LONGEST_STEP_S else NOT_YET - 1
+        by_late = _back_by(own_jobs, count, tenant, late_s)
+    between_s = holder.shadow_s - NEAR_S
+    while late_s - early_s > 2 * NEAR_S:
+        if not early_s < between_s < late_s:
+            between_s = early_s + (late_s - early_s) // 2
+        by_then = _back_by(own_jobs, count, tenant, between_s)
+        if by_then < missing:
+            early_s, back = between_s, by_then
+        else:
+            late_s = between_s
+    return _last_of(own_jobs, count, tenant, missing - back, early_s, late_s, ends_s, sizes)
 
 
 @large_kernel

@@ -25,8 +25,12 @@ TRAY_HEALTHY, TRAY_BROKEN, TRAY_ABSENT, TRAY_OFF = 0, 1, 2, 3
 Array = Any  # arrays inside kernels: numba types them, annotations only name them
 
 
-TRAY = np.dtype([("next", "i4"), ("previous", "i4"), ("free", "i4"), ("state", "i4")], align=True)
-"""A tray: its neighbours in the list of partly free trays, its free GPUs (0 unless healthy), its state."""
+TRAY = np.dtype(
+    [("next", "i4"), ("previous", "i4"), ("free", "i4"), ("state", "i4"), ("until_s", "i8")], align=True
+)
+"""A tray: its neighbours in the list of partly free trays, its free GPUs (0 unless healthy), its state, and when its jobs
+should have left where that is known (else UNKNOWN)."""
+UNKNOWN = -1
 RACK_ROOM = np.dtype(
     [("next", "i4"), ("previous", "i4"), ("whole", "i4"), ("promised", "i4"), ("barred", "?")], align=True
 )
@@ -68,7 +72,7 @@ class Room(NamedTuple):
 def empty_room(racks: int, jobs: int) -> Room:
     """Return a room whose trays are all absent; :func:`deliver_rack` brings them in."""
     trays = np.zeros(racks * TRAYS_PER_RACK, TRAY)
-    trays["state"] = TRAY_ABSENT
+    trays["state"], trays["until_s"] = TRAY_ABSENT, UNKNOWN
     rack_rooms = np.zeros(racks, RACK_ROOM)
     buckets = np.zeros(TRAYS_PER_RACK + 1, BUCKET)
     buckets["head"] = -1
@@ -147,6 +151,7 @@ def _set_free(room, tray, free):
     old = room.trays[tray].free
     if old == free:
         return
+    room.trays[tray].until_s = UNKNOWN
     listed = _is_listed(room, rack)
     if listed and 0 < old < GPUS_PER_TRAY:
         _unlink_tray(room, tray)
@@ -389,6 +394,17 @@ def place_in(room, rack, job, gpus):
         return 0
     _take(room, rack, job, gpus)
     return 1
+
+
+@kernel
+def forget_ends(room, job):
+    """Forget when the trays of a job should be free: it will leave at another time than expected."""
+    piece = room.first_piece[job]
+    while piece >= 0:
+        rack = room.pieces[piece].rack
+        for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+            room.trays[tray].until_s = UNKNOWN
+        piece = room.pieces[piece].next
 
 
 @kernel

@@ -8,7 +8,7 @@ import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import cap_factor
-from kvandal.policy.acting import MILLIWATT, power_tier, protected_until_s, stop
+from kvandal.policy.acting import MILLIWATT, count_own, power_tier, protected_until_s, stop
 from kvandal.policy.claims import drop_reservations
 from kvandal.policy.queues import count_queued, enqueue
 from kvandal.policy.recall import INFERENCE
@@ -162,7 +162,7 @@ def start_job(state, job, time_s):
         open_records(state, job, time_s)
         await_minimum_run(state, job)
     else:
-        state.own_jobs[jobs[job].list_position].runs = True
+        count_own(state, job)
     state.tiers[jobs[job].use_tier].gpus += jobs[job].gpus
     tally.running_jobs += 1
     _add_power(state, job, 1, time_s)
@@ -223,7 +223,7 @@ def change_tier(state, job, tier, time_s):
     jobs[job].clock_start_s += new_s - old_s
     push_end(jobs, state.ends, state.speeds, new_class, new_s + left_s, job)
     if not jobs[job].on_loan:
-        state.own_jobs[jobs[job].list_position].runs = True
+        count_own(state, job)
 
 
 @large_kernel

@@ -96,7 +96,10 @@ JOB = np.dtype(
         ("restore_s", "i4"),  # of the run that goes on now, before its work goes on
         ("first_part", "i4"),  # of the loan that it runs on, or -1
         ("loan", "i4"),  # record of that part, or -1
-        ("list_position", "i4"),  # where it stands among the jobs on loan, or among those on their tenant's share
+        (
+            "list_position",
+            "i4",
+        ),  # where it stands among the jobs on loan, or among those on their tenant's share
         ("heap_position", "i4"),
         ("next_job", "i4"),  # behind it in the queue
         ("starts", "i4"),

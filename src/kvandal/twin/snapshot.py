@@ -223,7 +223,7 @@ def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
     """Rows of the large tables that mean something now; tables not named are saved in full."""
     tally = state.tally[0]
     loans = _open_records(state, live)
-    heap = state.ends.shape[1]
+    heap, own = state.ends.shape[1], state.own_jobs.shape[1]
     running = state.speeds["running"].tolist()
     ends = [np.arange(group * heap, group * heap + count) for group, count in enumerate(running)]
     return {
@@ -235,7 +235,7 @@ def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
         "actions": np.zeros(0, np.int64),
         "agenda": np.arange(tally["agenda_size"]),
         "lent_jobs": np.arange(tally["lent_jobs"]),
-        "own_jobs": np.arange(tally["own_jobs"]),
+        "own_jobs": np.concatenate([row * own + np.arange(tally["own_jobs"]) for row in range(4)]),
         "ends": np.concatenate(ends),
     }
 
@@ -251,8 +251,8 @@ def _open_records(state: State, live: Array) -> Array:
 
 
 def _rows(name: str, table: Array) -> Array:
-    """View a table by its rows: heaps stand one behind the other."""
-    return table.reshape(-1) if name == "ends" else table
+    """View a table by its rows: heaps, and what is told of jobs on their tenant's share, stand one behind the other."""
+    return table.reshape(-1) if name in ("ends", "own_jobs") else table
 
 
 def _layout(dtype: np.dtype[Any]) -> Any:

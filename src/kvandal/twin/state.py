@@ -9,7 +9,7 @@ import numpy as np
 from kvandal.compiled.tables import by_reference
 from kvandal.demand.jobs import JobTable
 from kvandal.physics.rack import capped_speed
-from kvandal.policy.acting import ACTION, OWN_JOB
+from kvandal.policy.acting import ACTION
 from kvandal.policy.drawdown import LIMIT_COLUMNS, take_limits
 from kvandal.policy.lending import empty_parts
 from kvandal.policy.placement import Room, empty_room
@@ -60,7 +60,8 @@ class State(NamedTuple):
     `fault_cost` float64 (faults, tenants + 1, 3), `node_room_kw` float64 (nodes), power that each node of the plant has
     to spare; `limit_steps` float64 (steps, tenants, 6), limits that hold from `limit_steps_s` on; `recent_s` int64
     (trays, n), times of the last failures of each tray; `leaving` int64 (rows of tenants, 2), to work in: GPUs that come back
-    to each row after notice (:func:`kvandal.policy.lending.count_leaving`).
+    to each row after notice (:func:`kvandal.policy.lending.count_leaving`); `own_jobs` int64 (4, GPUs + 1), jobs that run on
+    their tenant's share (:data:`kvandal.policy.acting.OWN_END` and the following).
     """
 
     jobs: Array
@@ -321,7 +322,7 @@ def new_state(
         rack_tiers=np.zeros((racks, POWER_TIERS), RACK_TIER),
         touched=np.zeros(racks, np.int64),
         lent_jobs=np.zeros(site.gpus + 1, np.int64),
-        own_jobs=np.zeros(site.gpus + 1, OWN_JOB),
+        own_jobs=np.zeros((4, site.gpus + 1), np.int64),
         leaving=np.zeros((len(tenants), 2), np.int64),
         models=model_table(site),
         demands=filled(
