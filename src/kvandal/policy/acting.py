@@ -148,7 +148,6 @@ def begin(state, job, gpus, tier, racks, rule, time_s):
     jobs[job].held_by = 0
     end_claim(state, job)
     take_out(state, job)
-    tenant = jobs[job].tenant
     jobs[job].gpus = gpus
     tally.it_now_kw += need_kw
     jobs[job].start_rule = rule

@@ -40,6 +40,8 @@ SHORTEST_SHADOW_S = 60
 """A reservation of share is not reckoned anew more often than this [s]."""
 NEAR_S = 600
 """So near its last answer a reservation of share is looked for first [s]."""
+FEW_GPUS = 48
+"""So many GPUs at most are put in order by when they should come back."""
 LONGEST_STEP_S = 2**40
 """Nobody's end is expected so far away [s]."""
 
@@ -105,14 +107,14 @@ def _free_share_s(state, job, ends_s, sizes, time_s):
         late_s = late_s + step_s if step_s <= LONGEST_STEP_S else NOT_YET - 1
         by_late = _back_by(own_jobs, count, tenant, late_s)
     between_s = holder.shadow_s - NEAR_S
-    while late_s - early_s > 2 * NEAR_S:
+    while by_late - back > FEW_GPUS and late_s - early_s > 1:
         if not early_s < between_s < late_s:
             between_s = early_s + (late_s - early_s) // 2
         by_then = _back_by(own_jobs, count, tenant, between_s)
         if by_then < missing:
             early_s, back = between_s, by_then
         else:
-            late_s = between_s
+            late_s, by_late = between_s, by_then
     return _last_of(own_jobs, count, tenant, missing - back, early_s, late_s, ends_s, sizes)
 
 
