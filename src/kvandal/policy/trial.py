@@ -34,6 +34,8 @@ from kvandal.policy.tree import (
     may_hold,
 )
 
+NO_LIMIT = np.int64(2**62)
+"""More GPUs than anybody asks for."""
 STARTED = 0
 """Result of a trial: the job runs; otherwise the rule that holds it back."""
 
@@ -147,8 +149,11 @@ def try_entitled(state, job, rule, time_s):
 
 
 @large_kernel
-def try_loan(state, job, rule, time_s):
-    """Start a waiting job on a loan if it can (L1); return STARTED or what holds it back."""
+def try_loan(state, job, rule, time_s, lean=NO_LIMIT):
+    """Start a waiting job on a loan if it can (L1); return STARTED or what holds it back.
+
+    `lean` is a number of GPUs that nobody can lend its tenant now, as has been found before; who asks for more asks in vain.
+    """
     tenant = state.jobs[job].tenant
     gpus, least = state.jobs[job].asked_gpus, least_gpus(state, job)
     first = STARTED
@@ -158,7 +163,7 @@ def try_loan(state, job, rule, time_s):
             held = CEILING
         elif not powered(state, job, gpus, LENT):
             held = ENVELOPE
-        elif not borrow(state, job, gpus, -1, False):
+        elif gpus >= lean or not borrow(state, job, gpus, -1, False):
             held = NO_SHARE
         else:
             held = _start_somewhere(state, job, gpus, LENT, rule if asked else ELASTIC, time_s)
@@ -186,15 +191,19 @@ def backfill(state, queue, on_loan, removed, time_s):
     depth = state.rules[0].backfill_depth
     if depth == 0 or job < 0:
         return
+    if not on_loan and not has_share(state.tenants, jobs[job].tenant, 1):
+        return  # the queue is one tenant's
     news = tally.freed - state.queues[queue].seen_freed
     fresh = state.queues[queue].scanned
-    left = depth
+    left, lean = depth, NO_LIMIT
     while job >= 0 and left > 0:
         after = jobs[job].next_job
         # nothing has come free since the last look: only jobs that are new need to be tried
         if news != 0 or job >= fresh:
             if on_loan:
-                held = try_loan(state, job, BACKFILL, time_s)
+                held = try_loan(state, job, BACKFILL, time_s, lean)
+                if held == NO_SHARE and least_gpus(state, job) == jobs[job].asked_gpus:
+                    lean = min(lean, np.int64(jobs[job].asked_gpus))
             else:
                 held = try_entitled(state, job, BACKFILL, time_s)
                 if held == STARTED:
