@@ -34,7 +34,7 @@ from kvandal.policy.tree import (
     has_share,
     may_hold,
 )
-from kvandal.policy.trial import STARTED, backfill, delays_holder, try_entitled
+from kvandal.policy.trial import STARTED, backfill, delays_holder, least_gpus, try_entitled
 
 SHORTEST_SHADOW_S = 60
 """A reservation of share is not reckoned anew more often than this [s]."""
@@ -221,6 +221,10 @@ def start_entitled(state, queue, scratch, time_s):
     """Start the heads of one queue that fit in what their tenant deserves (P1), recalling loans where they must."""
     queues, jobs = state.queues, state.jobs
     tenant = queues[queue].tenant
+    in_vain = _is_in_vain(state, queue, time_s)
+    if in_vain and queues[queue].vain_tail == queues[queue].tail:
+        hold(state, queues[queue].head, queues[queue].vain_held, time_s)
+        return
     held = STARTED
     while queues[queue].head >= 0:
         job = queues[queue].head
@@ -250,8 +254,58 @@ def start_entitled(state, queue, scratch, time_s):
         _reserve_more(state, queue, scratch, time_s)
     if state.rules[0].reservations > 0 and (held == NO_SHARE or jobs[job].reserved):
         _hold_share(state, job, scratch, time_s)
+    queues[queue].vain = False
     if held != ENVELOPE:
-        backfill(state, queue, False, scratch.removed, time_s)
+        for_share = backfill(state, queue, False, scratch.removed, time_s)
+        all_tried = in_vain or state.tally[0].freed != queues[queue].seen_freed
+        if for_share and all_tried and _waits_for_share(state, job, held):
+            _remember(state, queue, held)
+
+
+@kernel
+def _waits_for_share(state, job, held):
+    """Whether a head waits for its tenant's share and for nothing else: it holds no racks, and could run on no fewer GPUs."""
+    return (
+        held in (NO_SHARE, RESERVED)
+        and state.queues[state.jobs[job].queue].last_claim < 0
+        and least_gpus(state, job) == state.jobs[job].asked_gpus
+    )
+
+
+@kernel
+def _remember(state, queue, held):
+    """Remember what a queue waits for, so that it is not looked at again before something counts."""
+    row = state.queues[queue]
+    tenant = state.tenants[row.tenant]
+    row.vain = True
+    row.vain_held = held
+    row.vain_left = tenant.deserved - tenant.own - tenant.claimed
+    row.vain_deserved = tenant.deserved
+    row.vain_holder = tenant.holder
+    row.vain_shadow_s = tenant.shadow_s
+    row.vain_changes = row.changes
+    row.vain_tail = row.tail
+
+
+@kernel
+def _is_in_vain(state, queue, time_s):
+    """Whether all jobs of a queue that were there at its last look still wait for their tenant's share, each by the same rule.
+
+    With less of the share left, or later, who would delay the holder still would; a head that fits beside it still does.
+    """
+    row = state.queues[queue]
+    tenant = state.tenants[row.tenant]
+    left = tenant.deserved - tenant.own - tenant.claimed
+    return (
+        row.vain
+        and row.vain_changes == row.changes
+        and left <= row.vain_left
+        and (row.vain_held == NO_SHARE or left >= state.jobs[row.head].gpus)
+        and row.vain_deserved == tenant.deserved
+        and row.vain_holder == tenant.holder
+        and row.vain_shadow_s == tenant.shadow_s
+        and (tenant.holder < 0 or time_s < tenant.shadow_s)
+    )
 
 
 @kernel

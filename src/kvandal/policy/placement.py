@@ -323,6 +323,27 @@ def spares_kept(gpus, spare_trays):
 
 
 @kernel
+def fits(room, gpus, segment_trays, spare_trays):
+    """Whether :func:`place` finds racks for so many GPUs."""
+    spare = spares_kept(gpus, spare_trays)
+    if gpus > GPUS_PER_RACK:
+        return _racks_with(room, segment_trays + spare) >= segments_for(gpus, segment_trays)
+    for level in range(gpus, GPUS_PER_TRAY):
+        if room.levels[level] >= 0:
+            return True
+    return _best_rack(room, trays_for(gpus) + spare) >= 0
+
+
+@kernel
+def _racks_with(room, trays):
+    """Racks with so many wholly free trays, or more."""
+    racks = 0
+    for bucket in range(trays, TRAYS_PER_RACK + 1):
+        racks += room.buckets[bucket].count
+    return racks
+
+
+@kernel
 def place(room, job, gpus, segment_trays, spare_trays=0):
     """Place a job on unreserved racks so that `spare_trays` wholly free trays stay free in each.
 
@@ -342,10 +363,7 @@ def place(room, job, gpus, segment_trays, spare_trays=0):
         _take(room, rack, job, gpus)
         return 1
     segments = segments_for(gpus, segment_trays)
-    available = 0
-    for bucket in range(segment_trays + spare, TRAYS_PER_RACK + 1):
-        available += room.buckets[bucket].count
-    if available < segments:
+    if _racks_with(room, segment_trays + spare) < segments:
         return 0
     segment = segment_trays * GPUS_PER_TRAY
     left = gpus

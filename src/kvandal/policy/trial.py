@@ -12,6 +12,7 @@ from kvandal.policy.loans import restore_lender
 from kvandal.policy.placement import (
     GPUS_PER_RACK,
     GPUS_PER_TRAY,
+    fits,
     place,
     place_in,
     spares_kept,
@@ -89,6 +90,14 @@ def _find_place(state, job, gpus, on_loan, time_s):
 
 
 @kernel
+def _finds_no_place(state, job, gpus):
+    """Whether :func:`_find_place` finds nothing for a job, as far as a glance tells."""
+    if fits(state.room, gpus, state.rules[0].segment_trays, spare_trays_for(state, job)):
+        return False
+    return state.tally[0].reservations == 0 or gpus > GPUS_PER_RACK
+
+
+@kernel
 def _run_s(state, job, gpus):
     """Longest time that a job will run on so many GPUs [s]."""
     return expected_run_s(state, job) * state.jobs[job].gpus // gpus
@@ -149,10 +158,11 @@ def try_entitled(state, job, rule, time_s):
 
 
 @large_kernel
-def try_loan(state, job, rule, time_s, lean=NO_LIMIT):
+def try_loan(state, job, rule, time_s, lean=NO_LIMIT, room_first=False):
     """Start a waiting job on a loan if it can (L1); return STARTED or what holds it back.
 
     `lean` is a number of GPUs that nobody can lend its tenant now, as has been found before; who asks for more asks in vain.
+    With `room_first` a job that finds no racks is not told whether anybody would have lent.
     """
     tenant = state.jobs[job].tenant
     gpus, least = state.jobs[job].asked_gpus, least_gpus(state, job)
@@ -163,6 +173,8 @@ def try_loan(state, job, rule, time_s, lean=NO_LIMIT):
             held = CEILING
         elif not powered(state, job, gpus, LENT):
             held = ENVELOPE
+        elif room_first and _finds_no_place(state, job, gpus):
+            held = NO_ROOM
         elif gpus >= lean or not borrow(state, job, gpus, -1, False):
             held = NO_SHARE
         else:
@@ -181,7 +193,8 @@ def try_loan(state, job, rule, time_s, lean=NO_LIMIT):
 def backfill(state, queue, on_loan, removed, time_s):
     """Start jobs behind one that waits, where they delay none that holds a reservation (B2).
 
-    `removed` is int64 (GPUs + 1,), filled with the records of loans that move.
+    `removed` is int64 (GPUs + 1,), filled with the records of loans that move. Return whether all that were looked at wait
+    for their tenant's share and for nothing else, as far as they were tried now.
     """
     jobs, tally = state.jobs, state.tally[0]
     behind = (
@@ -190,25 +203,28 @@ def backfill(state, queue, on_loan, removed, time_s):
     job = jobs[behind].next_job
     depth = state.rules[0].backfill_depth
     if depth == 0 or job < 0:
-        return
+        return True
     if not on_loan and not has_share(state.tenants, jobs[job].tenant, 1):
-        return  # the queue is one tenant's
+        return True  # the queue is one tenant's
     news = tally.freed - state.queues[queue].seen_freed
     fresh = state.queues[queue].scanned
-    left, lean = depth, NO_LIMIT
+    left, lean, for_share = depth, NO_LIMIT, True
     while job >= 0 and left > 0:
         after = jobs[job].next_job
         # nothing has come free since the last look: only jobs that are new need to be tried
         if news != 0 or job >= fresh:
+            rigid = least_gpus(state, job) == jobs[job].asked_gpus
             if on_loan:
-                held = try_loan(state, job, BACKFILL, time_s, lean)
-                if held == NO_SHARE and least_gpus(state, job) == jobs[job].asked_gpus:
+                held = try_loan(state, job, BACKFILL, time_s, lean, True)
+                if held == NO_SHARE and rigid:
                     lean = min(lean, np.int64(jobs[job].asked_gpus))
             else:
                 held = try_entitled(state, job, BACKFILL, time_s)
                 if held == STARTED:
                     restore_lender(state, state.jobs[job].tenant, removed, time_s)
+            for_share = for_share and rigid and (held in (NO_SHARE, RESERVED))
             if held == ENVELOPE:
-                return
+                return False
         left -= 1
         job = after
+    return for_share

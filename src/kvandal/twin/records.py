@@ -134,7 +134,11 @@ QUEUE = np.dtype(
         ("last_claim", "i8"),  # the jobs from the head to this one have racks claimed or reserved; -1: none
         ("recheck_s", "i8"),  # when its reservations are looked at afresh
         ("seen_freed", "i8"), ("scanned", "i8"),  # what had come free and which jobs had come at the last look for backfill
-        ("blocked", "?"),
+        ("changes", "i8"),  # times that a job has left it, or has come in anywhere but at its end
+        # as it was when nobody of it could start for want of its tenant's share: GPUs left of the share, what is deserved, ...
+        ("vain_left", "i8"), ("vain_deserved", "i8"), ("vain_holder", "i8"), ("vain_shadow_s", "i8"), ("vain_changes", "i8"),
+        ("vain_tail", "i8"), ("vain_held", "i8"),  # ... the rule that held its head back
+        ("vain", "?"), ("blocked", "?"),
     ],
     align=True,
 )  # fmt: skip
