@@ -14,7 +14,7 @@ import hashlib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 from llvmlite import binding
@@ -44,9 +44,9 @@ class _Library(codegen.JITCodeLibrary):  # type: ignore[misc]
 
     """
 
-    objects: dict[str, tuple[bytes, tuple[str, ...]]] = {}
+    objects: ClassVar[dict[str, tuple[bytes, tuple[str, ...]]]] = {}
     """Machine code of every kernel that stays apart, by its symbol, and the symbols of those that it needs."""
-    placed: set[str] = set()
+    placed: ClassVar[set[str]] = set()
     """Symbols whose machine code the engine has."""
 
     def __init__(self, owner: Any, name: str) -> None:
@@ -65,6 +65,11 @@ class _Library(codegen.JITCodeLibrary):  # type: ignore[misc]
         else:
             super().add_linking_library(library)
             self.needed.update(getattr(library, "needed", {}))
+
+    def _optimize_final_module(self) -> None:
+        """Optimise; what is inlined is optimised in its callers, where it is known what it is called with."""
+        if not self.inlined:
+            super()._optimize_final_module()
 
     def _finalize_final_module(self) -> None:
         """Hand the module to the engine, which compiles it to machine code; but not what is only ever a part of others."""
@@ -211,6 +216,10 @@ class _Entry(registry.CPUDispatcher):  # type: ignore[misc]
     def enable_caching(self) -> None:
         """Keep what is compiled on disk."""
         self._cache = _Cache(self.py_func)
+
+    def compile(self, kinds: Any) -> Any:
+        """Compile the entry and all kernels below it, or load them."""
+        return quicker.at_ease(super().compile, kinds)
 
     def add_overload(self, compiled: Any) -> None:
         """Mark the library, before it is kept."""
