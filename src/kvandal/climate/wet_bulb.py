@@ -96,7 +96,9 @@ def _psychrolib() -> ModuleType:
 
 def _each(function: Any, *columns: Float64) -> Float64:
     """Results of a function of single numbers for whole columns."""
-    return np.array([function(*row) for row in zip(*(one.tolist() for one in columns), strict=True)], np.float64)
+    return np.array(
+        [function(*row) for row in zip(*(one.tolist() for one in columns), strict=True)], np.float64
+    )
 
 
 def station_pressure_pa(elevation_m: float) -> float:

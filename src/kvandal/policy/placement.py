@@ -82,8 +82,8 @@ def empty_room(racks: int, jobs: int) -> Room:
         racks=rack_rooms,
         buckets=buckets,
         levels=np.full(GPUS_PER_TRAY, -1, np.int64),
-        first_piece=np.full(max(jobs, 1), -1, np.int64),
-        first_claim=np.full(max(jobs, 1), -1, np.int64),
+        first_piece=np.full(max(jobs, 1), -1, np.int32),
+        first_claim=np.full(max(jobs, 1), -1, np.int32),
         pieces=pieces,
     )
 

@@ -353,5 +353,6 @@ def _enlarged(state: State) -> State:
     for name, (used, fresh) in GROWTH.items():
         table = getattr(state, name)
         if len(table) - tally[used] < spare:
-            more[name] = np.concatenate([table, fresh(len(table))])
+            more[name] = fresh(2 * len(table))
+            more[name][: len(table)] = table
     return state._replace(**more)

@@ -30,7 +30,7 @@ Record = TypeVar("Record", bound=NamedTuple)
 
 EVERY_DAYS = 7
 """A state is saved at the start and every so many days [days]."""
-FORMAT = 1
+FORMAT = 2
 """Version of the file."""
 PACKING = 1
 """Level of deflate: the bytes are sorted already, more effort gains little."""
@@ -41,6 +41,8 @@ PER_JOB = frozenset(
     {"jobs", "lost_gpu_s", "waits", "interruptions", "job_grants", "room.first_piece", "room.first_claim"}
 )
 """Tables with one row per job of the run."""
+TURNED = frozenset({"lost_gpu_s", "waits", "interruptions"})
+"""Of these, the ones whose columns are jobs."""
 GROWING = {"loans": new_loans, "events": new_events, "stints": new_stints, "placements": new_placements}
 """Tables that are enlarged on the way, and how new rows look."""
 
@@ -164,7 +166,7 @@ def with_jobs(state: State, fresh: State, kept: int) -> State:
     """Return a state with other jobs to come: the first `kept` jobs as they are, then all of those of `fresh`."""
     of_fresh = dict(_walk(fresh, ""))
     tables = {
-        name: np.concatenate([table[:kept], of_fresh[name]])
+        name: np.concatenate([table[..., :kept], of_fresh[name]], axis=-1)
         for name, table in _walk(state, "")
         if name in PER_JOB
     }
@@ -174,7 +176,7 @@ def with_jobs(state: State, fresh: State, kept: int) -> State:
 def without(state: State, names: Collection[str]) -> State:
     """Return a state whose named tables are empty, so that their memory is free for what is made of them."""
     tables = {
-        name: np.zeros((0, *table.shape[1:]), table.dtype)
+        name: np.zeros((*table.shape[:-1], 0), table.dtype)
         for name, table in _walk(state, "")
         if name in names
     }
@@ -250,7 +252,9 @@ def _open_records(state: State, live: Array) -> Array:
 
 
 def _rows(name: str, table: Array) -> Array:
-    """View a table by its rows: heaps stand one behind the other."""
+    """View a table by its rows: heaps stand one behind the other, jobs are rows."""
+    if name in TURNED:
+        return table.T
     return table.reshape(-1) if name == "ends" else table
 
 
