@@ -142,7 +142,7 @@ def test_host_and_network_faults_interrupt_and_break_nothing():
     site = small_site(ALONE, checkpoint_s=10, restart_s=50)
     rows = [(0, 2, 10_000, 0, TRAINING), (0, 2, 10_000, 0, TRAINING), (0, 4, 10_000, 0, TRAINING)]
     run = play(site, *rows, failures=failing((100, 0, CAUSE_NETWORK), (300, 0, CAUSE_HOST)))
-    where = run.state.interruptions.tolist()
+    where = run.state.interruptions.T.tolist()
     assert sorted(where) == sorted([[0, 1, 1, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]])
     assert run.outputs.tick_count[:, TICK_BROKEN].sum() == 0
     assert events(run, "failure", "repair") == []
@@ -158,7 +158,7 @@ def test_a_rack_is_the_blast_radius_of_its_switches():
         site, *rows, failures=failing((500, 71, 0, 3000), (600, 143), (1000, 0, CAUSE_RACK, 7000), (2000, 80, CAUSE_RACK, 5000)),
         watch=lambda state, _: (check_room(state), check_books(state)), watch_ticks=1,
     )  # fmt: skip
-    stops = run.state.interruptions[:, CAUSES.index("rack")]
+    stops = run.state.interruptions[CAUSES.index("rack")]
     assert stops.sum() >= 8
     back = events(run, "rack_repair")
     assert back == [(7000, "rack_repair", 1, -1), (8000, "rack_repair", 0, -1)]
@@ -269,7 +269,7 @@ def test_checkpoints_may_be_given_per_class():
     )
     run = play(site, (0, 4, 10_000, 0, TRAINING), failures=failing((2500, 71), (2500, 0), (2500, 4)))
     # of 2,500 s two dumps of 10 s are paid, 480 s unsaved; 50 s of restart; 8,000 s left with seven dumps
-    assert run.state.lost_gpu_s[0].tolist() == [4 * 480, 0, 0, 4 * (20 + 70), 4 * 50, 0]
+    assert run.state.lost_gpu_s[:, 0].tolist() == [4 * 480, 0, 0, 4 * (20 + 70), 4 * 50, 0]
     assert times(run, "end_s") == [2500 + 50 + 8000 + 70]
 
 
@@ -292,11 +292,11 @@ def test_hot_spares_wait_for_those_that_failed():
     failures = failing((5000, 0), (5000, 36))
     common = {"restart_s": 300, "spare_restart_s": 120, "checkpoint_s": 30}
     kept = play(small_site(ALONE, spare_trays_per_rack=2, **common), *rows, failures=failures)
-    assert kept.state.lost_gpu_s[0, LOST_RESTART] == 64 * 120
+    assert kept.state.lost_gpu_s[LOST_RESTART, 0] == 64 * 120
     assert times(kept, "starts")[0] == 2
     assert times(kept, "first_start_s")[1] == times(kept, "end_s")[0]
     taken = play(small_site(ALONE, **common), *rows[:1], failures=failures)
-    assert taken.state.lost_gpu_s[0, LOST_RESTART] == 64 * 300
+    assert taken.state.lost_gpu_s[LOST_RESTART, 0] == 64 * 300
     assert times(play(small_site(ALONE, **common), *rows), "first_start_s")[1] == 10
 
 
@@ -325,7 +325,7 @@ def test_restarts_after_recalls_are_told_apart():
     run = play(site, *rows, failures=failing((9000, 0, CAUSE_NETWORK)))
     assert times(run, "recalls")[0] == 1
     assert times(run, "failures")[0] == 1
-    assert run.state.lost_gpu_s[0, LOST_RESTART] == 72 * 600
+    assert run.state.lost_gpu_s[LOST_RESTART, 0] == 72 * 600
     assert times(run, "restored_gpu_s")[0] == 72 * 300
 
 

@@ -63,7 +63,7 @@ def test_loss_of_all_coolant_throttles_and_trips_in_seconds():
     assert times(run, "failures") == [1] * 8
     assert [time_s for kind, time_s in events if kind == "power_on"] == [7200 + 3 * 3600 + 1800] * 8
     assert cost(run, COST_JOBS) == [8]
-    lost = run.state.lost_gpu_s[:, 0].sum()
+    lost = run.state.lost_gpu_s[0].sum()
     assert cost(run, COST_LOST_GPU_S) == [pytest.approx(lost)]
     assert lost == pytest.approx(8 * 72 * 7200, rel=0.1)
     dark = it_kw(run)[7200 // 60 + 11 : 7200 // 60 + 180]
@@ -92,7 +92,7 @@ def test_two_of_four_power_blocks_slow_the_group_down():
     assert times(run, "failures") == [0] * 8
     slowed = cost(run, COST_SLOWED_GPU_S)[0]
     assert 0 < slowed < 8 * 72 * 5 * 3600
-    assert run.state.lost_gpu_s[:, 2].sum() == pytest.approx(slowed, rel=0.02)
+    assert run.state.lost_gpu_s[2].sum() == pytest.approx(slowed, rel=0.02)
     assert (np.array(times(run, "end_s")) == -1).sum() == 8 or min(times(run, "end_s")) > 100_000
 
 

@@ -267,7 +267,7 @@ def test_only_the_named_classes_and_tenants_draw_on_a_grant():
 
     assert times(run, "state") == [REFUSED, FINISHED, FINISHED]
     assert turned(run) == [("G2", 18 * HOUR_S, HOUR_S)]
-    assert run.state.job_grants["grant"].tolist() == [-1, -1, -1]
+    assert not run.state.job_grants["drew"].any()
 
 
 def test_what_a_failure_destroys_is_not_charged():
@@ -277,7 +277,7 @@ def test_what_a_failure_destroys_is_not_charged():
         g={"tenant": "a", "gpu_hours": 100},
     )
     run = played(scenario, (0, 1, 6 * HOUR_S, 0, TRAINING), failures=failing((2 * HOUR_S + 11, 0)))
-    job, lost = run.state.jobs[0], run.state.lost_gpu_s[0]
+    job, lost = run.state.jobs[0], run.state.lost_gpu_s[:, 0]
 
     assert (job["state"], job["failures"]) == (FINISHED, 1)
     assert lost[0] > 0

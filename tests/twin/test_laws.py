@@ -127,11 +127,11 @@ def test_everything_is_accounted_for(asked):
     assert state.racks["gpu_s"].sum() == allocated
     assert run.outputs.tenant_hour[:, :, 0].sum() == allocated
     assert state.racks["broken_gpu_s"].sum() == count[:, account.TICK_BROKEN].sum()
-    split = state.jobs["useful_gpu_s"] + state.lost_gpu_s.sum(axis=1)
+    split = state.jobs["useful_gpu_s"] + state.lost_gpu_s.sum(axis=0)
     assert np.allclose(split, state.jobs["allocated_gpu_s"], rtol=1e-9, atol=1e-3)
     assert (state.lost_gpu_s >= -1e-3).all()
-    assert (state.interruptions.sum(axis=1) == state.jobs["failures"]).all()
-    restarts = state.lost_gpu_s[:, LOST_RESTART]
+    assert (state.interruptions.sum(axis=0) == state.jobs["failures"]).all()
+    restarts = state.lost_gpu_s[LOST_RESTART]
     assert (state.jobs["restored_gpu_s"] <= restarts + 1e-6).all()
     assert (state.racks["waited_gpu_s"] >= 0).all()
     assert (state.racks["waited_gpu_s"] <= state.racks["broken_gpu_s"]).all()

@@ -120,7 +120,7 @@ def test_what_no_cap_can_hold_is_shed_at_once_and_the_rest_recalled():
     assert caps(run, FIRM, ORDER_S + NOTICE_S + 60, 86_400).min() == 1
     cut_h = run.state.jobs["cut_gpu_s"] / 3600
     assert cut_h[[2, 5]].tolist() == [0.0, 36 * 0.5]  # the shed job had run for half an hour
-    assert cut_h[3:5] == pytest.approx(run.state.lost_gpu_s[3:5, 1] / 3600)
+    assert cut_h[3:5] == pytest.approx(run.state.lost_gpu_s[1, 3:5] / 3600)
 
 
 def test_services_go_before_work_that_would_be_lost():
@@ -201,8 +201,8 @@ def test_any_order_is_kept_and_in_the_order_of_the_rules(asked, part, length_h):
     held = count[:, account.TICK_FIRM : account.TICK_LENT + 1]
     low = real[:, account.CAP_COLUMN : account.CAP_COLUMN + 3]
     assert (np.where(held[over] > 0, low[over], floor) <= floor + 1e-9).all()
-    assert run.state.lost_gpu_s[:, 2] == pytest.approx(
-        run.state.lost_gpu_s[:, 2].clip(min=run.state.jobs["capped_gpu_s"]), abs=1e-3
+    assert run.state.lost_gpu_s[2] == pytest.approx(
+        run.state.lost_gpu_s[2].clip(min=run.state.jobs["capped_gpu_s"]), abs=1e-3
     )
     loans = run.state.loans[: run.state.tally["loans"][0]]
     shed_reason = LOAN_REASONS.index("shed")

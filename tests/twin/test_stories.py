@@ -82,7 +82,7 @@ def test_the_day_of_a_delivery():
     ]
     # job 0: after 19,545 s the tray fails; 13,061 s and the checkpoint of 30 s stand, the rest is lost; then 300 s of
     # restart, 26,939 s of work and two more checkpoints
-    assert run.state.lost_gpu_s[0].tolist() == [64 * 6454, 0, 0, 64 * 3 * 30, 64 * 300, 0]
+    assert run.state.lost_gpu_s[:, 0].tolist() == [64 * 6454, 0, 0, 64 * 3 * 30, 64 * 300, 0]
     assert times(run, "useful_gpu_s")[0] == 64 * 40_000
 
 
@@ -158,4 +158,4 @@ def test_power_is_capped_before_anybody_is_recalled_and_returns_when_there_is_ro
     assert caps[62:110].max() < 1.0
     assert caps[125:].min() == 1.0
     assert times(run, "end_s")[0] > 20_000
-    assert run.state.lost_gpu_s[0, 2] > 0
+    assert run.state.lost_gpu_s[2, 0] > 0

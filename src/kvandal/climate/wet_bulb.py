@@ -6,7 +6,7 @@ Two models of the wet bulb: :func:`wet_bulb_c` ("stull", a fit) and :func:`wet_b
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -75,12 +75,30 @@ PSYCHROMETRIC_LIMITS_C = (-60.0, 60.0)
 
 @cache
 def _psychrolib() -> ModuleType:
-    """Load psychrolib, in SI units; it takes two seconds to compile on first use."""
+    """Load psychrolib, in SI units, its functions compiled for single numbers and kept on disk.
+
+    As they come they are compiled anew in every process, which takes two seconds.
+    """
+    import numba
     import psychrolib
+    from numba.np.ufunc.dufunc import DUFunc
+
+    from kvandal import compiled
 
     psychrolib.SetUnitSystem(psychrolib.SI)
+    functions = {name: one for name, one in vars(psychrolib).items() if isinstance(one, DUFunc)}
+    for name, function in functions.items():
+        setattr(psychrolib, name, compiled.kept(function._dispatcher.py_func))  # noqa: SLF001 - no other way to it
+    psychrolib.isIP = numba.njit(psychrolib.isIP.py_func)
     module: ModuleType = psychrolib
     return module
+
+
+def _each(function: Any, *columns: Float64) -> Float64:
+    """Results of a function of single numbers for whole columns."""
+    return np.array(
+        [function(*row) for row in zip(*(one.tolist() for one in columns), strict=True)], np.float64
+    )
 
 
 def station_pressure_pa(elevation_m: float) -> float:
@@ -141,7 +159,7 @@ def wet_bulb_psychrolib_c(
     air_c = np.asarray(temp_c, dtype=np.float64)
     temp = np.clip(air_c, *PSYCHROMETRIC_LIMITS_C)
     humidity = np.clip(np.asarray(relative_humidity_pct, dtype=np.float64), LEAST_HUMIDITY_PCT, 100.0) / 100
-    wet = _psychrolib().GetTWetBulbFromRelHum(temp, humidity, float(pressure_pa))
+    wet = _each(_psychrolib().GetTWetBulbFromRelHum, temp, humidity, np.full(temp.shape, float(pressure_pa)))
     return np.asarray(air_c - np.maximum(temp - wet, 0.0), dtype=np.float64)
 
 
@@ -173,5 +191,5 @@ def dew_point_c(temp_c: Float64, relative_humidity_pct: Float64) -> Float64:
     air_c = np.asarray(temp_c, dtype=np.float64)
     temp = np.clip(air_c, *PSYCHROMETRIC_LIMITS_C)
     humidity = np.clip(np.asarray(relative_humidity_pct, dtype=np.float64), LEAST_HUMIDITY_PCT, 100.0) / 100
-    dew = _psychrolib().GetTDewPointFromRelHum(temp, humidity)
+    dew = _each(_psychrolib().GetTDewPointFromRelHum, temp, humidity)
     return np.asarray(air_c - np.maximum(temp - dew, 0.0), dtype=np.float64)

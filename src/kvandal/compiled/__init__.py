@@ -87,6 +87,12 @@ def large_kernel(function: Function) -> Function:
     return _compiled(function, False)
 
 
+def kept(function: Function) -> Function:
+    """Compile a function of somebody else's library with numba, kept on disk beside the kernels."""
+    compiled: Any = numba.njit(cache=True)(function)
+    return compiled  # type: ignore[no-any-return]
+
+
 def _compiled(function: Function, inlined: bool) -> Function:
     if numba.config.DISABLE_JIT:
         return function

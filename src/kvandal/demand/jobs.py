@@ -43,6 +43,10 @@ class JobTable:
     def __len__(self) -> int:
         return int(self.submit_s.shape[0])
 
+    def rows(self, first: int, last: int) -> JobTable:
+        """Return some of the jobs, as a view."""
+        return JobTable(*(getattr(self, field.name)[first:last] for field in fields(self)))
+
     @staticmethod
     def empty() -> JobTable:
         """Return a table without jobs."""

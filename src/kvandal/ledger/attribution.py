@@ -144,7 +144,7 @@ def attribute(basis: Basis, watched: int = -1) -> Attribution:
 def _swept(basis: Basis, market_g_per_wh: Array, watched: int) -> Attribution:
     """Sweep over the hours once; `matched_wh` stays empty."""
     scenario, site = basis.scenario, basis.site
-    placements = basis.placements[np.argsort(basis.placements["start_s"], kind="stable")]
+    placements = basis.placements
     idle_w = site.idle_kw / 72 * 1000
     hours, racks = basis.rack_wh.shape
     tenants, jobs = max(len(scenario.tenants), 1), len(basis.tenant_of)
@@ -164,10 +164,11 @@ def _swept(basis: Basis, market_g_per_wh: Array, watched: int) -> Attribution:
     )
     kernel.sweep(  # type: ignore[no-untyped-call]
         placements,
+        np.argsort(placements["start_s"], kind="stable"),
         idle_w[None, :] + gpu_load_mw(scenario, site) / 1000,
         idle_w,
-        basis.tenant_of,
-        basis.demand_of,
+        np.asarray(basis.tenant_of, np.int16),
+        np.asarray(basis.demand_of, np.int16),
         np.asarray(site.model, np.int64),
         basis.rack_wh,
         np.asarray(site.delivered_s, np.int64),
@@ -181,11 +182,12 @@ def _swept(basis: Basis, market_g_per_wh: Array, watched: int) -> Attribution:
         found.detail,
         found.hours,
         found.racks,
-        np.zeros(len(placements), np.int64),
-        np.zeros(len(placements)),
+        np.zeros(len(placements), kernel.ACTIVE),
         np.zeros(racks),
         np.zeros(racks, np.int64),
-        np.zeros(kernel.COLUMNS, np.int64),
+        np.zeros(kernel.COLUMNS),
+        np.zeros(kernel.COLUMNS),
+        np.zeros((tenants, kernel.COLUMNS)),
         np.zeros(2),
         np.zeros(2),
     )

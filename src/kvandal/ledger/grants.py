@@ -103,7 +103,9 @@ def job_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]
 
     `jobs` holds the column `refused_rule` of the records of jobs.
     """
-    mine = columns_of(run.state.job_grants, ("grant", "charged", "refused_needed", "refused_available"))
+    mine = columns_of(
+        run.state.job_grants, ("drew", "grant", "charged", "refused_needed", "refused_available")
+    )
     rule = jobs["refused_rule"]
     turned_away = rule > 0
     texts = []
@@ -116,8 +118,8 @@ def job_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]
             texts.append(text.format(needed=needed / unit, available=available / unit))
     which = counted(np.where(turned_away, np.cumsum(turned_away) - 1, -1)).cast(pl.UInt32)
     return {
-        "grant": named(mine["grant"], list(run.scenario.grants) or [POOL]),
-        "gpu_s_charged": known(mine["charged"], mine["grant"] >= 0),
+        "grant": named(np.where(mine["drew"], mine["grant"], -1), list(run.scenario.grants) or [POOL]),
+        "gpu_s_charged": known(mine["charged"], mine["drew"]),
         "refused_rule": named(np.where(turned_away, rule, -1), rule_ids()),
         "refused_needed": known(mine["refused_needed"], turned_away),
         "refused_available": known(mine["refused_available"], turned_away),

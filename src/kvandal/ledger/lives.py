@@ -11,7 +11,6 @@ from kvandal.ledger.columns import POOL, counted, known, named, times_utc
 from kvandal.ledger.grants import rule_ids
 from kvandal.policy.rules import HOLDS, RULES
 from kvandal.scenario.tenants import TIERS
-from kvandal.twin.columns import turned
 from kvandal.twin.records import LOSSES, QUEUED, RUNNING
 from kvandal.twin.simulate import Trajectory
 
@@ -30,7 +29,7 @@ def _waits_s(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
 
     The time of a job that is still queued counts to the end of the run.
     """
-    waits = turned(run.state.waits)
+    waits = run.state.waits
     queued = np.flatnonzero(jobs["state"] == QUEUED)
     held_by, still_s = jobs["held_by"][queued], run.scenario.run.days * 86_400 - jobs["held_since_s"][queued]
     columns = {}

@@ -16,7 +16,7 @@ from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
-from kvandal.twin.columns import columns_of, turned
+from kvandal.twin.columns import columns_of
 from kvandal.twin.records import EVENTS, LOAN_REASONS, LOSSES, STATES
 from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.simulate import Trajectory
@@ -228,7 +228,7 @@ def _asked(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
 
 def _came(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
     """Columns of the table of jobs: what became of each, and of its GPU-seconds."""
-    interruptions, lost_gpu_s = turned(run.state.interruptions), turned(run.state.lost_gpu_s)
+    interruptions, lost_gpu_s = run.state.interruptions, run.state.lost_gpu_s
     columns = {
         "starts": jobs["starts"],
         "failures": jobs["failures"],

@@ -61,19 +61,20 @@ GRANT_PERIOD = np.dtype(
 
 JOB_GRANT = np.dtype(
     [
-        ("limit_gpu_s", "i8"),  # GPU-seconds of its run-time limit
         ("committed", "i8"),
         ("charged", "i8"),
         ("refused_needed", "i8"),  # in GPUs, GPU-seconds or seconds, as the rule counts
         ("refused_available", "i8"),
-        ("grant", "i4"),  # that it draws on, or drew on last; -1: none
+        ("grant", "i4"),  # that it draws on, or drew on last
         ("period", "i4"),  # row of the period that its commitment was made in
-        ("next", "i4"),  # in the list of its grant
+        ("next", "i4"),  # in the list of its grant, while it holds a commitment; -1: none
         ("previous", "i4"),
+        ("drew", "?"),  # on any grant
         ("holds", "?"),  # a commitment, however small
     ],
     align=True,
 )
+"""What a job holds of a grant: zeros for a job that drew on none and was not turned away."""
 
 
 @kernel

@@ -69,6 +69,15 @@ class Room(NamedTuple):
     pieces: Array
 
 
+def empty_pieces(rows: int) -> Array:
+    """Return room for pieces; the last row heads the list of unused ones."""
+    pieces = np.zeros(rows + 1, PIECE)
+    pieces["next"][:-1] = np.arange(1, rows + 1)
+    pieces["next"][-2] = -1
+    pieces["next"][-1] = 0
+    return pieces
+
+
 def empty_room(racks: int, jobs: int) -> Room:
     """Return a room whose trays are all absent; :func:`deliver_rack` brings them in."""
     trays = np.zeros(racks * TRAYS_PER_RACK, TRAY)
@@ -76,10 +85,6 @@ def empty_room(racks: int, jobs: int) -> Room:
     rack_rooms = np.zeros(racks, RACK_ROOM)
     buckets = np.zeros(TRAYS_PER_RACK + 1, BUCKET)
     buckets["head"] = -1
-    pieces = np.zeros(racks * (GPUS_PER_RACK + TRAYS_PER_RACK) + 1, PIECE)
-    pieces["next"][:-1] = np.arange(1, pieces.shape[0])
-    pieces["next"][-2] = -1
-    pieces["next"][-1] = 0
     return Room(
         slots=np.full((racks * TRAYS_PER_RACK, GPUS_PER_TRAY), -1, np.int32),
         trays=trays,
@@ -88,7 +93,7 @@ def empty_room(racks: int, jobs: int) -> Room:
         levels=np.full(GPUS_PER_TRAY, -1, np.int64),
         first_piece=np.full(max(jobs, 1), -1, np.int32),
         first_claim=np.full(max(jobs, 1), -1, np.int32),
-        pieces=pieces,
+        pieces=empty_pieces(racks * (GPUS_PER_RACK + TRAYS_PER_RACK)),
     )
 
 

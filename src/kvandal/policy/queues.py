@@ -25,7 +25,7 @@ def count_wait(state, job, time_s):
     if record.held_by > 0 and time_s > record.held_since_s:
         for index in range(len(HOLDS)):
             if HOLDS[index] == record.held_by:
-                state.waits[job, index] += time_s - record.held_since_s
+                state.waits[index, job] += time_s - record.held_since_s
     record.held_since_s = time_s
 
 

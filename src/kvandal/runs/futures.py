@@ -174,7 +174,7 @@ def play(fork: Fork, job: Job, seed: int) -> Outcome:
         recalls=int(own["recalls"]),
         failures=int(own["failures"]),
         sheds=int(own["sheds"]),
-        lost_gpu_s=dict(zip(LOSSES, state.lost_gpu_s[row].tolist(), strict=True)),
+        lost_gpu_s=dict(zip(LOSSES, state.lost_gpu_s[:, row].tolist(), strict=True)),
     )
 
 

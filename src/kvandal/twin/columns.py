@@ -6,6 +6,8 @@ block of records stays in the processor's cache while all its columns are read o
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,6 +40,19 @@ def filled(dtype: np.dtype[Any], rows: int, **columns: Any) -> Array:
         for name, values in by_row.items():
             block[name] = values[first : first + BLOCK]
     return table
+
+
+def seldom(shape: int | tuple[int, ...], dtype: Any) -> Array:
+    """Return zeros for a table of which little is ever written: only what is takes memory, in the smallest pages.
+
+    numpy asks the system for pages of 2 MiB, of which one number takes a whole.
+
+    >>> seldom((2, 3), np.int32).tolist()
+    [[0, 0, 0], [0, 0, 0]]
+    """
+    kind, rows = np.dtype(dtype), math.prod(np.atleast_1d(shape).tolist())
+    pages = mmap.mmap(-1, max(rows * kind.itemsize, 1))
+    return np.frombuffer(pages, kind, rows).reshape(shape)
 
 
 def columns_of(table: Array, names: Iterable[str]) -> dict[str, Array]:

@@ -121,14 +121,14 @@ def trip_rack(state, plant, index, fault, time_s):
             job = room.slots[tray, slot]
             if job < 0:
                 continue
-            before = state.lost_gpu_s[job, LOST_FAILURE]
+            before = state.lost_gpu_s[LOST_FAILURE, job]
             note_plant_event(state, time_s, EVENT_TRIP, index, job, jobs[job].gpus, fault, -1, -1)
             told = True
-            state.interruptions[job, CAUSE_PLANT] += 1
+            state.interruptions[CAUSE_PLANT, job] += 1
             leave(state, job, time_s, LOST_FAILURE)
             if fault >= 0:
                 cost[fault, jobs[job].tenant, COST_JOBS] += 1.0
-                cost[fault, jobs[job].tenant, COST_LOST_GPU_S] += state.lost_gpu_s[job, LOST_FAILURE] - before
+                cost[fault, jobs[job].tenant, COST_LOST_GPU_S] += state.lost_gpu_s[LOST_FAILURE, job] - before
     if not told:
         note_plant_event(state, time_s, EVENT_TRIP, index, -1, 72, fault, -1, -1)
     for tray in range(index * TRAYS_PER_RACK, (index + 1) * TRAYS_PER_RACK):

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kvandal.policy.budget import FAR, GRANT, GRANT_PERIOD, JOB_GRANT, MILLION
+from kvandal.policy.budget import FAR, GRANT, GRANT_PERIOD, MILLION
 from kvandal.scenario.grants import Grant, GrantPeriod, periods_of
 from kvandal.scenario.model import Scenario
-from kvandal.twin.columns import filled
 
 Array = Any
 
@@ -61,11 +60,3 @@ def grant_order(scenario: Scenario, grants: Array) -> Array:
             order[tenant, column, : len(mine)] = mine
     order.flags.writeable = False
     return order
-
-
-def job_grants(scenario: Scenario, jobs: Array) -> Array:
-    """Return what every job holds of its grant: nothing yet. `jobs` is the table of jobs."""
-    limits = {}
-    if scenario.grants:
-        limits["limit_gpu_s"] = jobs["asked_gpus"].astype(np.int64) * jobs["limit_s"]
-    return filled(JOB_GRANT, len(jobs), grant=-1, period=-1, next=-1, previous=-1, **limits)

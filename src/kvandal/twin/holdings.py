@@ -22,7 +22,7 @@ from kvandal.twin.records import LOST_CHECKPOINT, REFUSED, STOPPED
 @kernel
 def needed_gpu_s(state, job):
     """GPU-seconds that a job asks its grants for: its GPUs times its run-time limit."""
-    return state.job_grants[job].limit_gpu_s
+    return state.jobs[job].asked_gpus * state.jobs[job].limit_s
 
 
 @kernel
@@ -89,6 +89,7 @@ def _hold(state, job, grant, gpu_s):
     """Reserve GPU-seconds of a grant for a job that waits or runs."""
     mine = state.job_grants[job]
     mine.grant = grant
+    mine.drew = True
     mine.period = commit(state.grants, state.grant_periods, grant, gpu_s)
     mine.committed = gpu_s
     mine.holds = True
@@ -165,7 +166,7 @@ def charge_run(state, job):
     mine = state.job_grants[job]
     if not mine.holds:
         return
-    used = state.jobs[job].useful_gpu_s + state.lost_gpu_s[job, LOST_CHECKPOINT]
+    used = state.jobs[job].useful_gpu_s + state.lost_gpu_s[LOST_CHECKPOINT, job]
     gpu_s = min(np.int64(math.floor(used + 1e-6)) - mine.charged, mine.committed)
     if gpu_s > 0:
         charge(state.grants, state.grant_periods, mine.grant, gpu_s)

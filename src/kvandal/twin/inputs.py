@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 from kvandal import climate
 from kvandal.climate.wet_bulb import station_pressure_pa, wet_bulb_c, wet_bulb_psychrolib_c
-from kvandal.physics.heat_demand import asked_mw, local_hours, normal_factor_mw
+from kvandal.physics.heat_demand import LocalHours, asked_mw, local_hours, normal_factor_mw
 from kvandal.physics.seawater import sea_temp_at_depth_c
 from kvandal.scenario.model import Scenario
 from kvandal.twin.account import Inputs
@@ -38,6 +37,7 @@ class HeatModel:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
+        self._calendar = local_hours(scenario.run.start_utc, scenario.run.days * 24, scenario.site.time_zone)
         start_utc, self._normal_temp_c = climate.normal_year()
         zone, heat = scenario.site.time_zone, scenario.heat
         self._factors = [
@@ -51,12 +51,11 @@ class HeatModel:
         Parameters
         ----------
         temp_c : outdoor air in each hour [°C]
-        first_hour : hour of the run in which they begin
+        first_hour : hour of the run in which they begin; all lie in it
 
         """
         scenario, hours = self._scenario, len(temp_c)
-        first_utc = scenario.run.start_utc + timedelta(hours=first_hour)
-        calendar = local_hours(first_utc, hours, scenario.site.time_zone)
+        calendar = LocalHours(*(column[first_hour : first_hour + hours] for column in self._calendar))
         demand = np.zeros((hours, len(self._factors)))
         for column, customer in enumerate(scenario.heat.customers.values()):
             demand[:, column] = 1000 * asked_mw(

@@ -226,6 +226,13 @@ def change_tier(state, job, tier, time_s):
         count_own(state, job)
 
 
+@kernel
+def _lose(state, job, cause, gpu_s):
+    """Count GPU-seconds as lost; nothing is written where nothing is lost, which is nearly always."""
+    if gpu_s != 0.0:
+        state.lost_gpu_s[cause, job] += gpu_s
+
+
 @large_kernel
 def _settle(state, job, time_s, cause):
     """Split the GPU-seconds of the run that ends now into useful and lost; return the useful seconds saved.
@@ -239,11 +246,11 @@ def _settle(state, job, time_s, cause):
     clock_s = clock_reading_s(state, speed_class_of(state, job), time_s)
     worked_s = min(wall_s, (clock_s - jobs[job].virtual_start_s) * jobs[job].slow)
     jobs[job].allocated_gpu_s += gpus * (time_s - jobs[job].start_s)
-    state.lost_gpu_s[job, LOST_SHED] += gpus * (wall_s - worked_s)
+    _lose(state, job, LOST_SHED, gpus * (wall_s - worked_s))
     capped_s = state.demands[jobs[job].demand].speed * (wall_s - (clock_s - jobs[job].clock_start_s))
     jobs[job].capped_gpu_s += gpus * min(wall_s - worked_s, max(0.0, capped_s))
     restored_s = min(worked_s, float(jobs[job].restore_s))
-    state.lost_gpu_s[job, LOST_RESTART] += gpus * restored_s
+    _lose(state, job, LOST_RESTART, gpus * restored_s)
     if jobs[job].last_loss == LOST_RECALL:
         jobs[job].restored_gpu_s += gpus * restored_s
     left_s = worked_s - restored_s
@@ -270,15 +277,15 @@ def _settle(state, job, time_s, cause):
         gone_s = kept_s
     if cause >= 0:
         kept_s -= gone_s
-        state.lost_gpu_s[job, cause] += gpus * gone_s
+        _lose(state, job, cause, gpus * gone_s)
         if cause == LOST_SHED or (cause == LOST_RECALL and jobs[job].for_power):
             jobs[job].cut_gpu_s += gpus * gone_s
     asked = jobs[job].asked_gpus
     whole_s = float(jobs[job].remaining_s)
     if cause != DONE:
         whole_s = min(float(math.floor(kept_s * gpus / asked + 1e-6)), whole_s - 1.0)
-    state.lost_gpu_s[job, LOST_SHED] += gpus * kept_s - asked * whole_s
-    state.lost_gpu_s[job, LOST_CHECKPOINT] += gpus * dumps_s
+    _lose(state, job, LOST_SHED, gpus * kept_s - asked * whole_s)
+    _lose(state, job, LOST_CHECKPOINT, gpus * dumps_s)
     jobs[job].useful_gpu_s += asked * whole_s
     charge_run(state, job)
     return whole_s

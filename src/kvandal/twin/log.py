@@ -77,6 +77,11 @@ def open_records(state, job, time_s):
             loans[index].job = job
             loans[index].gpus = parts[part].gpus
             loans[index].start_s = time_s
+            loans[index].noticed_s = -1
+            loans[index].deadline_s = -1
+            loans[index].returned_s = -1
+            loans[index].claimant = -1
+            loans[index].reason = -1
             parts[part].record = index
             tally.loans = index + 1
         jobs[job].loan = parts[part].record

@@ -60,6 +60,7 @@ class Planner:
         self._stores = planned_stores(scenario)
         self._levels = np.zeros(len(scenario.heat.customers))
         self._peak_mw = 0.0
+        self._came_mw = np.zeros(0)  # load of the hours done, without battery
         self._fed_mwh = trial_runs_mwh(scenario.supply, scenario.run.start_utc, scenario.run.days)
         self._called = called_hours(scenario.supply, hours, scenario.run.seed)
         self._bought = bought_hours(scenario.supply, scenario.run.start_utc, hours, scenario.site.time_zone)
@@ -73,9 +74,12 @@ class Planner:
         if day == 0:
             return
         self._peak_mw = max(self._peak_mw, self._past_mw(outputs, SITE_KW, day * 24 - 24, day * 24).max())
+        self._came_mw = np.append(
+            self._came_mw, self._past_mw(outputs, DEMAND_KW, len(self._came_mw), day * 24)
+        )
         first, hours = day * 24, min(self._scenario.plan.horizon_h, (self._scenario.run.days - day) * 24)
         self._follow_stores(first, outputs)
-        forecast_mw = self._forecast_mw(first, hours, outputs)
+        forecast_mw = self._forecast_mw(first, hours)
         outlook = self._outlook(first, hours, forecast_mw, outputs)
         found = solve(self._assets, outlook)
         self._write(first, forecast_mw, found, outlook)
@@ -119,23 +123,23 @@ class Planner:
         ticks = self._ticks_per_hour
         return outputs.tick_real[first * ticks : last * ticks, column].reshape(-1, ticks).mean(axis=1) / 1000
 
-    def _forecast_mw(self, first: int, hours: int, outputs: Outputs) -> Array:
+    def _forecast_mw(self, first: int, hours: int) -> Array:
         """Load without battery and caps of a plan: as high as the day before, shaped as the days of the last week were.
 
         Compared over 120 days of both sizes of the site (docs/plan.md): yesterday's hours are further off, and so is yesterday changed as
         it changed a week ago.
         """
         since = max(0, first - 168)
-        past_mw = self._past_mw(outputs, DEMAND_KW, since, first) + self.book.lent_shift_mwh[since:first]
+        past_mw = self._came_mw[since:first] + self.book.lent_shift_mwh[since:first]
         days = past_mw.reshape(-1, 24)
         levels = days.mean(axis=1)
         shape = (days - levels[:, None]).mean(axis=0)
         return np.resize(np.maximum(0.0, levels[-1] + shape), hours) + self._standby_mw
 
-    def _margin_mw(self, first: int, forecast_mw: Array, outputs: Outputs) -> Array:
+    def _margin_mw(self, first: int, forecast_mw: Array) -> Array:
         """Room that charging leaves to load beyond its forecast: as far as it was off in four weeks, and some part of it at least."""
         since = max(24, first - LOOK_BACK_H)
-        came_mw = self._past_mw(outputs, DEMAND_KW, since, first) + self._standby_mw
+        came_mw = self._came_mw[since:first] + self._standby_mw
         beyond_mw = came_mw + self.book.lent_shift_mwh[since:first] - self.book.forecast_load_mwh[since:first]
         return np.maximum(PEAK_MARGIN * forecast_mw, np.nan_to_num(beyond_mw).max(initial=0.0))
 
@@ -168,7 +172,7 @@ class Planner:
             price_eur_per_mwh=spot * (1 + supply.marginal_loss_fraction) + tax,
             fill_eur_per_mwh=heat_eur,
             draw_eur_per_mwh=heat_eur,
-            room_mw=min(limit_mw, self._peak_mw) - forecast_mw - self._margin_mw(first, forecast_mw, outputs),
+            room_mw=min(limit_mw, self._peak_mw) - forecast_mw - self._margin_mw(first, forecast_mw),
             lent_mw=np.resize(lent_gpus, hours) * self._lent_kw / 1000 * plan.shift_lent_work,
             lent_eur_per_mwh=np.full(hours, self._lent_eur_per_mwh),
             heat_mw=heat_mw[:, self._stores].reshape(hours, count),

@@ -38,7 +38,7 @@ TRAY_STRANDED = 4
 @large_kernel
 def interrupt(state, job, cause, time_s):
     """Stop a job because of a failure, and count it by cause."""
-    state.interruptions[job, cause] += 1
+    state.interruptions[cause, job] += 1
     leave(state, job, time_s, LOST_FAILURE)
 
 

@@ -129,10 +129,10 @@ def shed_one(state, time_s):
         jobs[victim].gpus,
         SHED,
     )
-    before = state.lost_gpu_s[victim, LOST_SHED]
+    before = state.lost_gpu_s[LOST_SHED, victim]
     leave(state, victim, time_s, LOST_SHED)
     if tally.site_fault >= 0:
         state.fault_cost[tally.site_fault, jobs[victim].tenant, COST_JOBS] += 1.0
-        lost_gpu_s = state.lost_gpu_s[victim, LOST_SHED] - before
+        lost_gpu_s = state.lost_gpu_s[LOST_SHED, victim] - before
         state.fault_cost[tally.site_fault, jobs[victim].tenant, COST_LOST_GPU_S] += lost_gpu_s
     return True

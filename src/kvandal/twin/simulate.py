@@ -112,12 +112,15 @@ def checkpoint_intervals_s(scenario: Scenario, jobs: JobTable) -> Array:
             intervals[mine] = demand.checkpoint_interval_s
             continue
         dump_s = checkpoint_s(demand, reliability)
-        sizes, which = np.unique(jobs.gpus[mine], return_inverse=True)
+        gpus = jobs.gpus[mine]
+        sizes = np.flatnonzero(np.bincount(gpus))
         mean_times_s = [reliability.gpu_h_per_interruption / int(size) * 3600 for size in sizes]
-        by_size = [
-            max(1, round(daly_interval_s(dump_s, mean_s))) if dump_s > 0 else 1 for mean_s in mean_times_s
-        ]
-        intervals[mine] = np.minimum(by_size, 2**31 - 1)[which]
+        by_size = np.zeros(sizes[-1] + 1, np.int64)
+        by_size[sizes] = np.minimum(
+            [max(1, round(daly_interval_s(dump_s, mean_s))) if dump_s > 0 else 1 for mean_s in mean_times_s],
+            2**31 - 1,
+        )
+        intervals[mine] = by_size[gpus]
     return intervals
 
 
@@ -350,5 +353,6 @@ def _enlarged(state: State) -> State:
     for name, (used, fresh) in GROWTH.items():
         table = getattr(state, name)
         if len(table) - tally[used] < spare:
-            more[name] = np.concatenate([table, fresh(len(table))])
+            more[name] = fresh(2 * len(table))
+            more[name][: len(table)] = table
     return state._replace(**more)

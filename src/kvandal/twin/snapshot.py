@@ -2,15 +2,19 @@
 
 A snapshot holds every table of the state and of the plant. Of the jobs it holds those that are queued or running, of
 the loans the open ones, of heaps and lists the part in use, of the event log nothing but its length. The rest is what
-a fresh start from the same scenario and the same jobs gives. The file is a ZIP of ``.npy`` members that
-:func:`numpy.load` opens without pickle: of each table the bytes of its records, sorted by their place in the record
-(equal bytes side by side pack well), and the rows they belong to.
+a fresh start from the same scenario and the same jobs gives.
+
+The file is a ZIP of four ``.npy`` members that :func:`numpy.load` opens without pickle. Every table is taken apart into
+the bytes of its records, sorted by their place in the record (equal bytes side by side pack well). Most places have the
+same byte in all records, or in each that of the place before: ``planes`` says so, and ``bytes`` holds those of the other
+places, as a zlib stream. ``rows`` holds the rows that records belong to, ``head`` what the tables are.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -20,6 +24,8 @@ import numpy as np
 
 from kvandal.demand.jobs import JobTable
 from kvandal.errors import InputError
+from kvandal.policy.lending import empty_parts
+from kvandal.policy.placement import empty_pieces
 from kvandal.scenario.model import Scenario
 from kvandal.twin.plant_state import Plant
 from kvandal.twin.records import QUEUED, RUNNING
@@ -30,10 +36,12 @@ Record = TypeVar("Record", bound=NamedTuple)
 
 EVERY_DAYS = 7
 """A state is saved at the start and every so many days [days]."""
-FORMAT = 1
+FORMAT = 2
 """Version of the file."""
-PACKING = 1
-"""Level of deflate: the bytes are sorted already, more effort gains little."""
+PACKING = (1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+"""How bytes are packed: they are sorted already, so that runs are all there is to find."""
+_SAME, _AS_BEFORE, _VARIED = range(3)
+"""Bytes of a place in all records: one and the same, those of the place before, or others."""
 
 GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s", "leaving"})
 """Tables that the scenario gives and the loop never changes, and one that only holds what is worked on."""
@@ -41,6 +49,8 @@ PER_JOB = frozenset(
     {"jobs", "lost_gpu_s", "waits", "interruptions", "job_grants", "room.first_piece", "room.first_claim"}
 )
 """Tables with one row per job of the run."""
+TURNED = frozenset({"lost_gpu_s", "waits", "interruptions"})
+"""Of these, the ones whose columns are jobs."""
 GROWING = {"loans": new_loans, "events": new_events, "stints": new_stints, "placements": new_placements}
 """Tables that are enlarged on the way, and how new rows look."""
 
@@ -77,7 +87,7 @@ def jobs_mark(jobs: JobTable) -> dict[str, int]:
     """Tell the jobs of a run from those of another: how many, and a checksum."""
     checksum = 0
     for column in (jobs.submit_s, jobs.gpus, jobs.work_s, jobs.tenant, jobs.demand):
-        checksum = zlib.crc32(np.ascontiguousarray(column).tobytes(), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(column).data, checksum)
     return {"jobs": len(jobs), "crc32": checksum}
 
 
@@ -100,23 +110,38 @@ def packed(state: State, plant: Plant, tick: int, mark: dict[str, int], live: Ar
     """
     used = _rows_in_use(state, live)
     tables: dict[str, Any] = {}
-    members: dict[str, Array] = {}
+    planes, varied = [np.zeros((0, 2), np.uint8)], [np.zeros(0, np.uint8)]
+    groups: dict[int, tuple[int, Array]] = {}  # tables of jobs share their rows
+    at, first = 0, 0
     for name, table in _tables(state, plant):
         if _is_given(name, table):
             continue
-        rows = used.get(name)
-        records = _rows(name, table) if rows is None else _rows(name, table)[rows]
-        members[name] = _sorted_bytes(records)
+        rows, records = used.get(name), _rows(name, table)
+        entry: dict[str, Any] = {"shape": list(table.shape), "type": _layout(table.dtype), "at": [first, at]}
         if rows is not None:
-            members[f"{name}@rows"] = rows
-        tables[name] = {"shape": list(table.shape), "type": _layout(table.dtype)}
-    head = {"format": FORMAT, "tick": tick, **mark, "tables": tables}
-    members["head"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
+            records = records[rows]
+            entry["rows"] = groups.setdefault(id(rows), (len(groups), rows))[0]
+        bytes_of = _sorted_bytes(records)
+        planes.append(_planes(bytes_of))
+        varied.append(bytes_of[planes[-1][:, 0] == _VARIED].reshape(-1))
+        first, at = first + len(bytes_of), at + len(varied[-1])
+        tables[name] = entry
+    ends = np.cumsum([len(rows) for _, rows in groups.values()]).tolist()
+    head = {"format": FORMAT, "tick": tick, **mark, "rows": ends, "tables": tables}
+    packer = zlib.compressobj(*PACKING)
+    members = {
+        "head": np.frombuffer(json.dumps(head).encode(), np.uint8),
+        "planes": np.concatenate(planes),
+        "bytes": np.frombuffer(packer.compress(np.concatenate(varied).data) + packer.flush(), np.uint8),
+        "rows": np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in groups.values())]),
+    }
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=PACKING) as archive:
+    with zipfile.ZipFile(file, "w", compresslevel=1) as archive:
         for name, member in members.items():
-            with archive.open(f"{name}.npy", "w") as entry:
-                np.lib.format.write_array(entry, member, allow_pickle=False)
+            place = zipfile.ZipInfo(f"{name}.npy")
+            place.compress_type = zipfile.ZIP_STORED if name == "bytes" else zipfile.ZIP_DEFLATED
+            with archive.open(place, "w") as opened:
+                np.lib.format.write_array(opened, member, allow_pickle=False)
     return file.getvalue()
 
 
@@ -144,13 +169,14 @@ def unpacked(content: bytes, state: State, plant: Plant, mark: dict[str, int]) -
             head = json.loads(archive["head"].tobytes())
             if head.get("format") != FORMAT:
                 raise InputError("a saved state of another version of kvandal")
+            content_of = _Content(archive, head)
             if {key: head.get(key) for key in mark} != mark:
                 raise InputError(
                     "the saved state belongs to other jobs: a trace has changed since, or another version of kvandal "
                     "wrote it"
                 )
             tables = {
-                name: _restored(name, table, head["tables"].get(name), archive)
+                name: _restored(name, table, head["tables"].get(name), content_of)
                 for name, table in _tables(state, plant)
                 if not _is_given(name, table)
             }
@@ -164,7 +190,7 @@ def with_jobs(state: State, fresh: State, kept: int) -> State:
     """Return a state with other jobs to come: the first `kept` jobs as they are, then all of those of `fresh`."""
     of_fresh = dict(_walk(fresh, ""))
     tables = {
-        name: np.concatenate([table[:kept], of_fresh[name]])
+        name: np.concatenate([table[..., :kept], of_fresh[name]], axis=-1)
         for name, table in _walk(state, "")
         if name in PER_JOB
     }
@@ -174,7 +200,7 @@ def with_jobs(state: State, fresh: State, kept: int) -> State:
 def without(state: State, names: Collection[str]) -> State:
     """Return a state whose named tables are empty, so that their memory is free for what is made of them."""
     tables = {
-        name: np.zeros((0, *table.shape[1:]), table.dtype)
+        name: np.zeros((*table.shape[:-1], 0), table.dtype)
         for name, table in _walk(state, "")
         if name in names
     }
@@ -236,6 +262,8 @@ def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
         "agenda": np.arange(tally["agenda_size"]),
         "lent_jobs": np.arange(tally["lent_jobs"]),
         "own_jobs": np.concatenate([row * own + np.arange(tally["own_jobs"]) for row in range(4)]),
+        "parts": _touched(state.parts, empty_parts(len(state.parts) - 1)),
+        "room.pieces": _touched(state.room.pieces, empty_pieces(len(state.room.pieces) - 1)),
         "ends": np.concatenate(ends),
     }
 
@@ -251,7 +279,9 @@ def _open_records(state: State, live: Array) -> Array:
 
 
 def _rows(name: str, table: Array) -> Array:
-    """View a table by its rows: heaps, and what is told of jobs on their tenant's share, stand one behind the other."""
+    """View a table by its rows: jobs are rows; heaps, and what is told of jobs on their tenant's share, stand one behind the other."""
+    if name in TURNED:
+        return table.T
     return table.reshape(-1) if name in ("ends", "own_jobs") else table
 
 
@@ -272,7 +302,53 @@ def _sorted_bytes(records: Array) -> Array:
     return np.ascontiguousarray(plain.view(np.uint8).reshape(plain.shape[0], plain.dtype.itemsize).T)
 
 
-def _restored(name: str, table: Array, entry: dict[str, Any] | None, archive: Any) -> Array:
+def _planes(bytes_of: Array) -> Array:
+    """Say what the bytes of every place in a record are: uint8 (places, 2), a constant of `_SAME` to `_VARIED` and the lowest byte."""
+    planes = np.zeros((len(bytes_of), 2), np.uint8)
+    if bytes_of.shape[1]:
+        planes[:, 1] = bytes_of.min(axis=1)
+        differ = bytes_of.max(axis=1) != planes[:, 1]
+        planes[differ, 0] = _VARIED
+        for place in np.flatnonzero(differ[1:] & differ[:-1]) + 1:
+            if np.array_equal(bytes_of[place], bytes_of[place - 1]):
+                planes[place, 0] = _AS_BEFORE
+    return planes
+
+
+def _touched(table: Array, fresh: Array) -> Array:
+    """Rows that are no longer as they were at the start."""
+    one, other = (
+        np.ascontiguousarray(records).view(np.int64).reshape(len(records), -1) for records in (table, fresh)
+    )
+    return np.flatnonzero((one != other).any(axis=1))
+
+
+class _Content:
+    """What a file holds of the tables."""
+
+    def __init__(self, archive: Any, head: dict[str, Any]) -> None:
+        self._planes, rows = archive["planes"], archive["rows"]
+        self._bytes = np.frombuffer(zlib.decompress(archive["bytes"]), np.uint8)
+        self._groups = np.split(rows, head["rows"])
+
+    def rows(self, entry: dict[str, Any]) -> Array | None:
+        """Rows that were saved of a table; None: all."""
+        return self._groups[entry["rows"]] if "rows" in entry else None
+
+    def records(self, entry: dict[str, Any], dtype: np.dtype[Any], count: int) -> Array:
+        """Return the records that were saved of a table."""
+        first, at = entry["at"]
+        planes = self._planes[first : first + dtype.itemsize]
+        differ, bytes_of = planes[:, 0] == _VARIED, np.empty((dtype.itemsize, count), np.uint8)
+        bytes_of[:] = planes[:, 1:]
+        varied = int(differ.sum())
+        bytes_of[differ] = self._bytes[at : at + varied * count].reshape(varied, count)
+        for place in np.flatnonzero(planes[:, 0] == _AS_BEFORE):
+            bytes_of[place] = bytes_of[place - 1]
+        return np.ascontiguousarray(bytes_of.T).reshape(-1).view(dtype)
+
+
+def _restored(name: str, table: Array, entry: dict[str, Any] | None, content: _Content) -> Array:
     """Return a table of a fresh start with what was saved of it."""
     if entry is None or entry["type"] != _layout(table.dtype):
         raise InputError(f"a saved state of another version of kvandal ({name})")
@@ -284,12 +360,10 @@ def _restored(name: str, table: Array, entry: dict[str, Any] | None, archive: An
             table = np.zeros(shape, table.dtype)
         else:
             raise InputError(f"the saved state belongs to another site or another scenario ({name})")
-    raw = np.ascontiguousarray(archive[name].T).reshape(-1)
-    records = raw.view(_packed_type(table.dtype)).astype(table.dtype)
-    view = _rows(name, table)
-    if f"{name}@rows" in archive.files:
-        rows = archive[f"{name}@rows"]
-        view[rows] = records.reshape(rows.shape[0], *view.shape[1:])
-    else:
-        view[...] = records.reshape(view.shape)
+    view, rows = _rows(name, table), content.rows(entry)
+    shape = view.shape if rows is None else (len(rows), *view.shape[1:])
+    records = (
+        content.records(entry, _packed_type(table.dtype), math.prod(shape)).astype(table.dtype).reshape(shape)
+    )
+    view[... if rows is None else rows] = records
     return table

@@ -10,6 +10,7 @@ from kvandal.compiled.tables import by_reference
 from kvandal.demand.jobs import JobTable
 from kvandal.physics.rack import capped_speed
 from kvandal.policy.acting import ACTION
+from kvandal.policy.budget import JOB_GRANT
 from kvandal.policy.drawdown import LIMIT_COLUMNS, take_limits
 from kvandal.policy.lending import empty_parts
 from kvandal.policy.placement import Room, empty_room
@@ -20,8 +21,8 @@ from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS, Policy
 from kvandal.scenario.tree import groups_of, limit_steps, path_text
 from kvandal.twin import reliability_state as repair
-from kvandal.twin.columns import filled
-from kvandal.twin.grant_list import grant_order, grant_tables, job_grants
+from kvandal.twin.columns import BLOCK, filled, seldom
+from kvandal.twin.grant_list import grant_order, grant_tables
 from kvandal.twin.heaps import END, ENTRY
 from kvandal.twin.records import (
     DEMAND,
@@ -56,7 +57,8 @@ Array = Any
 class State(NamedTuple):
     """A run at one instant: tables whose rows the record types above describe.
 
-    `lost_gpu_s` is float64 (jobs, 6), `interruptions` int32 (jobs, 5) by cause, `waits` int32 (jobs, rules in HOLDS),
+    `lost_gpu_s` is float64 (6, jobs), `interruptions` int32 (5, jobs) by cause, `waits` int32 (rules in HOLDS, jobs): most
+    of their entries stay zero, and take no memory.
     `fault_cost` float64 (faults, tenants + 1, 3), `node_room_kw` float64 (nodes), power that each node of the plant has
     to spare; `limit_steps` float64 (steps, tenants, 6), limits that hold from `limit_steps_s` on; `recent_s` int64
     (trays, n), times of the last failures of each tray; `leaving` int64 (rows of tenants, 2), to work in: GPUs that come back
@@ -110,7 +112,7 @@ class State(NamedTuple):
 
 def new_loans(rows: int) -> Array:
     """Return room for loans."""
-    return filled(LOAN, rows, noticed_s=-1, deadline_s=-1, returned_s=-1, claimant=-1, reason=-1)
+    return np.zeros(rows, LOAN)
 
 
 def new_stints(rows: int) -> Array:
@@ -125,7 +127,7 @@ def new_placements(rows: int) -> Array:
 
 def new_events(rows: int) -> Array:
     """Return room for events."""
-    return filled(EVENT, rows, fault=-1, node=-1, constraint=-1)
+    return np.zeros(rows, EVENT)
 
 
 def model_table(site: SiteArrays) -> Array:
@@ -223,24 +225,26 @@ def time_limits_s(scenario: Scenario, table: JobTable, interval_s: Array) -> Arr
 
 
 def _jobs(scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -> Array:
-    columns: dict[str, Any] = {}
-    if len(table):
-        protected = np.array([not tenant.may_be_curtailed for tenant in scenario.tenants.values()])
-        needs_loan = table.gpus > tenants["deserved"][table.tenant]
-        columns = {
-            **{name: getattr(table, name) for name in ("submit_s", "gpus", "work_s", "tenant", "demand")},
-            "asked_gpus": table.gpus,
-            "remaining_s": table.work_s,
-            "interval_s": interval_s,
-            "limit_s": time_limits_s(scenario, table, interval_s),
-            "protected": protected[table.tenant],
-            "queue": queue_of[table.tenant, table.demand, needs_loan.astype(np.int8)],
-        }
-    jobs = filled(
-        JOB, max(len(table), 1), start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1, first_part=-1,
-        list_position=-1, heap_position=-1, next_job=-1, last_loss=-1, use_tier=-1, slow=1.0, **columns,
+    """Return the records of jobs, written block by block so that each stays in the processor's cache meanwhile."""
+    jobs = np.zeros(len(table), JOB)
+    protected = np.array([not tenant.may_be_curtailed for tenant in scenario.tenants.values()], bool)
+    nobody = filled(
+        JOB, 1, start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1, first_part=-1, list_position=-1,
+        heap_position=-1, next_job=-1, last_loss=-1, use_tier=-1, slow=1.0,
     )  # fmt: skip
-    return jobs[: len(table)]
+    plain = np.dtype((np.void, JOB.itemsize))  # whole records at once, not column by column
+    for first in range(0, len(table), BLOCK):
+        some = table.rows(first, first + BLOCK)
+        block, between_s = jobs[first : first + BLOCK], interval_s[first : first + BLOCK]
+        block.view(plain)[:] = nobody.view(plain)
+        for name in ("submit_s", "gpus", "work_s", "tenant", "demand"):
+            block[name] = getattr(some, name)
+        block["asked_gpus"], block["remaining_s"] = some.gpus, some.work_s
+        block["interval_s"], block["limit_s"] = between_s, time_limits_s(scenario, some, between_s)
+        block["protected"] = protected[some.tenant]
+        needs_loan = some.gpus > tenants["deserved"][some.tenant]
+        block["queue"] = queue_of[some.tenant, some.demand, needs_loan.astype(np.int8)]
+    return jobs
 
 
 def _queues(scenario: Scenario, tenants: Array) -> tuple[Array, Array]:
@@ -292,9 +296,9 @@ def new_state(
     policy, reliability = scenario.policy, scenario.reliability
     return State(
         jobs=jobs,
-        lost_gpu_s=np.zeros((len(table), len(LOSSES))),
-        interruptions=np.zeros((len(table), len(repair.CAUSES)), np.int32),
-        waits=np.zeros((len(table), len(HOLDS)), np.int32),
+        lost_gpu_s=seldom((len(LOSSES), len(table)), np.float64),
+        interruptions=seldom((len(repair.CAUSES), len(table)), np.int32),
+        waits=seldom((len(HOLDS), len(table)), np.int32),
         actions=np.zeros(4 * site.gpus + 1024, ACTION),
         parts=empty_parts(site.gpus + len(tenants)),
         stints=new_stints(2 * spare),
@@ -351,7 +355,7 @@ def new_state(
         grants=grants,
         grant_periods=grant_periods,
         grant_order=grant_order(scenario, grants),
-        job_grants=job_grants(scenario, jobs),
+        job_grants=seldom(len(table), JOB_GRANT),
         tally=filled(TALLY, 1, **NOTHING_YET),
         rules=filled(
             RULES,

@@ -132,17 +132,24 @@ class _Rows:
         self.count = 0
 
     def add(self, terms: list[tuple[Array, Any]], lower: Any, upper: Any) -> None:
-        """Add one row for each entry: the sum of `coefficient * columns` lies within bounds; columns below 0 are left out."""
+        """Add one row for each entry: the sum of `coefficient * columns` lies within bounds; a first column below 0 is left out."""
         size = len(terms[0][0])
         rows = np.arange(self.count, self.count + size)
         for columns, coefficients in terms:
-            known = columns >= 0
-            self.row.append(rows[known])
-            self.column.append(columns[known])
-            self.value.append(np.broadcast_to(np.asarray(coefficients, np.float64), size)[known])
-        self.lower.append(np.broadcast_to(np.asarray(lower, np.float64), size))
-        self.upper.append(np.broadcast_to(np.asarray(upper, np.float64), size))
+            first = int(columns[0] < 0)  # the hour before the first one
+            self.row.append(rows[first:])
+            self.column.append(columns[first:])
+            self.value.append(_each(coefficients, size)[first:])
+        self.lower.append(_each(lower, size))
+        self.upper.append(_each(upper, size))
         self.count += size
+
+
+def _each(values: Any, size: int) -> Array:
+    """Return `values`, one number or `size` of them, as an array."""
+    each = np.empty(size)
+    each[:] = values
+    return each
 
 
 class _Columns:
@@ -331,17 +338,16 @@ def _optimum(cost: Array, lower: Array, upper: Array, rows: _Rows) -> tuple[Arra
     """Columns and objective of the optimum; one thread and a fresh start, so that equal input gives equal output."""
     row, column = np.concatenate(rows.row), np.concatenate(rows.column)
     order = np.lexsort((column, row))
-    model = highspy.HighsLp()
-    model.num_col_, model.num_row_ = len(cost), rows.count
-    model.col_cost_, model.col_lower_, model.col_upper_ = cost, lower, upper
-    model.row_lower_, model.row_upper_ = np.concatenate(rows.lower), np.concatenate(rows.upper)
-    model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    model.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows.count))])
-    model.a_matrix_.index_, model.a_matrix_.value_ = column[order], np.concatenate(rows.value)[order]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows.count))])
     solver = _Solver()
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("threads", 1)
-    solver.passModel(model)
+    solver.passModel(
+        len(cost), rows.count, len(row), int(highspy.MatrixFormat.kRowwise), int(highspy.ObjSense.kMinimize), 0.0,
+        cost, lower, upper, np.concatenate(rows.lower), np.concatenate(rows.upper),
+        starts.astype(np.int32), column[order].astype(np.int32), np.concatenate(rows.value)[order],
+        np.zeros(len(cost), np.int32),
+    )  # fmt: skip
     solver.run()
     if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         raise RuntimeError(f"no plan: HiGHS says {solver.modelStatusToString(solver.getModelStatus())}")
