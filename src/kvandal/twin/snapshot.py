@@ -318,7 +318,7 @@ def _planes(bytes_of: Array) -> Array:
 def _touched(table: Array, fresh: Array) -> Array:
     """Rows that are no longer as they were at the start."""
     one, other = (
-        np.ascontiguousarray(records).view(np.int64).reshape(len(records), -1) for records in (table, fresh)
+        np.ascontiguousarray(records).view(np.int32).reshape(len(records), -1) for records in (table, fresh)
     )
     return np.flatnonzero((one != other).any(axis=1))
 
