@@ -22,8 +22,9 @@ from kvandal.twin.plant_state import (
     pod_flow_limit,
     working_cdus,
 )
+from kvandal.twin.pods import wide_open_kw_per_k
 from kvandal.twin.records import FAULT_BANK
-from kvandal.twin.water import hall_air_limit_kw, hall_limit_kw, wide_open_kw_per_k
+from kvandal.twin.water import hall_air_limit_kw, hall_limit_kw
 
 ALL = 1.0 - 1e-12
 """Shares above this count as everything."""

@@ -36,7 +36,8 @@ from kvandal.twin.plant_state import (
     TCS_SUPPLY_C,
     WATER_L,
 )
-from kvandal.twin.water import hall_air, hall_step, hall_water, pod_step
+from kvandal.twin.pods import pods_step
+from kvandal.twin.water import hall_air, hall_step, hall_water
 
 LONGEST_STEP_S = 60.0
 """Loops of water are stepped at most so far at once [s]."""
@@ -209,13 +210,11 @@ def plant_tick(plant, models, it_kw, weather, limit_kw, planned_kw, tick_s):
         water_l += wet_kw * tick_s / 3600.0 * design.adiabatic_water_l_per_kwh
     for _ in range(steps):
         _start_step(plant)
-        for index in range(pods.shape[0]):
-            stored_kw += pod_step(plant, index, tcs_set_c, step_s) * share
-            cdu_pump_kw += pods[index].pump_kw * share
-            hall = halls[pods[index].hall]
-            hall.exchanged_kw += pods[index].exchanged_kw
-            exchanged_kw += pods[index].exchanged_kw * share
-            hall.flow_kw_per_k += pods[index].fws_flow
+        loops_kw, pumps_kw = pods_step(plant, tcs_set_c, step_s)
+        stored_kw += loops_kw * share
+        cdu_pump_kw += pumps_kw * share
+        for index in range(halls.shape[0]):
+            exchanged_kw += halls[index].exchanged_kw * share
         gained_kw = 0.0
         for index in range(halls.shape[0]):
             hall_water(plant, index)

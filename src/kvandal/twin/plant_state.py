@@ -11,6 +11,7 @@ from kvandal.compiled.tables import by_reference
 from kvandal.physics.coolant import coolant_table
 from kvandal.physics.dry_cooler import dry_cooler_design
 from kvandal.physics.electrical import loss_curve
+from kvandal.physics.exchanger_lanes import IDLE, ROWS, width_for
 from kvandal.physics.fan_wall import fan_wall_design
 from kvandal.physics.heat_exchanger import design_conductance
 from kvandal.physics.heat_export import order_of_service, pipe_of
@@ -102,8 +103,12 @@ POD = np.dtype(
         ("start_return_c", "f8"), ("start_supply_c", "f8"),
         ("return_c", "f8"), ("supply_c", "f8"), ("flow", "f8"), ("flow_wanted", "f8"), ("flow_limit", "f8"), ("junction_c", "f8"),
         ("exchanged_kw", "f8"), ("pump_kw", "f8"), ("fws_flow", "f8"),
+        ("capacity", "f8"), ("next_return_c", "f8"),  # in this step: of the coolant's stream [kW/K], at its end
+        # the valve as it was found last, and for what
         ("known_exchanged_kw", "f8"), ("known_return_c", "f8"), ("known_fws_c", "f8"), ("known_flow", "f8"),
-        ("known_cdus", "i8"),
+        # what depends on the coolant's flow and the working CDUs alone: pumps, resistances of the exchangers [K/kW]
+        ("known_coolant_flow", "f8"), ("known_cdus", "i8"), ("known_pump_kw", "f8"), ("known_constant", "f8"),
+        ("known_cold", "f8"),
     ],
     align=True,
 )  # fmt: skip
@@ -169,7 +174,8 @@ class Curves(NamedTuple):
 class Plant(NamedTuple):
     """The plant: DESIGN (1,), POD, HALL, GROUP, NODE and CUSTOMER tables, curves, and the columns of this tick.
 
-    `order` is the order in which customers are served.
+    `order` is the order in which customers are served; `lanes` is room to work in
+    (:mod:`kvandal.physics.exchanger_lanes`).
     """
 
     design: Array
@@ -181,6 +187,7 @@ class Plant(NamedTuple):
     order: Array
     curves: Curves
     tick: Array
+    lanes: Array
 
 
 def node_names(site: SiteArrays) -> list[str]:
@@ -338,6 +345,7 @@ def build_plant(scenario: Scenario, site: SiteArrays) -> Plant:
             coolant_table(),
         ),
         tick=np.zeros(PLANT_COLUMNS),
+        lanes=np.full((ROWS, width_for(site.pods)), IDLE),
     )
 
 
@@ -350,7 +358,7 @@ def deliver_to_plant(plant, pod, group, model, tdp_kw, liquid_fraction):
     air_kw = tdp_kw - liquid_kw + design.net_kw
     plant.pods[pod].design_kw += liquid_kw
     plant.pods[pod].design_it_kw += tdp_kw
-    plant.pods[pod].known_exchanged_kw = -1.0
+    plant.pods[pod].known_coolant_flow = -1.0
     plant.pods[pod].models |= 1 << model
     plant.halls[hall].design_kw += liquid_kw
     plant.halls[hall].design_air_kw += air_kw

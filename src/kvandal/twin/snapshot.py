@@ -35,8 +35,8 @@ FORMAT = 1
 PACKING = 1
 """Level of deflate: the bytes are sorted already, more effort gains little."""
 
-GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s", "leaving"})
-"""Tables that the scenario gives and the loop never changes, and one that only holds what is worked on."""
+GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s", "leaving", "plant.lanes"})
+"""Tables that the scenario gives and the loop never changes, and two that only hold what is worked on."""
 PER_JOB = frozenset(
     {"jobs", "lost_gpu_s", "waits", "interruptions", "job_grants", "room.first_piece", "room.first_claim"}
 )

@@ -1,18 +1,10 @@
-"""One step of the water: technology loops of the pods, facility water of the halls, heat rejection, fan walls.
-
-Controls are ideal within their range: a valve or a fan takes the position that brings its temperature to the set-point
-at the end of the step, and stays at its end stop when that is not enough. Every loop holds heat; where a control is at
-its stop the loop is stepped implicitly, so that any step settles.
-"""
+"""One step of the water in the halls: facility water, heat rejection, fan walls; controls as in :mod:`~kvandal.twin.pods`."""
 
 from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.physics.coolant import heat_capacity_kj_per_kg_k
 from kvandal.physics.dry_cooler import dry_cooler_airflow_for, dry_cooler_heat_kw
-from kvandal.physics.exchanger_flow import flow_fraction_at_heat
 from kvandal.physics.fan_wall import fan_wall_supply_air_c
-from kvandal.physics.heat_exchanger import conductance_one_sided, conductance_two_sided, exchanger_heat_kw
 from kvandal.physics.seawater import seawater_flow_for, seawater_heat_kw
 from kvandal.physics.water import (
     adiabatic_air_c,
@@ -22,132 +14,14 @@ from kvandal.physics.water import (
     pump_power_fraction,
     pump_system_power_fraction,
 )
-from kvandal.twin.plant_state import pod_flow_limit, working_cdus
-
-REFERENCE_C = 45.0
-"""Coolant temperature at which the loops are laid out [°C]."""
 
 
 @kernel
-def _pump_fraction(design, flow):
+def pump_share(design, flow):
     """Electric power of pumps over their design power, by the model that the scenario names."""
     if design.system_curve:
         return pump_system_power_fraction(flow, design.pressure_floor)
     return pump_power_fraction(flow)
-
-
-@kernel
-def _cdu_resistances(design, pod, flow, working):
-    """Resistance of a pod's exchangers without and with the facility water's flow [K/kW]; design flow per CDU is 1.
-
-    `units_tcs` was laid out for the design flow of both sides; CDUs beyond the needed ones share the flow.
-    """
-    clean = design.units_tcs * pod.design_kw / design.tcs_delta_t_k * working / design.cdus_needed
-    dirt = design.fouling_k / clean
-    hot_flow = flow * design.cdus_needed / working
-    if not design.two_sided:
-        return 1.0 / conductance_one_sided(clean, hot_flow) + dirt, 0.0
-    total = 1.0 / conductance_two_sided(clean, hot_flow, 1.0, 0.0)
-    cold = 0.5 / clean
-    return total - cold + dirt, cold
-
-
-@kernel
-def facility_kw_per_k(design, pod, working):
-    """Capacity rate of facility water through the working CDUs of a pod with their valves wide open [kW/K]."""
-    return pod.design_kw / design.fws_delta_t_k * working / design.cdus_needed
-
-
-@kernel
-def wide_open_kw_per_k(design, pod, capacity, flow, working):
-    """Heat per kelvin between coolant and facility water that a pod's CDUs carry with their valves wide open [kW/K]."""
-    constant, cold = _cdu_resistances(design, pod, flow, working)
-    return exchanger_heat_kw(
-        1.0 / (constant + cold), capacity, facility_kw_per_k(design, pod, working), 1.0, 0.0
-    )
-
-
-@large_kernel
-def pod_step(plant, index, set_c, step_s):
-    """Take a pod through a step; return the heat that its loop stores [kW].
-
-    `pod.heat_kw` comes in; `exchanged_kw`, `pump_kw`, `fws_flow` (capacity rate drawn from the hall's loop, kW/K),
-    `supply_c`, `flow` and `return_c` are filled.
-    """
-    design, pod = plant.design[0], plant.pods[index]
-    hall = plant.halls[pod.hall]
-    pod.exchanged_kw, pod.pump_kw, pod.fws_flow = 0.0, 0.0, 0.0
-    if pod.design_kw <= 0.0:
-        return 0.0
-    working = working_cdus(design, pod)
-    wanted = min(1.0, max(design.minimum_flow, pod.heat_kw / pod.design_kw))
-    flow = min(wanted, pod_flow_limit(design, pod)) if working > 0 else 0.0
-    pod.flow, pod.flow_wanted = flow, wanted
-    rate = pod.design_kw / design.tcs_delta_t_k  # kW/K at design flow and reference temperature
-    mass = design.tcs_time_s * rate  # kJ/K
-    per_step = mass / step_s
-    if flow <= 0.0:
-        # standing water: what the racks still give warms it
-        if mass > 0.0:
-            pod.return_c += pod.heat_kw / per_step
-            return pod.heat_kw
-        pod.exchanged_kw = pod.heat_kw
-        return 0.0
-    coolant = plant.curves.coolant
-    density_heat = heat_capacity_kj_per_kg_k(coolant, pod.return_c) / heat_capacity_kj_per_kg_k(
-        coolant, REFERENCE_C
-    )
-    capacity = flow * rate * density_heat
-    pod.pump_kw = design.cdu_pump_fraction * pod.design_kw * _pump_fraction(design, flow)
-    gain_kw = pod.heat_kw + pod.pump_kw
-    # the valve on the facility water brings the supply to its set-point ...
-    exchanged = max(0.0, (gain_kw - per_step * (set_c - pod.return_c)) / (1.0 + per_step / capacity))
-    return_c = set_c + exchanged / capacity
-    if per_step > 0.0:
-        return_c = pod.return_c + (gain_kw - exchanged) / per_step
-    installed = facility_kw_per_k(design, pod, working)
-    if exchanged > 0.0:
-        known = (
-            abs(exchanged - pod.known_exchanged_kw) <= 1e-7 * exchanged
-            and abs(return_c - pod.known_return_c) <= 1e-7
-            and abs(hall.supply_c - pod.known_fws_c) <= 1e-7
-            and pod.known_cdus == working
-        )
-        if not known:
-            constant, cold = _cdu_resistances(design, pod, flow, working)
-            pod.known_flow = flow_fraction_at_heat(
-                exchanged,
-                capacity,
-                return_c - hall.supply_c,
-                installed,
-                constant,
-                cold,
-                0.7,
-                False,
-                0.02,
-                1.0,
-            )
-            pod.known_exchanged_kw, pod.known_return_c = exchanged, return_c
-            pod.known_fws_c, pod.known_cdus = hall.supply_c, working
-        position = pod.known_flow
-        if position >= 1.0:
-            # ... or stands wide open
-            slope = wide_open_kw_per_k(design, pod, capacity, flow, working)
-            if slope * (return_c - hall.supply_c) < exchanged * (1.0 - 1e-9):
-                if per_step > 0.0:
-                    return_c = (per_step * pod.return_c + gain_kw + slope * hall.supply_c) / (
-                        per_step + slope
-                    )
-                    exchanged = max(0.0, slope * (return_c - hall.supply_c))
-                    return_c = pod.return_c + (gain_kw - exchanged) / per_step
-                else:
-                    exchanged = gain_kw
-                    return_c = hall.supply_c + gain_kw / slope
-        pod.fws_flow = position * installed
-    pod.exchanged_kw = exchanged
-    pod.return_c = return_c
-    pod.supply_c = return_c - exchanged / capacity
-    return gain_kw - exchanged
 
 
 @large_kernel
@@ -160,7 +34,7 @@ def hall_water(plant, index):
     hall.warm_c = hall.supply_c
     if rate > 0.0:
         flow = hall.flow_kw_per_k / rate
-        hall.pump_kw = design.fws_pump_fraction * hall.design_kw * _pump_fraction(design, min(flow, 1.2))
+        hall.pump_kw = design.fws_pump_fraction * hall.design_kw * pump_share(design, min(flow, 1.2))
         hall.warm_c = hall.supply_c + (hall.exchanged_kw + hall.pump_kw) / hall.flow_kw_per_k
 
 
@@ -275,7 +149,7 @@ def hall_step(plant, index, set_c, taken_kw, ambient_c, wet_bulb_c, sea_c, step_
         if drive >= 1.0 and slope > 0.0:
             hall.supply_c = max(set_c, sink_c + rejected / slope - rise_k)
     if design.sea:
-        hall.fan_kw = design.sea_pump_fraction * hall.design_kw * _pump_fraction(design, drive)
+        hall.fan_kw = design.sea_pump_fraction * hall.design_kw * pump_share(design, drive)
     else:
         airflow = max(design.minimum_airflow, drive)
         hall.fan_kw = design.fan_fraction * hall.design_kw * banks * fan_power_fraction(airflow)
