@@ -17,15 +17,15 @@ from kvandal.physics.heat_exchanger import CONVECTION_EXPONENT
 
 Array = Any
 
-(SLOWNESS, TRANSFER_KW_PER_K, HOT_K_PER_KW, COLD_K_PER_KW, CONSTANT_K_PER_KW, CONVECTIVE_K_PER_KW, NEXT) = range(7)
+(SLOWNESS, TRANSFER_KW_PER_K, HOT_K_PER_KW, COLD_K_PER_KW, CONSTANT_K_PER_KW, CONVECTIVE_K_PER_KW, NEXT) = (
+    range(7)
+)
 """Rows of the table of :func:`settle_counterflow`: 1 over the cold flow (a guess goes in, the answer comes out); heat over
 the difference of hot outlet and cold inlet; 1 over the capacity rates of the hot stream and of the cold one at design
 flow; resistances without and with the cold flow; room to work in."""
 ROWS = 7
 WIDTH = 8
-"""Tables are as wide as a multiple of this; unused lanes hold :data:`IDLE`."""
-IDLE = 1.0
-"""What stands in every row of a lane that is not used."""
+"""Tables are as wide as a multiple of this."""
 
 SETTLED = 1e-5
 """A relative step of the flow after which the next is below 1e-10: Newton's error is at most 0.4 of the step's square."""
@@ -57,6 +57,16 @@ def _bernoulli(units):
 
 
 @kernel
+def bent_step(step: float, missing: float) -> float:
+    """Relative step of Newton's method, bent to second order along a power law; far off at most halving or doubling.
+
+    >>> bent_step(0.1, 0.2), bent_step(-3.0, 0.2)
+    (0.095, -0.5)
+    """
+    return step + 0.5 * step * (step - missing) if abs(step) < 0.25 else min(max(step, -0.5), 1.0)
+
+
+@kernel
 def _stepped(slowness, transfer, hot, cold, constant, convective, least, most):
     r"""Return the slowness after a step of Newton's method.
 
@@ -70,9 +80,7 @@ def _stepped(slowness, transfer, hot, cold, constant, convective, least, most):
     units = (hot - slowness * cold) / resistance
     steepness = CONVECTION_EXPONENT * share * (value - slope * units) - slope * cold * slowness
     missing = 1.0 - value * resistance * transfer
-    step = missing / (steepness * transfer)
-    step = step + 0.5 * step * (step - missing)
-    step = min(max(step, -0.5), 1.0)
+    step = bent_step(missing / (steepness * transfer), missing)
     return min(max(slowness + slowness * step, least), most)
 
 
@@ -86,7 +94,7 @@ def settle_counterflow(table: Array, lanes: int, minimum: float, maximum: float)
     Parameters
     ----------
     table : float64 (ROWS, a multiple of 8); `SLOWNESS` holds guesses above 0 and receives the answers
-    lanes : columns in use; all others are set idle
+    lanes : columns in use; what stands in the others does not matter
     minimum, maximum : bounds of the flows over design, above 0
 
     Examples
@@ -94,10 +102,10 @@ def settle_counterflow(table: Array, lanes: int, minimum: float, maximum: float)
     The exchanger of the example there, 800 kW, from a guess that is far off:
 
     >>> import numpy as np
-    >>> table = np.full((ROWS, WIDTH), IDLE)
+    >>> table = np.ones((ROWS, WIDTH))
     >>> table[:NEXT, 0] = [1.0, 800 / (14 - 800 / 130), 1 / 130, 9 / 1300, 0.0, 1 / 290.3]
     >>> settle_counterflow(table, 1, 0.1, 1.0)
-    >>> round(1 / table[SLOWNESS, 0], 3)
+    >>> round(1 / float(table[SLOWNESS, 0]), 3)
     0.478
 
     """
@@ -105,13 +113,17 @@ def settle_counterflow(table: Array, lanes: int, minimum: float, maximum: float)
     slowness, transfer, hot, cold = table[0], table[1], table[2], table[3]
     constant, convective, following = table[4], table[5], table[6]
     width = (lanes + WIDTH - 1) // WIDTH * WIDTH
-    for lane in range(lanes, width):
-        for row in range(ROWS):
-            table[row, lane] = IDLE
     for _ in range(MOST_STEPS):
         for lane in range(width):
             following[lane] = _stepped(
-                slowness[lane], transfer[lane], hot[lane], cold[lane], constant[lane], convective[lane], least, most
+                slowness[lane],
+                transfer[lane],
+                hot[lane],
+                cold[lane],
+                constant[lane],
+                convective[lane],
+                least,
+                most,
             )
         moving = 0
         for lane in range(lanes):

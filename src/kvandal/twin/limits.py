@@ -111,15 +111,23 @@ def _limit_group(plant, index, node):
 
 
 @kernel
-def rack_junction_c(design, model, supply_c, part, scarce):
-    """Temperature of the GPUs of a rack at a part of its power above idle [°C].
+def gpu_power_w(model, part):
+    """Power of a GPU at a part of its rack's power above idle [W]."""
+    return model.gpu_idle_w + part * (model.gpu_tdp_w - model.gpu_idle_w)
 
-    Its valve gives it the flow that its own heat asks for, less where the pod's pumps are `scarce`.
-    """
-    power_w = model.gpu_idle_w + part * (model.gpu_tdp_w - model.gpu_idle_w)
-    flow = scarce * max(design.minimum_flow, part)
+
+@kernel
+def rack_flow(design, part, scarce):
+    """Flow that a rack's valve gives it over design: as its own heat asks for, less where the pod's pumps are `scarce`."""
+    return scarce * max(design.minimum_flow, part)
+
+
+@kernel
+def rack_junction_c(design, model, supply_c, part, scarce):
+    """Temperature of the GPUs of a rack at a part of its power above idle [°C]."""
+    flow = rack_flow(design, part, scarce)
     resistance = thermal_resistance_k_per_w(flow, model.junction_k_per_w, model.convective_share)
-    return junction_temp_c(supply_c, power_w, resistance)
+    return junction_temp_c(supply_c, gpu_power_w(model, part), resistance)
 
 
 @kernel

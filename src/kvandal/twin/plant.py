@@ -6,8 +6,9 @@ import math
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.heat_export import serve_customer
+from kvandal.physics.junction import junction_temp_c, thermal_resistance_k_per_w
 from kvandal.twin.electric import electric_tick
-from kvandal.twin.limits import rack_junction_c
+from kvandal.twin.limits import gpu_power_w, rack_flow
 from kvandal.twin.plant_state import (
     BALANCE_ERROR,
     BATTERY_KW,
@@ -37,7 +38,7 @@ from kvandal.twin.plant_state import (
     WATER_L,
 )
 from kvandal.twin.pods import pods_step
-from kvandal.twin.water import hall_air, hall_step, hall_water
+from kvandal.twin.water import hall_air, hall_water, halls_step
 
 LONGEST_STEP_S = 60.0
 """Loops of water are stepped at most so far at once [s]."""
@@ -127,7 +128,14 @@ def _temperatures(plant, models):
         tcs_return += rate * pod.return_c
         model = models[pod.hottest_model]
         scarce = pod.flow / pod.flow_wanted if pod.flow_wanted > 0.0 else 0.0
-        pod.junction_c = rack_junction_c(plant.design[0], model, pod.supply_c, pod.hottest_share, scarce)
+        flow = rack_flow(plant.design[0], pod.hottest_share, scarce)
+        if pod.known_hottest_flow != flow or pod.known_model != pod.hottest_model:
+            pod.known_hottest_flow, pod.known_model = flow, pod.hottest_model
+            pod.known_resistance = thermal_resistance_k_per_w(
+                flow, model.junction_k_per_w, model.convective_share
+            )
+        power_w = gpu_power_w(model, pod.hottest_share)
+        pod.junction_c = junction_temp_c(pod.supply_c, power_w, pod.known_resistance)
         if pod.flow <= 0.0:  # standing coolant is followed in sub-steps to the trip
             pod.junction_c = min(model.trip_c, pod.junction_c)
         if pod.idle_it_kw > 1e-6:  # of racks that are powered
@@ -221,13 +229,10 @@ def plant_tick(plant, models, it_kw, weather, limit_kw, planned_kw, tick_s):
             gained_kw += halls[index].exchanged_kw + halls[index].pump_kw
         sold_kw = _sell(plant, share)
         taken_kw += sold_kw * share
+        loops_kw = halls_step(plant, fws_set_c, sold_kw, gained_kw, ambient_c, wet_bulb_c, sea_c, step_s)
+        stored_kw += loops_kw * share
         for index in range(halls.shape[0]):
             hall = halls[index]
-            part = (hall.exchanged_kw + hall.pump_kw) / gained_kw if gained_kw > 0.0 else 0.0
-            stored_kw += (
-                hall_step(plant, index, fws_set_c, sold_kw * part, ambient_c, wet_bulb_c, sea_c, step_s)
-                * share
-            )
             rejected_kw += hall.rejected_kw * share
             rejection_kw += hall.fan_kw * share
             fws_pump_kw += hall.pump_kw * share

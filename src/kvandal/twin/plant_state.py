@@ -11,11 +11,12 @@ from kvandal.compiled.tables import by_reference
 from kvandal.physics.coolant import coolant_table
 from kvandal.physics.dry_cooler import dry_cooler_design
 from kvandal.physics.electrical import loss_curve
-from kvandal.physics.exchanger_lanes import IDLE, ROWS, width_for
+from kvandal.physics.exchanger_lanes import ROWS, width_for
 from kvandal.physics.fan_wall import fan_wall_design
 from kvandal.physics.heat_exchanger import design_conductance
 from kvandal.physics.heat_export import order_of_service, pipe_of
 from kvandal.physics.seawater import seawater_design
+from kvandal.physics.water import dry_cooler_conductance
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import curve, value
 from kvandal.twin.site import SiteArrays, banks_of_a_hall, cdus_in_a_pod, connection_kw, month_start_s
@@ -73,7 +74,9 @@ DESIGN = np.dtype(
         ("natural_flow_fraction", "f8"),
         # heat rejection: design values for 1 kW of liquid heat
         ("cooler_conductance", "f8"), ("cooler_air", "f8"), ("cooler_difference", "f8"), ("fan_fraction", "f8"),
-        ("minimum_airflow", "f8"), ("banks", "i8"), ("banks_needed", "i8"),
+        ("minimum_airflow", "f8"),
+        ("least_air_conductance", "f8"),  # of coolers at that airflow, over their conductance at design
+        ("banks", "i8"), ("banks_needed", "i8"),
         ("adiabatic_on_c", "f8"), ("adiabatic_effectiveness", "f8"), ("adiabatic_water_l_per_kwh", "f8"),
         ("shore_conductance", "f8"), ("shore_sea", "f8"), ("sea_rise_k", "f8"), ("sea_pump_fraction", "f8"),
         # air side: design values for 1 kW of heat in the air
@@ -109,6 +112,8 @@ POD = np.dtype(
         # what depends on the coolant's flow and the working CDUs alone: pumps, resistances of the exchangers [K/kW]
         ("known_coolant_flow", "f8"), ("known_cdus", "i8"), ("known_pump_kw", "f8"), ("known_constant", "f8"),
         ("known_cold", "f8"),
+        # resistance of the hottest GPUs [K/W], and for which flow and model
+        ("known_hottest_flow", "f8"), ("known_model", "i8"), ("known_resistance", "f8"),
     ],
     align=True,
 )  # fmt: skip
@@ -123,6 +128,11 @@ HALL = np.dtype(
         ("exchanged_kw", "f8"), ("flow_kw_per_k", "f8"), ("pump_kw", "f8"),
         ("start_supply_c", "f8"), ("supply_c", "f8"), ("warm_c", "f8"), ("air_c", "f8"),
         ("rejected_kw", "f8"), ("fan_kw", "f8"), ("air_fan_kw", "f8"), ("wet_share", "f8"), ("air_wet_share", "f8"),
+        ("taken_kw", "f8"), ("return_c", "f8"), ("drive", "f8"),  # in this step: heat sold, water to the coolers, airflow
+        ("known_drive", "f8"),  # airflow as it was found last
+        # heat over temperature of the coolers at design flow [kW/K], and for which size and banks
+        ("known_limit_kw", "f8"), ("known_banks", "f8"), ("known_slope", "f8"),
+        ("known_air_kw", "f8"), ("known_rise_k", "f8"),  # the same of the fan walls: air over water at full load
     ],
     align=True,
 )  # fmt: skip
@@ -273,6 +283,7 @@ def _water(scenario: Scenario) -> dict[str, Any]:
         "cooler_difference": 1.0 / water_in_c,
         "fan_fraction": cooling.drycooler_fan_kw_per_mw / 1000,
         "minimum_airflow": cooling.minimum_airflow_fraction,
+        "least_air_conductance": dry_cooler_conductance(1.0, cooling.minimum_airflow_fraction),
         "banks": banks_of_a_hall(scenario),
         "banks_needed": cooling.banks_per_hall,
         "shore_conductance": shore,
@@ -345,7 +356,7 @@ def build_plant(scenario: Scenario, site: SiteArrays) -> Plant:
             coolant_table(),
         ),
         tick=np.zeros(PLANT_COLUMNS),
-        lanes=np.full((ROWS, width_for(site.pods)), IDLE),
+        lanes=np.ones((ROWS, width_for(max(site.pods, site.halls)))),
     )
 
 
