@@ -98,7 +98,8 @@ POD = np.dtype(
         ("wanted_kw", "f8"), ("wanted_it_kw", "f8"),  # above idle, before limits of this tick
         ("heat_kw", "f8"),  # to the water in this tick
         ("hottest_share", "f8"),  # of its powered racks: power above idle over the same at TDP
-        ("hottest_model", "i8"),
+        ("hottest_model", "i8"), ("hottest_rack", "i8"),
+        ("first_rack", "i8"), ("last_rack", "i8"),  # all of its racks stand between these
         ("share", "f8"),  # of the power above idle that the pod's own limits leave
         ("models", "i8"),  # kinds of rack that it holds, one bit each
         ("dry_since_s", "i8"),
@@ -320,6 +321,13 @@ def build_plant(scenario: Scenario, site: SiteArrays) -> Plant:
     pods = np.zeros(site.pods, POD)
     pods["hall"] = site.pod_hall
     pods["share"] = 1.0
+    pods["hottest_rack"] = -1
+    for number in range(site.pods):
+        racks = np.flatnonzero(site.pod == number)
+        pods["first_rack"][number], pods["last_rack"][number] = (
+            racks.min(initial=site.racks),
+            racks.max(initial=-1),
+        )
     pods["rack_share"] = 1.0
     pods["start_supply_c"] = pods["supply_c"] = cooling.tcs_supply_c
     pods["start_return_c"] = pods["return_c"] = cooling.tcs_supply_c + cooling.tcs_delta_t_k
