@@ -59,32 +59,45 @@ def _seek_hottest(state, plant, scratch, number):
             pod.hottest_model = state.racks[index].model
 
 
+@kernel
+def _sum_pod(state, plant, index):
+    """Sum the steady power above idle of a pod's racks from their whole milliwatts: electric, to the water, to the air."""
+    pod, models, tier_models, pod_mw = plant.pods[index], state.models, state.tier_models, state.pod_mw
+    it_kw, liquid_kw, air_kw = 0.0, 0.0, 0.0
+    for model in range(models.shape[0]):
+        kw = 0.0
+        for tier in range(POWER_TIERS):
+            kw += pod_mw[index, tier, model] * MILLIWATT * tier_models[tier, model].factor
+        it_kw += kw
+        liquid_kw += models[model].liquid_fraction * kw
+        air_kw += (1.0 - models[model].liquid_fraction) * kw
+    pod.steady_it_kw, pod.steady_kw, pod.steady_air_kw = it_kw, liquid_kw, air_kw
+
+
+@kernel
+def _sum_group(state, plant, index):
+    """Sum the steady power above idle of a power group's racks from their whole milliwatts."""
+    models, tier_models, group_mw = state.models, state.tier_models, state.group_mw
+    kw = 0.0
+    for model in range(models.shape[0]):
+        for tier in range(POWER_TIERS):
+            kw += group_mw[index, tier, model] * MILLIWATT * tier_models[tier, model].factor
+    plant.groups[index].steady_kw = kw
+
+
 @large_kernel
 def _sum_wishes(state, plant):
-    """Sum the racks' power above idle over pods, halls and power groups: from their whole milliwatts, and what changed."""
-    pods, halls, groups = plant.pods, plant.halls, plant.groups
-    models, tier_models = state.models, state.tier_models
+    """Sum the racks' power above idle over pods, halls and power groups: what is steady, and what changed in this tick."""
+    pods, halls, groups, models = plant.pods, plant.halls, plant.groups, state.models
     for index in range(halls.shape[0]):
-        halls[index].wanted_kw = 0.0
-        halls[index].wanted_air_kw = 0.0
-        halls[index].wanted_it_kw = 0.0
+        hall = halls[index]
+        hall.wanted_kw, hall.wanted_air_kw, hall.wanted_it_kw = 0.0, 0.0, 0.0
     for index in range(pods.shape[0]):
-        it_kw, liquid_kw, air_kw = 0.0, 0.0, 0.0
-        for model in range(models.shape[0]):
-            kw = 0.0
-            for tier in range(POWER_TIERS):
-                kw += state.pod_mw[index, tier, model] * MILLIWATT * tier_models[tier, model].factor
-            it_kw += kw
-            liquid_kw += models[model].liquid_fraction * kw
-            air_kw += (1.0 - models[model].liquid_fraction) * kw
-        pods[index].wanted_it_kw, pods[index].wanted_kw = it_kw, liquid_kw
-        halls[pods[index].hall].wanted_air_kw += air_kw
+        pod = pods[index]
+        pod.wanted_it_kw, pod.wanted_kw = pod.steady_it_kw, pod.steady_kw
+        halls[pod.hall].wanted_air_kw += pod.steady_air_kw
     for index in range(groups.shape[0]):
-        group_kw = 0.0
-        for model in range(models.shape[0]):
-            for tier in range(POWER_TIERS):
-                group_kw += state.group_mw[index, tier, model] * MILLIWATT * tier_models[tier, model].factor
-        groups[index].wanted_kw = group_kw
+        groups[index].wanted_kw = groups[index].steady_kw
     for position in range(state.tally[0].touched):
         index = state.touched[position]
         rack = state.racks[index]
@@ -116,13 +129,19 @@ def gather_wishes(state, plant, scratch):
         tally.all_booked = 1
         for index in range(pods.shape[0]):
             pods[index].hottest_share, pods[index].hottest_rack = 0.0, NOBODY
+            _sum_pod(state, plant, index)
+        for index in range(plant.groups.shape[0]):
+            _sum_group(state, plant, index)
         for index in range(state.racks.shape[0]):
             _reckon(state, plant, scratch, index)
     else:
         for position in range(tally.settling):
             _reckon(state, plant, scratch, state.settling[position])
         for position in range(tally.touched):
-            _reckon(state, plant, scratch, state.touched[position])
+            index = state.touched[position]
+            _sum_pod(state, plant, state.racks[index].pod)
+            _sum_group(state, plant, state.racks[index].group)
+            _reckon(state, plant, scratch, index)
         for index in range(pods.shape[0]):
             if pods[index].hottest_rack == UNKNOWN:
                 _seek_hottest(state, plant, scratch, index)

@@ -91,11 +91,12 @@ def _start_step(plant):
 @large_kernel
 def _restore(plant):
     """Put the loops back to where the tick began."""
-    for index in range(plant.pods.shape[0]):
-        plant.pods[index].return_c = plant.pods[index].start_return_c
-        plant.pods[index].supply_c = plant.pods[index].start_supply_c
-    for index in range(plant.halls.shape[0]):
-        plant.halls[index].supply_c = plant.halls[index].start_supply_c
+    pods, halls = plant.pods, plant.halls
+    for index in range(pods.shape[0]):
+        pods[index].return_c = pods[index].start_return_c
+        pods[index].supply_c = pods[index].start_supply_c
+    for index in range(halls.shape[0]):
+        halls[index].supply_c = halls[index].start_supply_c
     for index in range(plant.customers.shape[0]):
         customer = plant.customers[index]
         customer.delivered_kw, customer.taken_kw, customer.pump_kw, customer.lost_kw = 0.0, 0.0, 0.0, 0.0
@@ -104,22 +105,23 @@ def _restore(plant):
 @large_kernel
 def accept_tick(plant):
     """Keep what the loops and the battery hold at the end of a tick."""
-    for index in range(plant.pods.shape[0]):
-        plant.pods[index].start_return_c = plant.pods[index].return_c
-        plant.pods[index].start_supply_c = plant.pods[index].supply_c
-    for index in range(plant.halls.shape[0]):
-        plant.halls[index].start_supply_c = plant.halls[index].supply_c
+    pods, halls = plant.pods, plant.halls
+    for index in range(pods.shape[0]):
+        pods[index].start_return_c = pods[index].return_c
+        pods[index].start_supply_c = pods[index].supply_c
+    for index in range(halls.shape[0]):
+        halls[index].start_supply_c = halls[index].supply_c
     plant.design[0].battery_kwh = plant.tick[BATTERY_KWH]
 
 
 @kernel
 def _temperatures(plant, models):
     """Mean temperatures of the loops, the warmest hall and the hottest junction."""
-    out = plant.tick
+    design, pods, halls, out = plant.design[0], plant.pods, plant.halls, plant.tick
     tcs_rate, tcs_supply, tcs_return = 0.0, 0.0, 0.0
     junction_c = -273.15
-    for index in range(plant.pods.shape[0]):
-        pod = plant.pods[index]
+    for index in range(pods.shape[0]):
+        pod = pods[index]
         if pod.design_kw <= 0.0:
             continue
         rate = max(pod.flow, 1e-9) * pod.design_kw
@@ -127,8 +129,10 @@ def _temperatures(plant, models):
         tcs_supply += rate * pod.supply_c
         tcs_return += rate * pod.return_c
         model = models[pod.hottest_model]
-        scarce = pod.flow / pod.flow_wanted if pod.flow_wanted > 0.0 else 0.0
-        flow = rack_flow(plant.design[0], pod.hottest_share, scarce)
+        scarce = 1.0
+        if pod.flow != pod.flow_wanted:
+            scarce = pod.flow / pod.flow_wanted if pod.flow_wanted > 0.0 else 0.0
+        flow = rack_flow(design, pod.hottest_share, scarce)
         if pod.known_hottest_flow != flow or pod.known_model != pod.hottest_model:
             pod.known_hottest_flow, pod.known_model = flow, pod.hottest_model
             pod.known_resistance = thermal_resistance_k_per_w(
@@ -142,8 +146,8 @@ def _temperatures(plant, models):
             junction_c = max(junction_c, pod.junction_c)
     fws_rate, fws_supply, fws_return = 0.0, 0.0, 0.0
     air_c = -273.15
-    for index in range(plant.halls.shape[0]):
-        hall = plant.halls[index]
+    for index in range(halls.shape[0]):
+        hall = halls[index]
         if hall.design_kw <= 0.0 and hall.design_air_kw <= 0.0:
             continue
         rate = max(hall.flow_kw_per_k, 1e-9)
@@ -155,7 +159,6 @@ def _temperatures(plant, models):
             else hall.supply_c
         )
         air_c = max(air_c, hall.air_c)
-    design = plant.design[0]
     out[TCS_SUPPLY_C] = tcs_supply / tcs_rate if tcs_rate > 0.0 else design.tcs_supply_c
     out[TCS_RETURN_C] = tcs_return / tcs_rate if tcs_rate > 0.0 else design.tcs_supply_c
     out[FWS_SUPPLY_C] = (
@@ -171,16 +174,14 @@ def _temperatures(plant, models):
 @kernel
 def _stored_kw(plant, tick_s):
     """Heat that the loops of pods and of halls took up in this tick, from their temperatures [kW]."""
-    design = plant.design[0]
+    design, pods, halls = plant.design[0], plant.pods, plant.halls
     pods_kw, halls_kw = 0.0, 0.0
-    for index in range(plant.pods.shape[0]):
-        pod = plant.pods[index]
-        mass = design.tcs_time_s * pod.design_kw / design.tcs_delta_t_k
-        pods_kw += mass * (pod.return_c - pod.start_return_c) / tick_s
-    for index in range(plant.halls.shape[0]):
-        hall = plant.halls[index]
-        mass = design.fws_time_s * hall.design_kw / design.fws_delta_t_k
-        halls_kw += mass * (hall.supply_c - hall.start_supply_c) / tick_s
+    for index in range(pods.shape[0]):
+        pods_kw += pods[index].design_kw * (pods[index].return_c - pods[index].start_return_c)
+    for index in range(halls.shape[0]):
+        halls_kw += halls[index].design_kw * (halls[index].supply_c - halls[index].start_supply_c)
+    pods_kw *= design.tcs_time_s / design.tcs_delta_t_k / tick_s
+    halls_kw *= design.fws_time_s / design.fws_delta_t_k / tick_s
     return pods_kw, halls_kw
 
 

@@ -96,6 +96,7 @@ POD = np.dtype(
         ("design_kw", "f8"), ("design_it_kw", "f8"), ("hall", "i8"), ("cdus_out", "i8"), ("pumps_out", "i8"),
         ("idle_kw", "f8"), ("idle_it_kw", "f8"),  # of powered racks: to the water, electric
         ("wanted_kw", "f8"), ("wanted_it_kw", "f8"),  # above idle, before limits of this tick
+        ("steady_kw", "f8"), ("steady_it_kw", "f8"), ("steady_air_kw", "f8"),  # the same but for changes inside the tick
         ("heat_kw", "f8"),  # to the water in this tick
         ("hottest_share", "f8"),  # of its powered racks: power above idle over the same at TDP
         ("hottest_model", "i8"), ("hottest_rack", "i8"),
@@ -107,12 +108,17 @@ POD = np.dtype(
         ("start_return_c", "f8"), ("start_supply_c", "f8"),
         ("return_c", "f8"), ("supply_c", "f8"), ("flow", "f8"), ("flow_wanted", "f8"), ("flow_limit", "f8"), ("junction_c", "f8"),
         ("exchanged_kw", "f8"), ("pump_kw", "f8"), ("fws_flow", "f8"),
-        ("capacity", "f8"), ("next_return_c", "f8"),  # in this step: of the coolant's stream [kW/K], at its end
+        ("capacity", "f8"), ("per_step", "f8"), ("next_return_c", "f8"),  # in this step: of stream and loop [kW/K], at its end
         # the valve as it was found last, and for what
         ("known_exchanged_kw", "f8"), ("known_return_c", "f8"), ("known_fws_c", "f8"), ("known_flow", "f8"),
-        # what depends on the coolant's flow and the working CDUs alone: pumps, resistances of the exchangers [K/kW]
+        # what depends on the coolant's flow, the working CDUs and the size: coolant and facility water at design [kW/K],
+        # pumps, resistances of the exchangers [K/kW]
+        ("rate", "f8"), ("installed", "f8"),
         ("known_coolant_flow", "f8"), ("known_cdus", "i8"), ("known_pump_kw", "f8"), ("known_constant", "f8"),
         ("known_cold", "f8"),
+        # rating of the working CDUs, the IT power that it allows [kW], and for which IT power at TDP, idle, and faults
+        ("rating_kw", "f8"), ("rated_it_kw", "f8"), ("rated_design_kw", "f8"), ("rated_idle_kw", "f8"),
+        ("rated_cdus_out", "i8"), ("rated_pumps_out", "i8"),
         # resistance of the hottest GPUs [K/W], and for which flow and model
         ("known_hottest_flow", "f8"), ("known_model", "i8"), ("known_resistance", "f8"),
     ],
@@ -142,7 +148,10 @@ HALL = np.dtype(
 GROUP = np.dtype(
     [
         ("design_kw", "f8"), ("hall", "i8"), ("blocks_out", "i8"), ("idle_kw", "f8"), ("wanted_kw", "f8"),
-        ("it_kw", "f8"), ("share", "f8"),
+        ("steady_kw", "f8"), ("it_kw", "f8"), ("share", "f8"),
+        ("limit_kw", "f8"), ("limited_design_kw", "f8"), ("limited_out", "i8"),  # of its blocks; for which size and faults
+        ("busway_kw", "f8"), ("block_kw", "f8"), ("shelf_kw", "f8"),  # losses
+        ("known_kw", "f8"), ("known_design_kw", "f8"), ("known_out", "i8"),  # for which load, size and blocks
     ],
     align=True,
 )  # fmt: skip

@@ -70,27 +70,29 @@ def wide_open_kw_per_k(design, pod, capacity, flow, working):
 
 @large_kernel
 def _follow_flow(design, pod, flow, working):
-    """Renew what depends on the flow of a pod's coolant: its pumps' power, the resistance of its exchangers."""
+    """Renew what depends on the flow of a pod's coolant and on its size: its pumps' power, its exchangers, its streams."""
     pod.known_coolant_flow, pod.known_cdus = flow, working
+    pod.rate = pod.design_kw / design.tcs_delta_t_k  # kW/K at design flow and reference temperature
+    pod.installed = facility_kw_per_k(design, pod, working)
     pod.known_pump_kw = design.cdu_pump_fraction * pod.design_kw * pump_share(design, flow)
     pod.known_constant, pod.known_cold = _cdu_resistances(design, pod, flow, working)
 
 
 @kernel
-def _seek_valve(lanes, lane, pod, difference_k, installed):
+def _seek_valve(lanes, lane, pod, difference_k):
     """Enter the search for the valve of a pod into the lanes, if it is needed; return the lane that comes next.
 
-    `pod.known_flow` receives the position, or that of its lane less 1: below 0 until it is found.
+    `pod.known_flow` receives the position, or is below 0 until it is found.
     """
     heat_kw, capacity = pod.exchanged_kw, pod.capacity
-    slowest = installed * difference_k / heat_kw
+    slowest = pod.installed * difference_k / heat_kw
     if slowest <= 1.0 or heat_kw >= capacity * difference_k:
         pod.known_flow = 1.0
         return lane
     lanes[SLOWNESS, lane] = 1.0 / pod.known_flow if pod.known_flow > 0.0 else slowest
     lanes[TRANSFER_KW_PER_K, lane] = heat_kw / (difference_k - heat_kw / capacity)
     lanes[HOT_K_PER_KW, lane] = 1.0 / capacity
-    lanes[COLD_K_PER_KW, lane] = 1.0 / installed
+    lanes[COLD_K_PER_KW, lane] = 1.0 / pod.installed
     lanes[CONSTANT_K_PER_KW, lane] = pod.known_constant
     lanes[CONVECTIVE_K_PER_KW, lane] = pod.known_cold
     pod.known_flow = -1.0
@@ -98,9 +100,8 @@ def _seek_valve(lanes, lane, pod, difference_k, installed):
 
 
 @kernel
-def _begin_step(plant, index, lane, set_c, step_s, reference):
+def _begin_step(design, pod, fws_c, coolant, reference, lanes, lane, set_c, step_s):
     """Begin the step of a pod: its flow, the heat that its exchangers should take; return the lane that comes next."""
-    design, pod = plant.design[0], plant.pods[index]
     pod.exchanged_kw, pod.pump_kw, pod.fws_flow = 0.0, 0.0, 0.0
     if pod.design_kw <= 0.0:
         return lane
@@ -110,12 +111,12 @@ def _begin_step(plant, index, lane, set_c, step_s, reference):
     pod.flow, pod.flow_wanted = flow, wanted
     if flow <= 0.0:
         return lane
-    rate = pod.design_kw / design.tcs_delta_t_k  # kW/K at design flow and reference temperature
-    per_step = design.tcs_time_s * rate / step_s
-    pod.capacity = flow * rate * (heat_capacity_kj_per_kg_k(plant.curves.coolant, pod.return_c) / reference)
     if pod.known_coolant_flow != flow or pod.known_cdus != working:
         _follow_flow(design, pod, flow, working)
         pod.known_exchanged_kw = -1.0
+    per_step = design.tcs_time_s * pod.rate / step_s
+    pod.per_step = per_step
+    pod.capacity = flow * pod.rate * (heat_capacity_kj_per_kg_k(coolant, pod.return_c) / reference)
     pod.pump_kw = pod.known_pump_kw
     gain_kw = pod.heat_kw + pod.pump_kw
     # the valve on the facility water brings the supply to its set-point ...
@@ -126,7 +127,6 @@ def _begin_step(plant, index, lane, set_c, step_s, reference):
     pod.exchanged_kw = exchanged
     if exchanged <= 0.0:
         return lane
-    fws_c = plant.halls[pod.hall].supply_c
     if (
         abs(exchanged - pod.known_exchanged_kw) <= SAME * exchanged
         and abs(pod.next_return_c - pod.known_return_c) <= SAME
@@ -134,34 +134,30 @@ def _begin_step(plant, index, lane, set_c, step_s, reference):
     ):
         return lane
     pod.known_exchanged_kw, pod.known_return_c, pod.known_fws_c = exchanged, pod.next_return_c, fws_c
-    installed = facility_kw_per_k(design, pod, working)
-    return _seek_valve(plant.lanes, lane, pod, pod.next_return_c - fws_c, installed)
+    return _seek_valve(lanes, lane, pod, pod.next_return_c - fws_c)
 
 
 @kernel
-def _end_step(plant, index, step_s):
+def _end_step(design, pod, fws_c, step_s):
     """Take a pod to the end of the step; return the heat that its loop stores [kW]."""
-    design, pod = plant.design[0], plant.pods[index]
     if pod.design_kw <= 0.0:
         return 0.0
-    rate = pod.design_kw / design.tcs_delta_t_k
-    per_step = design.tcs_time_s * rate / step_s
     if pod.flow <= 0.0:
         # standing water: what the racks still give warms it
+        per_step = design.tcs_time_s * (pod.design_kw / design.tcs_delta_t_k) / step_s
         if per_step > 0.0:
             pod.return_c += pod.heat_kw / per_step
             return pod.heat_kw
         pod.exchanged_kw = pod.heat_kw
         return 0.0
+    per_step = pod.per_step
     gain_kw = pod.heat_kw + pod.pump_kw
     exchanged, return_c, capacity = pod.exchanged_kw, pod.next_return_c, pod.capacity
     if exchanged > 0.0:
-        working = working_cdus(design, pod)
         position = pod.known_flow
         if position >= 1.0:
             # ... or stands wide open
-            fws_c = plant.halls[pod.hall].supply_c
-            slope = wide_open_kw_per_k(design, pod, capacity, pod.flow, working)
+            slope = wide_open_kw_per_k(design, pod, capacity, pod.flow, working_cdus(design, pod))
             if slope * (return_c - fws_c) < exchanged * (1.0 - 1e-9):
                 if per_step > 0.0:
                     return_c = (per_step * pod.return_c + gain_kw + slope * fws_c) / (per_step + slope)
@@ -170,7 +166,7 @@ def _end_step(plant, index, step_s):
                 else:
                     exchanged = gain_kw
                     return_c = fws_c + gain_kw / slope
-        pod.fws_flow = position * facility_kw_per_k(design, pod, working)
+        pod.fws_flow = position * pod.installed
     pod.exchanged_kw = exchanged
     pod.return_c = return_c
     pod.supply_c = return_c - exchanged / capacity
@@ -184,11 +180,20 @@ def pods_step(plant, set_c, step_s):
     `pods.heat_kw` comes in; `exchanged_kw`, `pump_kw`, `fws_flow` (capacity rate drawn from the hall's loop, kW/K),
     `supply_c`, `flow` and `return_c` are filled, and what the pods give to and draw from their halls is added there.
     """
-    pods, halls, lanes = plant.pods, plant.halls, plant.lanes
-    reference = heat_capacity_kj_per_kg_k(plant.curves.coolant, REFERENCE_C)
+    # tables at hand: behind `plant` they would have to be looked up anew for every pod
+    design, pods, halls, lanes, coolant = (
+        plant.design[0],
+        plant.pods,
+        plant.halls,
+        plant.lanes,
+        plant.curves.coolant,
+    )
+    reference = heat_capacity_kj_per_kg_k(coolant, REFERENCE_C)
     sought = 0
     for index in range(pods.shape[0]):
-        sought = _begin_step(plant, index, sought, set_c, step_s, reference)
+        pod = pods[index]
+        fws_c = halls[pod.hall].supply_c
+        sought = _begin_step(design, pod, fws_c, coolant, reference, lanes, sought, set_c, step_s)
     if sought > 0:
         settle_counterflow(lanes, sought, LEAST_VALVE, 1.0)
     stored_kw, pump_kw = 0.0, 0.0
@@ -198,9 +203,9 @@ def pods_step(plant, set_c, step_s):
         if pod.known_flow < 0.0:
             pod.known_flow = 1.0 / lanes[SLOWNESS, lane]
             lane += 1
-        stored_kw += _end_step(plant, index, step_s)
-        pump_kw += pod.pump_kw
         hall = halls[pod.hall]
+        stored_kw += _end_step(design, pod, hall.supply_c, step_s)
+        pump_kw += pod.pump_kw
         hall.exchanged_kw += pod.exchanged_kw
         hall.flow_kw_per_k += pod.fws_flow
     return stored_kw, pump_kw
