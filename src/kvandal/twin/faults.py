@@ -155,9 +155,8 @@ def _switch(state, plant, index, sign, time_s):
     switch_rack(plant, rack.pod, rack.group, model.idle_kw, model.liquid_fraction, sign)
     state.tally[0].base_kw += sign * model.idle_kw
     passed = (time_s - state.tally[0].tick_start_s) / state.rules[0].tick_s
-    if passed > 0.0:
-        rack.extra_kw -= sign * model.idle_kw * passed
-        touch(state, index)
+    rack.extra_kw -= sign * model.idle_kw * passed
+    touch(state, index)
 
 
 @large_kernel

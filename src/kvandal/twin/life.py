@@ -138,11 +138,13 @@ def _add_power(state, job, sign, time_s):
         change_mw = sign * room.pieces[piece].gpus * state.load_mw[jobs[job].demand, model]
         state.rack_tiers[rack, tier].mw += change_mw
         state.tier_models[tier, model].mw += change_mw
+        state.pod_mw[state.racks[rack].pod, tier, model] += change_mw
+        state.group_mw[state.racks[rack].group, tier, model] += change_mw
+        touch(state, rack)
         if sign < 0:  # a start has counted itself when it was decided
             tally.it_now_kw += change_mw * MILLIWATT * state.tier_models[tier, model].factor
         if absent > 0.0:
             state.rack_tiers[rack, tier].tick_kw -= change_mw * MILLIWATT * absent
-            touch(state, rack)
         state.racks[rack].gpu_s -= sign * room.pieces[piece].gpus * time_s
         if tier == LENT:
             state.racks[rack].lent_gpus += sign * room.pieces[piece].gpus

@@ -181,8 +181,9 @@ RACK = np.dtype(
         ("gpu_s", "i8"),  # GPU-seconds allocated; while jobs run, less their GPUs times their start
         ("broken_gpu_s", "i8"),
         ("waited_gpu_s", "i8"),  # of these, before a repair crew came
-        ("energy_kwh", "f8"),
+        ("energy_kwh", "f8"),  # up to the start of the tick `steady_from`
         ("counted_kwh", "f8"),  # of these, up to the last full hour
+        ("steady_kw", "f8"), ("steady_from", "i8"),  # mean power of every tick from that one on
         ("peak_kw", "f8"),  # of the tick means
         ("part", "f8"),  # of its power above idle that the plant leaves it
         ("extra_kw", "f8"),  # correction of this tick's mean for power switched on or off inside it
@@ -256,7 +257,9 @@ COST_JOBS, COST_LOST_GPU_S, COST_SLOWED_GPU_S = range(3)
 TALLY = np.dtype(
     [
         ("now_s", "i8"), ("tick_start_s", "i8"), ("next_arrival", "i8"), ("next_failure", "i8"), ("loans", "i8"),
-        ("events", "i8"), ("agenda_size", "i8"), ("agenda_sequence", "i8"), ("touched", "i8"), ("lent_jobs", "i8"), ("own_jobs", "i8"),
+        ("events", "i8"), ("agenda_size", "i8"), ("agenda_sequence", "i8"), ("lent_jobs", "i8"), ("own_jobs", "i8"),
+        ("touched", "i8"), ("settling", "i8"),  # racks in which something changed in this tick, and in the one before
+        ("all_racks", "i8"), ("all_booked", "i8"),  # the power of all racks is to be reckoned; it was, in this tick
         ("running_jobs", "i8"), ("queued_jobs", "i8"), ("queued_gpus", "i8"), ("draining", "i8"),
         ("installed_gpus", "i8"), ("broken_gpus", "i8"), ("installed_gpu_s", "i8"), ("broken_gpu_s", "i8"),
         ("power_wait", "i8"),  # somebody waits for power

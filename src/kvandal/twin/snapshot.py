@@ -43,8 +43,8 @@ PACKING = (1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
 _SAME, _AS_BEFORE, _VARIED = range(3)
 """Bytes of a place in all records: one and the same, those of the place before, or others."""
 
-GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s", "leaving"})
-"""Tables that the scenario gives and the loop never changes, and one that only holds what is worked on."""
+GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s", "leaving", "plant.lanes"})
+"""Tables that the scenario gives and the loop never changes, and two that only hold what is worked on."""
 PER_JOB = frozenset(
     {"jobs", "lost_gpu_s", "waits", "interruptions", "job_grants", "room.first_piece", "room.first_claim"}
 )
