@@ -156,7 +156,7 @@ def _soonest_racks(state, job, needed, segments, chosen, free_s, tray_s, time_s,
     found = 0
     for rack in range(room.racks.shape[0]):
         wanted = room.racks[rack].promised + needed + spare
-        if not state.racks[rack].delivered or wanted > TRAYS_PER_RACK:
+        if wanted > TRAYS_PER_RACK:
             continue
         before_s = free_s[found - 1] if found == segments else late_s
         rack_s = _free_s(state, rack, wanted, tray_s, recalls, time_s, before_s)
