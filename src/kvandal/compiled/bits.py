@@ -19,7 +19,7 @@ def bits_of(number: float) -> int:
     return int(struct.unpack("<q", struct.pack("<d", number))[0])
 
 
-def number_of(bits: int) -> float:
+def number_of(bits: Any) -> float:
     """Return the number that 64 bits stand for.
 
     >>> number_of(0x3FF8000000000000)
@@ -28,27 +28,28 @@ def number_of(bits: int) -> float:
     return float(struct.unpack("<d", struct.pack("<q", bits))[0])
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _as_bits(typing_context: Any, number: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.IntType(64))
+def _cast(given: Any, wanted: Any, memory: Any) -> Any:
+    """Return an intrinsic that hands on the bits of its argument as they are."""
 
-    return types.int64(types.float64), generate
+    @intrinsic  # type: ignore[untyped-decorator]
+    def cast(_typing_context: Any, _argument: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            return builder.bitcast(arguments[0], memory)
 
+        return wanted(given), generate
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _as_number(typing_context: Any, bits: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.DoubleType())
-
-    return types.float64(types.int64), generate
+    return cast
 
 
-@overload(bits_of)  # type: ignore[untyped-decorator]
-def _bits_of(number):  # type: ignore[no-untyped-def]
-    return lambda number: _as_bits(number)
+_AS_BITS = _cast(types.float64, types.int64, ir.IntType(64))
+_AS_NUMBER = _cast(types.int64, types.float64, ir.DoubleType())
 
 
-@overload(number_of)  # type: ignore[untyped-decorator]
-def _number_of(bits):  # type: ignore[no-untyped-def]
-    return lambda bits: _as_number(bits)
+@overload(bits_of)
+def _(number):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001 - numba compares the names of arguments
+    return lambda number: _AS_BITS(number)  # noqa: PLW0108
+
+
+@overload(number_of)
+def _(bits):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    return lambda bits: _AS_NUMBER(bits)  # noqa: PLW0108

@@ -15,10 +15,10 @@ from kvandal.physics.exchanger_lanes import MOST_STEPS, SETTLED, WIDTH, bent_ste
 
 Array = Any
 
-(AIRFLOW, HEAT_KW_PER_K, WATER_KW_PER_K, AIR_KW_PER_K, CONDUCTANCE_KW_PER_K, NEXT_AIRFLOW) = range(6)
+(AIRFLOW, HEAT_KW_PER_K, WATER_KW_PER_K, AIR_KW_PER_K, CONDUCTANCE_KW_PER_K, NEXT_AIRFLOW, MOVES) = range(7)
 """Rows of the table of :func:`settle_dry_coolers`: airflow over design (a guess goes in, the answer comes out); heat over
 the difference of the inlets; capacity rates of the water, and of the air at design; conductance at design; room to work in."""
-COOLER_ROWS = 6
+COOLER_ROWS = 7
 
 LEAST_AIRFLOW = 1e-6
 """Airflow over design below which no fan can tell."""
@@ -27,7 +27,9 @@ TOO_MUCH_AIR = 1.5
 
 
 @kernel
-def _stepped(airflow, heat, water, air_design, conductance_design):
+def _stepped(
+    airflow: float, heat: float, water: float, air_design: float, conductance_design: float
+) -> float:
     r"""Return the airflow after a step of Newton's method along the power law that touches heat over airflow."""
     air = airflow * air_design
     is_air_smaller = air <= water
@@ -80,17 +82,24 @@ def settle_dry_coolers(table: Array, lanes: int) -> None:
     """
     airflow, heat, water = table[0], table[1], table[2]
     air, conductance, following = table[3], table[4], table[5]
+    moves = table[6]
     width = (lanes + WIDTH - 1) // WIDTH * WIDTH
+    for lane in range(width):
+        moves[lane] = 1.0
     for _ in range(MOST_STEPS):
         for lane in range(width):
-            following[lane] = _stepped(airflow[lane], heat[lane], water[lane], air[lane], conductance[lane])
+            stepped = _stepped(airflow[lane], heat[lane], water[lane], air[lane], conductance[lane])
+            following[lane] = stepped if moves[lane] > 0.0 else airflow[lane]
         moving = 0
         for lane in range(lanes):
             if abs(following[lane] - airflow[lane]) > SETTLED * following[lane]:
                 moving += 1
+            else:
+                moves[lane] = 0.0
             airflow[lane] = following[lane]
         if moving == 0:
             return
     for lane in range(lanes):
-        found = dry_cooler_airflow_for(heat[lane], water[lane], 1.0, 0.0, conductance[lane], air[lane])
-        airflow[lane] = min(TOO_MUCH_AIR, found)
+        if moves[lane] > 0.0:
+            found = dry_cooler_airflow_for(heat[lane], water[lane], 1.0, 0.0, conductance[lane], air[lane])
+            airflow[lane] = min(TOO_MUCH_AIR, found)

@@ -23,7 +23,7 @@ Array = Any
 """Rows of the table of :func:`settle_counterflow`: 1 over the cold flow (a guess goes in, the answer comes out); heat over
 the difference of hot outlet and cold inlet; 1 over the capacity rates of the hot stream and of the cold one at design
 flow; resistances without and with the cold flow; room to work in."""
-ROWS = 7
+ROWS = 8
 WIDTH = 8
 """Tables are as wide as a multiple of this."""
 
@@ -43,7 +43,7 @@ def width_for(lanes: int) -> int:
 
 
 @kernel
-def _bernoulli(units):
+def _bernoulli(units: float) -> tuple[float, float]:
     r"""Return :math:`w / (e^w - 1)` and its derivative, without loss of digits near 0."""
     is_small = abs(units) < 1e-4
     gone = 1.0 if is_small else exponential_less_one(units)
@@ -67,7 +67,16 @@ def bent_step(step: float, missing: float) -> float:
 
 
 @kernel
-def _stepped(slowness, transfer, hot, cold, constant, convective, least, most):
+def _stepped(
+    slowness: float,
+    transfer: float,
+    hot: float,
+    cold: float,
+    constant: float,
+    convective: float,
+    least: float,
+    most: float,
+) -> float:
     r"""Return the slowness after a step of Newton's method.
 
     With :math:`u = 1/b`, :math:`r = R + R_c u^n` and :math:`w = (1/C_h - u/C_{c,0}) / r` a counterflow exchanger has
@@ -112,10 +121,13 @@ def settle_counterflow(table: Array, lanes: int, minimum: float, maximum: float)
     least, most = 1.0 / maximum, 1.0 / minimum
     slowness, transfer, hot, cold = table[0], table[1], table[2], table[3]
     constant, convective, following = table[4], table[5], table[6]
+    moves = table[7]
     width = (lanes + WIDTH - 1) // WIDTH * WIDTH
+    for lane in range(width):
+        moves[lane] = 1.0
     for _ in range(MOST_STEPS):
         for lane in range(width):
-            following[lane] = _stepped(
+            stepped = _stepped(
                 slowness[lane],
                 transfer[lane],
                 hot[lane],
@@ -125,16 +137,20 @@ def settle_counterflow(table: Array, lanes: int, minimum: float, maximum: float)
                 least,
                 most,
             )
+            following[lane] = stepped if moves[lane] > 0.0 else slowness[lane]
         moving = 0
         for lane in range(lanes):
             if abs(following[lane] - slowness[lane]) > SETTLED * following[lane]:
                 moving += 1
+            else:
+                moves[lane] = 0.0
             slowness[lane] = following[lane]
         if moving == 0:
             return
     for lane in range(lanes):
-        flow = flow_fraction_at_heat(
-            1.0, 1.0 / hot[lane], 1.0 / transfer[lane] + hot[lane], 1.0 / cold[lane],
-            constant[lane], convective[lane], CONVECTION_EXPONENT, False, minimum, maximum,
-        )  # fmt: skip
-        slowness[lane] = 1.0 / flow
+        if moves[lane] > 0.0:
+            flow = flow_fraction_at_heat(
+                1.0, 1.0 / hot[lane], 1.0 / transfer[lane] + hot[lane], 1.0 / cold[lane],
+                constant[lane], convective[lane], CONVECTION_EXPONENT, False, minimum, maximum,
+            )  # fmt: skip
+            slowness[lane] = 1.0 / flow

@@ -265,7 +265,7 @@ def account(state, plant, inputs, out, scratch, tick):
     count[TICK_RUNNING] = tally.running_jobs
     count[TICK_QUEUED] = tally.queued_jobs
     count[TICK_QUEUED_GPUS] = tally.queued_gpus
-    book_racks(state, scratch, tick, hours)
+    book_racks(state, plant, scratch, tick, hours)
     _account_plant(plant, out, hour, hours)
     _account_nodes(state, plant, out, hour, tick_s, (tick + 1) * tick_s)
     for index in range(plant.customers.shape[0]):

@@ -242,7 +242,7 @@ def trip_hot_racks(state, plant, time_s):
         pod = plant.pods[number]
         if pod.flow <= 0.0 or pod.idle_it_kw <= 1e-6:
             continue
-        if pod.junction_c < state.models[pod.hottest_model].trip_c:
+        if pod.junction_c < state.models[pod.known_model].trip_c:  # as it was reckoned
             continue
         for index in range(state.racks.shape[0]):
             rack = state.racks[index]

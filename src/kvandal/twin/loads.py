@@ -1,8 +1,7 @@
 """What the racks draw in a tick: each rack that something changed in, and the sums of pods, power groups and halls.
 
 Power above idle is kept in whole milliwatts, by rack and by the nodes above it (`State.pod_mw`, `State.group_mw`), so that
-sums follow every start and end of a job exactly, and a tick only reckons the racks in which something happened in it or in
-the tick before. All racks are reckoned where caps have moved, where the plant has limited them, and at the start of every
+sums follow every start and end of a job exactly, and a tick only reckons the racks in which something happened in it. All racks are reckoned where caps have moved, where the plant has limited them, and at the start of every
 call of the loop: then nothing of it needs to be saved, and a run that goes on from a saved state has the same bits.
 """
 
@@ -135,8 +134,6 @@ def gather_wishes(state, plant, scratch):
         for index in range(state.racks.shape[0]):
             _reckon(state, plant, scratch, index)
     else:
-        for position in range(tally.settling):
-            _reckon(state, plant, scratch, state.settling[position])
         for position in range(tally.touched):
             index = state.touched[position]
             _sum_pod(state, plant, state.racks[index].pod)
@@ -194,48 +191,52 @@ def _sum_racks(state, plant, above_kw):
 
 
 @kernel
-def _book(state, scratch, index, tick, hours):
-    """Note the mean power of a rack in this tick; where it is another than before, count the energy up to here."""
+def _power_kw(state, scratch, index):
+    """Mean power of a rack as it was reckoned last [kW]."""
     rack = state.racks[index]
-    kw = scratch.above_kw[index]
-    if not rack.delivered:
-        return
-    if not rack.is_off:
-        kw += state.models[rack.model].idle_kw
-    if kw != rack.steady_kw:
-        _count_energy(rack, tick, hours)
-        rack.steady_kw = kw
-        rack.peak_kw = max(rack.peak_kw, kw)
+    return scratch.above_kw[index] + (0.0 if rack.is_off else state.models[rack.model].idle_kw)
 
 
 @kernel
 def _count_energy(rack, tick, hours):
-    """Count the energy of a rack up to the start of a tick."""
-    rack.energy_kwh += rack.steady_kw * (hours * (tick - rack.steady_from))
-    rack.steady_from = tick
+    """Count the energy and the peak of a rack up to the start of a tick."""
+    if tick > rack.steady_from:
+        rack.energy_kwh += rack.steady_kw * (hours * (tick - rack.steady_from))
+        rack.peak_kw = max(rack.peak_kw, rack.steady_kw)
+        rack.steady_from = tick
+
+
+@kernel
+def _book_all(state, scratch, tick, hours):
+    """Note the mean power of all racks in this tick; where it is another than before, count the energy up to here."""
+    for index in range(state.racks.shape[0]):
+        rack = state.racks[index]
+        if rack.delivered:
+            kw = _power_kw(state, scratch, index)
+            if kw != rack.steady_kw:
+                _count_energy(rack, tick, hours)
+                rack.steady_kw = kw
 
 
 @large_kernel
-def book_racks(state, scratch, tick, hours):
-    """Add this tick to the racks, and forget what changed inside it: it settles in the tick to come."""
+def book_racks(state, plant, scratch, tick, hours):
+    """Add this tick to the racks, and forget what changed inside it: from the next one on they are steady again."""
     tally = state.tally[0]
     if tally.all_booked:
-        for index in range(state.racks.shape[0]):
-            _book(state, scratch, index, tick, hours)
-    else:
-        for position in range(tally.settling):
-            _book(state, scratch, state.settling[position], tick, hours)
-        for position in range(tally.touched):
-            _book(state, scratch, state.touched[position], tick, hours)
+        _book_all(state, scratch, tick, hours)
     tally.all_booked = 0
     for position in range(tally.touched):
         index = state.touched[position]
-        state.settling[position] = index
-        state.racks[index].is_touched = False
-        state.racks[index].extra_kw = 0.0
+        rack = state.racks[index]
+        _count_energy(rack, tick, hours)
+        rack.steady_kw = _power_kw(state, scratch, index)
+        _count_energy(rack, tick + 1, hours)
+        rack.is_touched = False
+        rack.extra_kw = 0.0
         for tier in range(POWER_TIERS):
             state.rack_tiers[index, tier].tick_kw = 0.0
-    tally.settling = tally.touched
+        _reckon(state, plant, scratch, index)
+        rack.steady_kw = _power_kw(state, scratch, index)
     tally.touched = 0
 
 

@@ -258,7 +258,7 @@ TALLY = np.dtype(
     [
         ("now_s", "i8"), ("tick_start_s", "i8"), ("next_arrival", "i8"), ("next_failure", "i8"), ("loans", "i8"),
         ("events", "i8"), ("agenda_size", "i8"), ("agenda_sequence", "i8"), ("lent_jobs", "i8"), ("own_jobs", "i8"),
-        ("touched", "i8"), ("settling", "i8"),  # racks in which something changed in this tick, and in the one before
+        ("touched", "i8"),  # racks in which something changed in this tick
         ("all_racks", "i8"), ("all_booked", "i8"),  # the power of all racks is to be reckoned; it was, in this tick
         ("running_jobs", "i8"), ("queued_jobs", "i8"), ("queued_gpus", "i8"), ("draining", "i8"),
         ("installed_gpus", "i8"), ("broken_gpus", "i8"), ("installed_gpu_s", "i8"), ("broken_gpu_s", "i8"),

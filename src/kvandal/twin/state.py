@@ -61,8 +61,8 @@ class State(NamedTuple):
     of their entries stay zero, and take no memory.
     `fault_cost` float64 (faults, tenants + 1, 3), `node_room_kw` float64 (nodes), power that each node of the plant has
     to spare; `limit_steps` float64 (steps, tenants, 6), limits that hold from `limit_steps_s` on; `recent_s` int64
-    (trays, n), times of the last failures of each tray; `touched` and `settling` int64 (racks,), racks in which something
-    changed in this tick and in the one before; `pod_mw` and `group_mw` int64 (pods or power groups, tiers of use, rack
+    (trays, n), times of the last failures of each tray; `touched` int64 (racks,), racks in which something changed in this
+    tick; `pod_mw` and `group_mw` int64 (pods or power groups, tiers of use, rack
     models), sums of RACK_TIER.mw; `leaving` int64 (rows of tenants, 2), to work in: GPUs that come back
     to each row after notice (:func:`kvandal.policy.lending.count_leaving`); `own_jobs` int64 (4, GPUs + 1), jobs that run on
     their tenant's share (:data:`kvandal.policy.acting.OWN_END` and the following).
@@ -89,7 +89,6 @@ class State(NamedTuple):
     racks: Array
     rack_tiers: Array
     touched: Array
-    settling: Array
     pod_mw: Array
     group_mw: Array
     lent_jobs: Array
@@ -330,7 +329,6 @@ def new_state(
         ),
         rack_tiers=np.zeros((racks, POWER_TIERS), RACK_TIER),
         touched=np.zeros(racks, np.int64),
-        settling=np.zeros(racks, np.int64),
         pod_mw=np.zeros((site.pods, POWER_TIERS, models), np.int64),
         group_mw=np.zeros((site.groups, POWER_TIERS, models), np.int64),
         lent_jobs=np.zeros(site.gpus + 1, np.int64),
