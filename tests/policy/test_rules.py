@@ -221,7 +221,7 @@ def test_a_claim_takes_the_racks_with_the_least_to_recall():
     """Whole racks first, then those with the fewest lent trays; none when even all recalls would not help (R2)."""
     room = room_of(3)
     jobs, racks = borrowed(room, [72, 40])
-    chosen = np.zeros(3, np.int32)
+    chosen = np.zeros(6, np.int32)
 
     assert recall.choose_racks(room, jobs, racks, 128, 16, chosen) == 2
     partly = racks_of(room, 1)[0]

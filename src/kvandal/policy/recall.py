@@ -47,7 +47,7 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen, spare_trays=0):
     racks : table of racks; `lent_gpus` counts the GPUs on loan in each
     gpus : size of the claim
     segment_trays : trays per rack of a gang larger than a rack
-    chosen : int64 (racks,), filled with the chosen racks
+    chosen : int64 (2 racks,), filled with the chosen racks; its second half holds those that might do
     spare_trays : wholly free trays that stay free in each rack
 
     Returns
@@ -58,10 +58,14 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen, spare_trays=0):
     count = room.racks.shape[0]
     segments = segments_for(gpus, segment_trays)
     needed = segment_trays_for(gpus, segment_trays) + spares_kept(gpus, spare_trays)
-    possible, deficits = 0, 0  # racks that might do; set of their deficits, as bits
+    possible, deficits = (
+        0,
+        0,
+    )  # racks that might do, and have power to spare above them; set of their deficits, as bits
     for rack in range(count):
         deficit = max(0, needed + room.racks[rack].promised - room.racks[rack].whole)
         if racks[rack].lent_gpus >= deficit and deficit <= TRAYS_PER_RACK and not room.racks[rack].barred:
+            chosen[count + possible] = rack
             possible += 1
             deficits |= 1 << deficit
     if possible < segments:
@@ -70,12 +74,11 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen, spare_trays=0):
     for deficit in range(TRAYS_PER_RACK + 1):
         if not deficits & (1 << deficit):
             continue
-        for rack in range(count):
+        for index in range(possible):
+            rack = chosen[count + index]
             wanted = needed + room.racks[rack].promised
-            if max(0, wanted - room.racks[rack].whole) != deficit or racks[rack].lent_gpus < deficit:
+            if max(0, wanted - room.racks[rack].whole) != deficit:
                 continue
-            if room.racks[rack].barred:
-                continue  # its nodes have no power to spare
             if deficit > 0 and obtainable_trays(room, jobs, rack) < wanted:
                 continue
             chosen[found] = rack

@@ -109,7 +109,7 @@ class Scratch(NamedTuple):
     ----------
     above_kw, part, share : float64 (racks,), power above idle of the racks and the part left to them; the same power over
         that at TDP, without what was switched on or off inside the tick
-    chosen : int64 (racks,), racks chosen for a claim
+    chosen : int64 (2 racks,), racks chosen for a claim, and those that might do
     victims : int64 (GPUs + 1,), jobs chosen for a recall
     free_s, tray_s : int64 (racks,), (18,), when racks and trays should be free
     order : int64 (queues + 1,), queues in the order in which they are served

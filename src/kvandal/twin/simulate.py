@@ -319,7 +319,7 @@ def new_scratch(site: SiteArrays, queues: int) -> account.Scratch:
         above_kw=np.zeros(site.racks),
         part=np.ones(site.racks),
         share=np.zeros(site.racks),
-        chosen=np.zeros(site.racks, np.int64),
+        chosen=np.zeros(2 * site.racks, np.int64),
         victims=np.zeros(site.gpus + 1, np.int64),
         free_s=np.zeros(site.racks, np.int64),
         tray_s=np.zeros(TRAYS_PER_RACK, np.int64),
