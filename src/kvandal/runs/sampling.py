@@ -7,7 +7,7 @@ Every parameter has a stream of its own (seed, key), so that one more parameter 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, get_args
@@ -253,7 +253,7 @@ def member(
         If its values do not hold together.
 
     """
-    return _changed(scenario, {one.steps: _typed(one, drawn[one.key][index]) for one in varied})
+    return with_values(scenario, {one.steps: _typed(one, drawn[one.key][index]) for one in varied})
 
 
 def _spread(position: Floats, low: Floats, high: Floats, *, whole: bool) -> Floats:
@@ -274,7 +274,15 @@ def _at(scenario: Scenario, key: str) -> Any:
     return part
 
 
-def _changed(scenario: Scenario, changes: dict[tuple[str | int, ...], float]) -> Scenario:
+def with_values(scenario: Scenario, changes: Mapping[tuple[str | int, ...], float]) -> Scenario:
+    """Build a scenario with other numbers at some of its keys, given by their steps.
+
+    Raises
+    ------
+    ScenarioError
+        If they do not hold together.
+
+    """
     document = scenario.model_dump()
     table: Any
     for steps, value in changes.items():
@@ -325,7 +333,7 @@ def _idle(scenario: Scenario, one: Varied) -> str | None:
     """Ask the scenario's own warnings whether another value at this key would have an effect."""
     other = one.maximum if one.base != one.maximum else one.minimum
     try:
-        changed = _changed(scenario, {one.steps: _typed(one, other)})
+        changed = with_values(scenario, {one.steps: _typed(one, other)})
     except ScenarioError:
         return None
     for line in idle_keys(changed):

@@ -1,0 +1,5 @@
+"""stub"""
+import typer.core
+Command=typer.core.TyperCommand
+def optimise()->None:
+    """x"""
