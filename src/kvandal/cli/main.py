@@ -30,6 +30,7 @@ from kvandal.cli import (
     why,
 )
 from kvandal.cli.options import emit, note
+from kvandal.cli.repeated import SeveralValues
 from kvandal.errors import KvandalError
 
 REPAIRABLE = 2
@@ -61,13 +62,14 @@ app.command(
 )(whatif.whatif)
 app.command(
     "sweep",
+    cls=SeveralValues,
     epilog="Example: kvandal sweep stargate-norway --days 28 --vary site.grid_mw=190,210,230 --samples 3 --out sweeps/grid",
 )(sweep.sweep)
 app.command(
     "optimise",
-    cls=optimise.Command,
+    cls=SeveralValues,
     epilog="Example: kvandal optimise stargate-norway --days 28 --maximise gpu_hours "
-    "--subject-to 'wait_p95_norway < 30 min' 'peak_mw < 230' --over policy.recall_notice_s=300..3600",
+    "--subject-to 'wait_p95_norway < 30 min' 'peak_mw < 230' --over site.fleet.main.gpus=80000..110000",
 )(optimise.optimise)
 app.command("plan", epilog="Example: kvandal plan stargate-norway-phase-1 --days 14")(plan.plan)
 app.command("why", epilog="Example: kvandal why runs/week 1234")(why.why)

@@ -122,7 +122,7 @@ def parse_vary(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
             )
         if key in found:
             raise ScenarioError("is given twice; name all its values at once", key=f"--vary {key}")
-        parts = _split(raw)
+        parts = split_values(raw)
         if not all(parts):
             raise ScenarioError(f"a value is empty in {shown(raw)}", key=f"--vary {key}")
         found[key] = tuple(parse_change(f"{key}={part}")[1] for part in parts)
@@ -198,7 +198,7 @@ def _grid(
             f"run.seed = {scenario.run.seed} leaves no room for {samples:,} seeds", key="--samples"
         )
     anchored = {key: tuple(from_here(key, value) for value in values) for key, values in vary.items()}
-    _refuse_impossible(base, anchored)
+    refuse_impossible(base, anchored, "--vary")
     varied, drawn = _draws(scenario, draw, samples, anchored)
     return Grid(base, scenario, anchored, samples, scenario.run.seed, tuple(draw), varied, drawn)
 
@@ -212,28 +212,27 @@ def _refuse_key(key: str, changed: set[str]) -> None:
         raise ScenarioError("is varied, so it cannot be set too; give one of the two", key=f"--vary {key}")
 
 
-def _refuse_impossible(base: Base, vary: Mapping[str, Sequence[Any]]) -> None:
+def refuse_impossible(base: Base, vary: Mapping[str, Sequence[Any]], option: str) -> None:
     """Refuse a key of which no value is possible; a single combination that is not is refused when it is simulated."""
     firsts: list[ScenarioError] = []
     for key, values in vary.items():
-        errors = [error for value in values if (error := _mistake(base, {key: value})) is not None]
+        errors = [error for value in values if (error := _mistake(base, {key: value}, option)) is not None]
         if len(errors) == len(values):
             firsts.append(errors[0])
     if not firsts:
         return
     keys = list(vary)
     for point in itertools.islice(itertools.product(*vary.values()), TRIED):  # values may need each other
-        if _mistake(base, dict(zip(keys, point, strict=True))) is None:
+        if _mistake(base, dict(zip(keys, point, strict=True)), option) is None:
             return
     raise firsts[0]
 
 
-def _mistake(base: Base, changes: Mapping[str, Any]) -> ScenarioError | None:
+def _mistake(base: Base, changes: Mapping[str, Any], option: str) -> ScenarioError | None:
     """Return what is wrong with changes, if anything is."""
     try:
-        from_resolved(
-            base.document, changes, labels={key: f"--vary {key}" for key in changes}, name=base.name
-        )
+        labels = {key: f"{option} {key}" for key in changes}
+        from_resolved(base.document, changes, labels=labels, name=base.name)
     except ScenarioError as error:
         return error
     return None
@@ -263,10 +262,10 @@ def _draws(
     return kept, sampling.draws(scenario, kept, samples, scenario.run.seed)
 
 
-def _split(text: str) -> list[str]:
+def split_values(text: str) -> list[str]:
     """Split at the commas that stand outside brackets and quotes.
 
-    >>> _split('1, [2, 3], "a,b"')
+    >>> split_values('1, [2, 3], "a,b"')
     ['1', '[2, 3]', '"a,b"']
     """
     parts, depth, quote, begun = [], 0, "", 0

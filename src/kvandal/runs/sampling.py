@@ -228,12 +228,12 @@ def draws(scenario: Scenario, varied: Sequence[Varied], samples: int, seed: int)
         low = np.full(samples, one.minimum)
         high = np.full(samples, one.maximum)
         for smaller, larger in ORDERED:
-            if _at(scenario, smaller) is None or _at(scenario, larger) is None:
+            if at(scenario, smaller) is None or at(scenario, larger) is None:
                 continue
             if one.key == larger:
-                low = np.maximum(low, value(known[smaller]) if smaller in known else _at(scenario, smaller))
+                low = np.maximum(low, value(known[smaller]) if smaller in known else at(scenario, smaller))
             elif one.key == smaller and larger not in known:
-                high = np.minimum(high, _at(scenario, larger))
+                high = np.minimum(high, at(scenario, larger))
         if (low > high).any():  # no order is possible: such members are refused, and counted
             low, high = np.full(samples, one.minimum), np.full(samples, one.maximum)
         values[one.key] = _spread(positions[one.key], low, high, whole=one.whole)
@@ -266,7 +266,7 @@ def _typed(one: Varied, value: float) -> float | int:
     return int(value) if one.whole else value
 
 
-def _at(scenario: Scenario, key: str) -> Any:
+def at(scenario: Scenario, key: str) -> Any:
     """Return what stands at a key; None where this scenario has no such key."""
     part: Any = scenario
     for step in key.split("."):
@@ -348,7 +348,7 @@ def _off(scenario: Scenario, key: str, *, humidity_known: bool) -> str | None:
     if key.startswith(TRANSIENT):
         return "only kvandal transient reads it"
     for pattern, switch, values in OFF:
-        if switch != key and fnmatchcase(key, pattern) and (state := _at(scenario, switch)) in values:
+        if switch != key and fnmatchcase(key, pattern) and (state := at(scenario, switch)) in values:
             return "there is no heat customer" if state == {} else f"{switch} is {shown(state)}"
     kinds = {demand.kind for demand in scenario.demand.values()}
     if key == "policy.inference_perf_exponent" and "inference" not in kinds:

@@ -1,7 +1,7 @@
 // One quantity against another, and panels of what a value does to several quantities.
 const amount = (value, unit) => (value === null ? "not known" : unit === "s" ? span(value) : shortNumber(value) + (unit ? "\u00a0" + unit : ""));
 const shortNumber = (value) => (Math.abs(value) >= 10000 ? grouped(value) : tick(Number(value.toPrecision(5))));
-const axisNumber = (unit) => (value) => (unit === "s" ? (value < 0 ? "" : span(value)) : tick(Number(value.toPrecision(6))));
+const axisNumber = (unit) => (value) => (unit === "s" ? (value < 0 ? "" : span(value)) : Math.abs(value) >= 1e6 ? tick(Number((value / 1e6).toPrecision(5))) + "\u00a0M" : tick(Number(value.toPrecision(6))));
 const SPANS = [1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 172800, 432000, 864000, 2592000];
 // From where to where an axis goes, and by which step: close about the values, so that differences show; spans in whole steps.
 const reach = (values, unit, count) => {
@@ -29,7 +29,7 @@ const tradeoff = (spec, width) => {
   const sizes = { front: 11, best: 15 };
   return {
     ...base(),
-    grid: { left: 10, right: 18, top: 30, bottom: 26, containLabel: true },
+    grid: { left: 10, right: 26, top: 30, bottom: 26, containLabel: true },
     xAxis: { ...valueAxis(spec.x, xs, narrow(width) ? 3 : 5), name: unitOf(spec.x) + better(spec.x), nameLocation: "middle", nameGap: 26 },
     yAxis: { ...valueAxis(spec.y, ys, 5), name: unitOf(spec.y) + better(spec.y), nameLocation: "end", nameTextStyle: { color: c.muted, fontSize: 11, align: "left", padding: [0, 0, 0, -2] }, nameGap: 12 },
     tooltip: { ...base().tooltip, trigger: "item" },
