@@ -54,7 +54,9 @@ def optimise(
     ] = None,
     minimise: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Quantity that shall be small, e.g. cost_eur or wait_p95_s.uk. Repeatable."),
+        typer.Option(
+            metavar="NAME", help="Quantity that shall be small, e.g. cost_eur or wait_p95_s.uk. Repeatable."
+        ),
     ] = None,
     subject_to: Annotated[
         list[str] | None,
@@ -71,7 +73,10 @@ def optimise(
         ),
     ] = None,
     trials: Annotated[
-        int, typer.Option(metavar="N", help="Choices of values that are tried; the scenario as it is comes first.")
+        int,
+        typer.Option(
+            metavar="N", help="Choices of values that are tried; the scenario as it is comes first."
+        ),
     ] = TRIALS,
     number_of_samples: Annotated[
         int,
@@ -89,7 +94,9 @@ def optimise(
     seed: Annotated[int | None, typer.Option(help="First seed, and seed of the search itself.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write, or to go on in if it holds this search. Default: searches/NAME-N."),
+        typer.Option(
+            help="Folder to write, or to go on in if it holds this search. Default: searches/NAME-N."
+        ),
     ] = None,
     resume: ResumeOption = None,
     workers: WorkersOption = None,
@@ -101,6 +108,7 @@ def optimise(
     from kvandal.runs.optimise import opened, run_search, search_in
 
     refuse_workers(workers, ray)
+    folder: Path | None
     if resume is not None:
         named = {
             "--maximise": maximise, "--minimise": minimise, "--subject-to": subject_to, "--over": over, "--set": changes,
@@ -113,7 +121,17 @@ def optimise(
         search, folder = search_in(resume), resume
     else:
         search = _asked(
-            scenario, maximise, minimise, subject_to, over, trials, number_of_samples, check, changes, days, seed
+            scenario,
+            maximise,
+            minimise,
+            subject_to,
+            over,
+            trials,
+            number_of_samples,
+            check,
+            changes,
+            days,
+            seed,
         )
         folder = out
     signals.hold()
@@ -178,7 +196,12 @@ def _print(search: Search, found: Optimum) -> None:
         return
     name = "best" if result["best"] is not None else "least beyond"
     before = result["as_it_is"]
-    heads = [("", ""), *([("as it is", "right")] if before else []), (f"{name}: trial {best['trial']}", "right"), ("", "")]
+    heads = [
+        ("", ""),
+        *([("as it is", "right")] if before else []),
+        (f"{name}: trial {best['trial']}", "right"),
+        ("", ""),
+    ]
     if result["checks"] and result["checks"][0]["trial"] == best["trial"]:
         heads.append((f"with {search.check} other seeds", "right"))
         check = result["checks"][0]
@@ -188,7 +211,9 @@ def _print(search: Search, found: Optimum) -> None:
     if result["best"] is None:
         emit("No trial keeps all bounds; shown is the one that lies least beyond them.")
     if check is not None and search.bounds:
-        emit(f"All bounds hold with {check['all_hold']} of {search.check} seeds that the search did not know.")
+        emit(
+            f"All bounds hold with {check['all_hold']} of {search.check} seeds that the search did not know."
+        )
     several = len(search.objectives) > 1
     if several or search.bounds:
         what = "all objectives" if several else "the objective and what is bounded"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer.core
 
 MARKS = {"--subject-to": "<>", "--over": "=", "--vary": "="}
@@ -11,7 +13,7 @@ MARKS = {"--subject-to": "<>", "--over": "=", "--vary": "="}
 class SeveralValues(typer.core.TyperCommand):
     """A command whose options of `MARKS` may be followed by several values."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments of the command line."""
         return super().parse_args(ctx, spread(args))
 

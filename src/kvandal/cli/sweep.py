@@ -161,9 +161,7 @@ def warn_refused(result: dict[str, Any]) -> None:
         )
 
 
-def _asked(
-    scenario: str | None, given: dict[str, Any], resume: Path | None
-) -> tuple[Grid, Path | None]:
+def _asked(scenario: str | None, given: dict[str, Any], resume: Path | None) -> tuple[Grid, Path | None]:
     """Lay out the sweep that is asked for, and where it shall be."""
     from kvandal.runs.grid import parse_vary, plan_grid
     from kvandal.runs.sweep import grid_in

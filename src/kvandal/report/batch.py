@@ -172,14 +172,13 @@ def panels_figure(
     body = [
         [
             escape(value_text(value)),
-            *(
-                text(one, *cell)
-                for one, cell in zip(quantities, row, strict=True)
-            ),
+            *(text(one, *cell) for one, cell in zip(quantities, row, strict=True)),
         ]
         for value, row in zip(values, rows, strict=True)
     ]
-    shown = table([escape(name), *(one.head for one in quantities)], body, right=range(1, len(quantities) + 1))
+    shown = table(
+        [escape(name), *(one.head for one in quantities)], body, right=range(1, len(quantities) + 1)
+    )
     figure = Figure(key, name, caption, spec)
     figure.fallback = shown
     return figure

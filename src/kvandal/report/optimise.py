@@ -42,7 +42,8 @@ def render_optimise(folder: Path) -> str:
     record, trials = read_folder(folder, "optimise.json", "trials.parquet")
     result = record["result"]
     objectives = [
-        Quantity(f"objective.{one['name']}", one["name"], one["unit"], one["better"]) for one in result["objectives"]
+        Quantity(f"objective.{one['name']}", one["name"], one["unit"], one["better"])
+        for one in result["objectives"]
     ]
     bounds = [
         Quantity(f"bound.{place}.worst", one["name"], one["unit"], -1 if one["below"] else 1)
@@ -99,9 +100,20 @@ def _verdict(record: Row) -> str:
     result = record["result"]
     counts = ", ".join(f"{number(count)} {escape(status)}" for status, count in result["statuses"].items())
     refused = result["refused"]
-    why = "" if refused is None else f" {number(refused['members'])} trials were refused, e.g. {escape(refused['reason'])}."
+    why = (
+        ""
+        if refused is None
+        else f" {number(refused['members'])} trials were refused, e.g. {escape(refused['reason'])}."
+    )
     if result["best"] is not None:
-        return f'<div class="notice"><b>Trial {result["best"]["trial"]} is the best that keeps all bounds.</b> Of all trials: {counts}.{why}</div>'
+        first = result["objectives"][0]
+        aim = "the best"
+        if len(result["objectives"]) > 1:
+            aim = f"the one with the {'most' if first['better'] > 0 else 'least'} {escape(first['name'])}"
+        return (
+            f'<div class="notice"><b>Trial {result["best"]["trial"]} is {aim} that keeps all bounds.</b> '
+            f"Of all trials: {counts}.{why}</div>"
+        )
     if result["nearest"] is not None:
         return (
             f'<div class="notice warning"><b>No trial keeps all bounds.</b> Least beyond them is trial {result["nearest"]["trial"]}. '
@@ -139,7 +151,7 @@ def _best(record: Row, objectives: Sequence[Quantity], bounds: Sequence[Quantity
         ])  # fmt: skip
     numeric = range(1, len(heads) - 1)
     parts: list[str | Figure] = [table(heads, body, right=numeric, kind="narrow")]
-    parts += [_checked(one, record, objectives, bounds) for one in result["checks"]]
+    parts += [_checked(one, objectives, bounds) for one in result["checks"]]
     seeds = record["asked"]["samples"]
     lead = (
         "Objectives are means over the seeds; a bound must hold with each of them, and the worst is shown."
@@ -155,13 +167,15 @@ def _margin(one: Quantity, margin: float | None) -> str:
     return one.text(margin) if margin >= 0 else f"\u2212{one.text(-margin)}"
 
 
-def _checked(check: Row, record: Row, objectives: Sequence[Quantity], bounds: Sequence[Quantity]) -> str:
+def _checked(check: Row, objectives: Sequence[Quantity], bounds: Sequence[Quantity]) -> str:
     """Tell what a trial comes to with each seed that the search did not know."""
     seeds = check["seeds"]
     if not bounds:
         verdict = f"With {len(seeds)} seeds that the search did not know:"
     else:
-        verdict = f"With {check['all_hold']} of {len(seeds)} seeds that the search did not know, all bounds hold."
+        verdict = (
+            f"With {check['all_hold']} of {len(seeds)} seeds that the search did not know, all bounds hold."
+        )
     rows = []
     kept = len(seeds) - check["refused"]
     for one in objectives:
@@ -211,7 +225,8 @@ def _scatter(
 ) -> Figure:
     """Draw all trials of which both quantities are known; `line` joins trials by their numbers."""
     named = {key: label for key, label, _, _ in SERIES}
-    points, place_of = [], {}
+    points: list[Row] = []
+    place_of: dict[int, int] = {}
     keys = list(record["asked"]["over"])
     for row in rows:
         if row[x.key] is None or row[y.key] is None or isinstance(row[x.key], str):
@@ -254,7 +269,10 @@ def _front(
         )
     else:
         lead = "One objective without bounds has one best trial."
-    pairs = [*combinations(objectives, 2), *((bound, objective) for objective in objectives[:1] for bound in bounds)]
+    pairs = [
+        *combinations(objectives, 2),
+        *((bound, objective) for objective in objectives[:1] for bound in bounds),
+    ]
     parts: list[str | Figure] = ['<div class="pairs">']
     for place, (x, y) in enumerate(pairs):
         limits = [
@@ -270,7 +288,9 @@ def _front(
         )  # fmt: skip
     parts.append("</div>")
     if on and pairs:
-        parts.append(folded(f"The {number(len(on))} trials of the front", _table(record, on, objectives, bounds)))
+        parts.append(
+            folded(f"The {number(len(on))} trials of the front", _table(record, on, objectives, bounds))
+        )
     return Section("front", "The front", lead, parts)
 
 
@@ -281,7 +301,11 @@ def _course(record: Row, rows: Sequence[Row], objectives: Sequence[Quantity]) ->
     line, best = [], None
     for row in rows:
         value = row[one.key]
-        if row["status"] == "feasible" and value is not None and (best is None or one.better * (value - best) > 0):
+        if (
+            row["status"] == "feasible"
+            and value is not None
+            and (best is None or one.better * (value - best) > 0)
+        ):
             best = value
             line.append(row["trial"])
     figure = _scatter(
@@ -307,10 +331,15 @@ def _keys(record: Row, trials: pl.DataFrame, rows: Sequence[Row], objectives: Se
         known = trials.filter(pl.col(objectives[0].key).is_not_null())
         values = known[key].unique(maintain_order=True).to_list()
         bands = [
-            [mean_and_band(known.filter(pl.col(key) == value)[one.key].to_list()) for one in objectives] for value in values
+            [mean_and_band(known.filter(pl.col(key) == value)[one.key].to_list()) for one in objectives]
+            for value in values
         ]
         if values:
-            parts.append(panels_figure(f"key-{place}", key, values, objectives, bands, "Mean and P10 to P90 over the trials."))
+            parts.append(
+                panels_figure(
+                    f"key-{place}", key, values, objectives, bands, "Mean and P10 to P90 over the trials."
+                )
+            )
     parts.append("</div>")
     lead = "Where the trials lie: not a fair sample of the range, for a search looks longest where it found most."
     return Section("keys", "What each key does", lead, parts)
@@ -339,7 +368,11 @@ def _table(
 def _all(
     record: Row, rows: Sequence[Row], objectives: Sequence[Quantity], bounds: Sequence[Quantity]
 ) -> Section:
-    more = f"<p>The first {number(TABLED)} of {number(len(rows))}; all are in trials.parquet.</p>" if len(rows) > TABLED else ""
+    more = (
+        f"<p>The first {number(TABLED)} of {number(len(rows))}; all are in trials.parquet.</p>"
+        if len(rows) > TABLED
+        else ""
+    )
     body = folded("Values, objectives and what is bounded", _table(record, rows, objectives, bounds))
     return Section("all", "All trials", parts=[body, more])
 

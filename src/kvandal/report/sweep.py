@@ -216,8 +216,14 @@ def _all(points: Sequence[Point], keys: Sequence[str], shown: Sequence[Quantity]
     ]
     heads = ["no.", *(escape(key) for key in keys), "", "kept", *(one.head for one in shown)]
     body = table(heads, rows, right=range(3 + len(keys), len(heads)))
-    more = f"<p>The first {number(TABLED)} of {number(len(points))}; all are in results.parquet.</p>" if len(points) > TABLED else ""
-    return Section("all", "All combinations", parts=[folded("Means, and P10 to P90 over the seeds", body), more])
+    more = (
+        f"<p>The first {number(TABLED)} of {number(len(points))}; all are in results.parquet.</p>"
+        if len(points) > TABLED
+        else ""
+    )
+    return Section(
+        "all", "All combinations", parts=[folded("Means, and P10 to P90 over the seeds", body), more]
+    )
 
 
 def _how(record: dict[str, Any]) -> Section:
@@ -225,7 +231,11 @@ def _how(record: dict[str, Any]) -> Section:
     samples = asked["samples"]
     lead = (
         "Every combination was simulated in full"
-        + (f" with the same {samples} seeds of demand, prices and failures" if samples > 1 else " with one seed")
+        + (
+            f" with the same {samples} seeds of demand, prices and failures"
+            if samples > 1
+            else " with one seed"
+        )
         + (
             f", each with one draw of {len(result['drawn'])} parameters from their ranges (Latin hypercube, the same draws for all combinations)"
             if result["drawn"]
@@ -239,5 +249,9 @@ def _how(record: dict[str, Any]) -> Section:
             [f"<code>{escape(one['key'])}</code>", escape(one["name"]), escape(one["unit"]), f"{one['minimum']:g} to {one['maximum']:g}"]
             for one in result["drawn"]
         ]  # fmt: skip
-        parts.append(folded(f"The {len(rows)} parameters that were drawn", table(["key", "name", "unit", "range"], rows)))
+        parts.append(
+            folded(
+                f"The {len(rows)} parameters that were drawn", table(["key", "name", "unit", "range"], rows)
+            )
+        )
     return Section("how", "How this was simulated", lead, parts)

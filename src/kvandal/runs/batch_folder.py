@@ -238,7 +238,9 @@ def _refuse_other(path: Path, found: Mapping[str, Any], record: Mapping[str, Any
         raise RunFolderError(f"was written by kvandal {found['kind']}; {another}", file=path)
     if found["asked_sha256"] != record["asked_sha256"]:
         first = next(iter(differences(found["asked"], record["asked"])), None)
-        what = "" if first is None else f": {first[0]} is {_shown(first[1])} there and {_shown(first[2])} here"
+        what = (
+            "" if first is None else f": {first[0]} is {_shown(first[1])} there and {_shown(first[2])} here"
+        )
         name = "sweep" if record["kind"] == "sweep" else "search"
         raise RunFolderError(f"holds another {name}{what}; {another}", file=path)
     for key in ("kvandal_version", "sources_sha256", "versions"):

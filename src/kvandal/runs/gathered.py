@@ -45,7 +45,9 @@ class Gathered:
         """All numbers as columns of a table."""
         import polars as pl
 
-        return [pl.Series(name, column, dtype=pl.Float64).fill_nan(None) for name, column in self.numbers.items()]
+        return [
+            pl.Series(name, column, dtype=pl.Float64).fill_nan(None) for name, column in self.numbers.items()
+        ]
 
     def status(self) -> list[pl.Series]:
         """Whether each member was kept or refused, and why."""
@@ -78,7 +80,9 @@ def gather(folder: BatchFolder, names: Sequence[str]) -> Gathered:
     for row, name in enumerate(names):
         found = folder.read(name)
         if found is None:
-            raise RunFolderError(f"{name} is missing or damaged; run the same command again", file=folder.path)
+            raise RunFolderError(
+                f"{name} is missing or damaged; run the same command again", file=folder.path
+            )
         reasons.append(found.reason)
         for key, value in (found.summary or {}).items():
             if key not in numbers:

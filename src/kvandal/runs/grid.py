@@ -61,13 +61,13 @@ class Grid:
     def point(self, index: int) -> dict[str, Any]:
         """Values of a combination by key; the last key varies fastest."""
         found = {}
-        for key, values in reversed(self.vary.items()):
+        for key, values in reversed(list(self.vary.items())):
             index, place = divmod(index, len(values))
             found[key] = values[place]
         return dict(reversed(found.items()))
 
     def number(self, point: int, sample: int) -> int:
-        """Number of a member: by combination, then by sample."""
+        """Return the number of a member: by combination, then by sample."""
         return point * self.samples + sample
 
     def member(self, point: int, sample: int) -> Member:

@@ -154,7 +154,9 @@ def search_in(folder: Path) -> Search:
     return search_of(record["asked"])
 
 
-def _finished(search: Search, folder: BatchFolder, trials: Sequence[Trial], checked: Sequence[Trial]) -> Optimum:
+def _finished(
+    search: Search, folder: BatchFolder, trials: Sequence[Trial], checked: Sequence[Trial]
+) -> Optimum:
     from kvandal.report.optimise import render_optimise
 
     feasible = _fronts(search, trials)
@@ -256,7 +258,9 @@ def _told(search: Search, trial: Trial) -> dict[str, Any]:
         "trial": trial.number,
         "values": dict(trial.values),
         "status": trial.status,
-        "objectives": {one.name: value for (one, _), value in zip(search.objectives, trial.objectives, strict=True)},
+        "objectives": {
+            one.name: value for (one, _), value in zip(search.objectives, trial.objectives, strict=True)
+        },
         "bounds": [
             {"text": one.text, "value": value, "margin": one.margin(value), "holds": one.holds(value)}
             for one, value in bounds
@@ -309,7 +313,9 @@ def _table(
         pl.Series("same_as", [one.same_as for one in trials], dtype=pl.Int32),
         pl.Series("front", on_front, dtype=pl.Boolean),
         *(
-            pl.Series(f"objective.{one.name}", [trial.objectives[place] for trial in trials], dtype=pl.Float64)
+            pl.Series(
+                f"objective.{one.name}", [trial.objectives[place] for trial in trials], dtype=pl.Float64
+            )
             for place, (one, _) in enumerate(search.objectives)
         ),
         *(
@@ -317,10 +323,16 @@ def _table(
             for place in range(len(search.bounds))
         ),
         *(
-            pl.Series(f"bound.{place}.margin", [one.margin(trial.bounded[place]) for trial in trials], dtype=pl.Float64)
+            pl.Series(
+                f"bound.{place}.margin",
+                [one.margin(trial.bounded[place]) for trial in trials],
+                dtype=pl.Float64,
+            )
             for place, one in enumerate(search.bounds)
         ),
-        pl.Series("violation", [one.violation(search) if one.known else None for one in trials], dtype=pl.Float64),
+        pl.Series(
+            "violation", [one.violation(search) if one.known else None for one in trials], dtype=pl.Float64
+        ),
         *(pl.Series(name, values, dtype=pl.Float64) for name, values in means.items()),
     ]
     return pl.DataFrame(columns)

@@ -223,7 +223,7 @@ def summary_names(scenario: Scenario) -> dict[str, str]:
 
 
 def unit_of(name: str) -> str:
-    """Unit of a number of the flat summary ("1": none).
+    """Return the unit of a number of the flat summary ("1": none).
 
     >>> unit_of("wait_p95_s.uk"), unit_of("gpu_hours_lost.recall"), unit_of("recall_latency_by_lender.uk.p50_s")
     ('s', 'GPU-h', 's')
@@ -281,7 +281,9 @@ def _of_tenants(name: str, short: str, tenants: Sequence[str]) -> Quantity:
     )
     of_several = how if len(tenants) > 1 else ""
     of_whom = f", {how} of {', '.join(tenants)}" if of_several else f", {tenants[0]}"
-    return Quantity(name, tuple(f"{column}.{tenant}" for tenant in tenants), unit_of(column), label + of_whom, of_several)
+    return Quantity(
+        name, tuple(f"{column}.{tenant}" for tenant in tenants), unit_of(column), label + of_whom, of_several
+    )
 
 
 def _named(scenario: Scenario, who: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import signal
+import socket
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,8 @@ RETRIES = 5
 """How often Ray itself begins a member again whose process or machine died."""
 AHEAD = 2
 """Members handed over for each core, so that none waits for the next."""
+PATIENCE_S = 5.0
+"""How long the cluster's head may take to answer [s]."""
 _KEPT: dict[str, Simulator] = {}
 
 
@@ -101,6 +104,7 @@ class RayWorkers:
     def __enter__(self) -> Self:
         """Join the cluster."""
         ray = self._ray
+        self._refuse_nobody()
         before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
             ray.init(
@@ -122,6 +126,20 @@ class RayWorkers:
         self._mark = str(self._shared.hex())
         self._task = ray.remote(_simulate)
         return self
+
+    def _refuse_nobody(self) -> None:
+        """Refuse an address where nobody listens at once; Ray itself would try for minutes."""
+        host, separator, port = self._address.removeprefix("ray://").rpartition(":")
+        if not separator:
+            if self._address != "auto":
+                raise KvandalError(
+                    f"--ray: expected HOST:PORT, or auto for a cluster on this machine, got {self._address!r}"
+                )
+            return
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S).close()
+        except (OSError, ValueError, OverflowError) as error:
+            raise KvandalError(f"--ray {self._address}: no Ray cluster answers there: {error}") from None
 
     def __exit__(
         self,
@@ -150,9 +168,7 @@ def _installed() -> Any:
     try:
         import ray
     except ImportError:
-        raise KvandalError(
-            "--ray: the package ray is not installed; pip install 'kvandal[ray]'"
-        ) from None
+        raise KvandalError("--ray: the package ray is not installed; pip install 'kvandal[ray]'") from None
     return ray
 
 

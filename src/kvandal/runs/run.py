@@ -117,6 +117,7 @@ def simulate(
         If the scenario or one of its inputs cannot be used.
 
     """
+    from kvandal.demand.build import build_demand
     from kvandal.ledger import attribution, plant_tables, tables
     from kvandal.ledger.energy import contracts_table, energy_table, reserves_table
     from kvandal.ledger.grants import grant_hours_table, grants_table
@@ -125,7 +126,6 @@ def simulate(
     from kvandal.ledger.plan_table import plan_table
     from kvandal.ledger.room import room_table
     from kvandal.twin import simulate as twin
-    from kvandal.demand.build import build_demand
     from kvandal.twin.snapshot import PER_JOB, Recorder, without
 
     jobs, reports = build_demand(scenario) if demand is None else demand

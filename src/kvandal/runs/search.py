@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,10 +63,19 @@ class Range:
         """Whether a value is one that may be tried."""
         if self.choices:
             return value in self.choices
-        if isinstance(value, bool) or not isinstance(value, int | float) or self.low is None or self.high is None:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or self.low is None
+            or self.high is None
+        ):
             return False
         steps = (value - self.low) / self.step if self.step else 0.0
-        return self.low <= value <= self.high and steps == round(steps) and (not self.whole or value == int(value))
+        return (
+            self.low <= value <= self.high
+            and steps == round(steps)
+            and (not self.whole or value == int(value))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +160,8 @@ def parse_over(texts: Sequence[str]) -> tuple[Range, ...]:
         key = key.strip()
         if not separator or not key or not raw.strip():
             raise ScenarioError(
-                f"expected KEY=lo..hi or KEY=a,b,c, e.g. site.grid_mw=150..230, got {shown(text)}", key="--over"
+                f"expected KEY=lo..hi or KEY=a,b,c, e.g. site.grid_mw=150..230, got {shown(text)}",
+                key="--over",
             )
         if key in found:
             raise ScenarioError("is given twice", key=f"--over {key}")
@@ -163,9 +174,12 @@ def _range(key: str, raw: str) -> Range:
     match = _RANGE.match(raw)
     if match is None:
         choices = tuple(parse_change(f"{key}={part}")[1] if part else "" for part in split_values(raw))
-        if len(choices) < 2 or any(one == "" or not isinstance(one, str | int | float | bool) for one in choices):
+        if len(choices) < 2 or any(
+            one == "" or not isinstance(one, str | int | float | bool) for one in choices
+        ):
             raise ScenarioError(
-                f"expected lo..hi, lo..hi:step or choices a,b,c (numbers or words), got {shown(raw)}", key=where
+                f"expected lo..hi, lo..hi:step or choices a,b,c (numbers or words), got {shown(raw)}",
+                key=where,
             )
         if len(set(choices)) < len(choices):
             raise ScenarioError("a choice is given twice", key=where)
@@ -194,7 +208,7 @@ def _number(text: str, where: str) -> float | int:
         value = float(text)
     except ValueError:
         raise ScenarioError(f"expected a number, got {shown(text)}", key=where) from None
-    if value != value or value in {float("inf"), float("-inf")}:
+    if not math.isfinite(value):
         raise ScenarioError(f"expected a finite number, got {shown(text)}", key=where)
     return value
 
@@ -233,8 +247,17 @@ def search_of(asked: Mapping[str, Any]) -> Search:
         Range(key, choices=tuple(given)) if isinstance(given, list) else Range(key, **given)
         for key, given in asked["over"].items()
     ]
-    parts = (asked[key] for key in ("maximise", "minimise", "subject_to", "trials", "samples", "check"))
-    return _search(Base(asked["scenario"], asked["name"]), ranges, *parts, set())
+    return _search(
+        Base(asked["scenario"], asked["name"]),
+        ranges,
+        asked["maximise"],
+        asked["minimise"],
+        asked["subject_to"],
+        asked["trials"],
+        asked["samples"],
+        asked["check"],
+        set(),
+    )
 
 
 def _search(
@@ -255,7 +278,9 @@ def _search(
         raise ScenarioError("say what is wanted, e.g. --maximise gpu_hours", key="--maximise")
     for one in over:
         if one.key == SEED:
-            raise ScenarioError("is chance, nothing to choose; --samples N averages over it", key=f"--over {one.key}")
+            raise ScenarioError(
+                "is chance, nothing to choose; --samples N averages over it", key=f"--over {one.key}"
+            )
         if one.key in changed:
             raise ScenarioError(
                 "is searched, so it cannot be set too; give one of the two", key=f"--over {one.key}"
@@ -274,7 +299,9 @@ def _search(
         raise ScenarioError(f"run.seed = {scenario.run.seed} leaves no room for more seeds", key="--samples")
     refuse_impossible(base, {one.key: one.ends for one in over}, "--over")
     ranges = tuple(
-        Range(one.key, choices=tuple(from_here(one.key, value) for value in one.choices)) if one.choices else one
+        Range(one.key, choices=tuple(from_here(one.key, value) for value in one.choices))
+        if one.choices
+        else one
         for one in over
     )
     objectives = [

@@ -103,7 +103,9 @@ def sweep(
 
     """
     grid = grids.plan_grid(source, vary, samples, changes, draw=draw)
-    return run_sweep(grid, Path(out) if out is not None else None, workers=workers, ray=ray, progress=progress)
+    return run_sweep(
+        grid, Path(out) if out is not None else None, workers=workers, ray=ray, progress=progress
+    )
 
 
 def run_sweep(

@@ -80,7 +80,9 @@ def run_trials(
     shown = _Shown(search, folder, progress)
     while len(found) < search.trials:
         proposed = [study.ask(distributions) for _ in range(min(batch, search.trials - len(found)))]
-        chosen = [{one.key: _as_asked(one, trial.params[one.key]) for one in search.ranges} for trial in proposed]
+        chosen = [
+            {one.key: _as_asked(one, trial.params[one.key]) for one in search.ranges} for trial in proposed
+        ]
         numbers = range(len(found), len(found) + len(chosen))
         same = [
             first_with.setdefault(json.dumps(values, sort_keys=True), number)
@@ -117,7 +119,9 @@ def summaries(search: Search, folder: BatchFolder, trial: int, samples: range) -
         name = search.name_of(trial, sample)
         simulated = folder.read(name)
         if simulated is None:
-            raise RunFolderError(f"{name} is missing or damaged; run the same command again", file=folder.path)
+            raise RunFolderError(
+                f"{name} is missing or damaged; run the same command again", file=folder.path
+            )
         found.append(simulated.reason or "" if simulated.summary is None else simulated.summary)
     return found
 
@@ -174,7 +178,9 @@ def _study(search: Search) -> tuple[Any, dict[str, Any]]:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is experimental there; the version is part of the folder's mark
+        warnings.simplefilter(
+            "ignore"
+        )  # of what is experimental there; the version is part of the folder's mark
         sampler = optuna.samplers.TPESampler(
             seed=search.seed % 2**32,
             multivariate=True,
@@ -182,7 +188,8 @@ def _study(search: Search) -> tuple[Any, dict[str, Any]]:
             n_startup_trials=max(LEAST_RANDOM, search.trials // 10),
         )
     study = optuna.create_study(
-        directions=["maximize" if better > 0 else "minimize" for _, better in search.objectives], sampler=sampler
+        directions=["maximize" if better > 0 else "minimize" for _, better in search.objectives],
+        sampler=sampler,
     )
     distributions: dict[str, Any] = {}
     for one in search.ranges:

@@ -65,7 +65,9 @@ class LocalWorkers:
                 return
             finished, _ = wait(running, WATCH_S, FIRST_COMPLETED)
             self._watch()
-            lost = [running[future] for future in finished if isinstance(future.exception(), BrokenProcessPool)]
+            lost = [
+                running[future] for future in finished if isinstance(future.exception(), BrokenProcessPool)
+            ]
             if lost:
                 finished = {future for future in running if future.done() and future.exception() is None}
                 lost = [member for future, member in running.items() if future not in finished]

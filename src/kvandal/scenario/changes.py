@@ -106,14 +106,15 @@ def input_files(document: Mapping[str, Any]) -> list[str]:
     """
 
     def entries(part: Any) -> list[dict[str, Any]]:
-        return (
-            [entry for entry in part.values() if isinstance(entry, dict)] if isinstance(part, dict) else []
-        )
+        return [entry for entry in part.values() if isinstance(entry, dict)] if isinstance(part, dict) else []
 
     supply = document.get("supply")
     purchases = supply.get("purchases") if isinstance(supply, dict) else None
     named = [
-        *((part, key) for part, key in ((document.get("climate"), "weather"), (document.get("market"), "prices"))),
+        *(
+            (part, key)
+            for part, key in ((document.get("climate"), "weather"), (document.get("market"), "prices"))
+        ),
         *((entry, "path") for entry in entries(document.get("demand"))),
         *((entry, "profile") for entry in entries(purchases)),
     ]
