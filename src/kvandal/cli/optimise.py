@@ -136,7 +136,7 @@ def optimise(
         folder = out
     signals.hold()
     place = opened(search, folder).path
-    signals.keep(f"finished members are: kvandal optimise --resume {place}")
+    signals.keep(f"finished members are kept; go on with kvandal optimise --resume {place}")
     silent = quiet or as_json
     if not silent:
         if ray is None:

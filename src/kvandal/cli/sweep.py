@@ -111,7 +111,7 @@ def sweep(
     from kvandal.runs.sweep import opened
 
     place = opened(grid, folder).path
-    signals.keep(f"finished members are: kvandal sweep --resume {place}")
+    signals.keep(f"finished members are kept; go on with kvandal sweep --resume {place}")
     if not silent:
         if ray is None:
             note_compilation()
