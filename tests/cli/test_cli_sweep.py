@@ -174,7 +174,9 @@ def test_an_interrupt_keeps_what_is_finished(small: str, small_run: Path, tmp_pa
         os.killpg(child.pid, signal.SIGINT)
         rest = child.stderr.read()  # ends when the last process that writes there has ended
         assert child.wait(30) == 130
-    assert rest.endswith("\nkvandal: interrupted; finished members are kept; go on with kvandal sweep --resume X\n"), rest
+    assert rest.endswith(
+        "\nkvandal: interrupted; finished members are kept; go on with kvandal sweep --resume X\n"
+    ), rest
     assert "Traceback" not in rest
     names = [path.name for path in members.iterdir()]
     assert names

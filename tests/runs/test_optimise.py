@@ -145,8 +145,8 @@ class Formula:
             )
 
 
-def reckoned(tmp_path, formula, **asked):
-    wanted = plan_search(SMALL, parse_over(asked.pop("over")), **asked)
+def reckoned(tmp_path, formula, source=SMALL, **asked):
+    wanted = plan_search(source, parse_over(asked.pop("over")), **asked)
     folder = BatchFolder.opened(tmp_path / "search", "optimise", wanted.asked(), [])
     workers = Formula(formula)
     return wanted, run_trials(wanted, folder, workers), workers
@@ -172,6 +172,41 @@ def test_it_finds_the_top_of_a_hill_behind_a_bound(tmp_path):
     best = max(one.objectives[0] for one in feasible)
     assert 2.1 < best < 2.25  # the bound meets grid_mw = 2 at a cap of 0.25: 2.25
     assert all(one.violation(wanted) > 0 for one in trials if one.status == "beyond a bound")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_comes_close_to_the_best_of_a_smooth_site(tmp_path, seed):
+    """GPUs and a cap against a bound of power, as the example of docs/sweeps.md: within 1.5 % of the best, found on a fine grid."""
+
+    def hours(gpus, cap):
+        return (gpus / 1e5) ** 0.9 * (0.75 + 0.25 * cap)
+
+    def power_mw(gpus, cap):
+        return 166.4 * gpus / 1e5 * (0.55 + 0.45 * cap)
+
+    def formula(gpus, gpu_cap_fraction, seed):
+        return Simulated(
+            {
+                "gpu_hours_useful": hours(gpus, gpu_cap_fraction),
+                "peak_site_mw": power_mw(gpus, gpu_cap_fraction),
+            }
+        )
+
+    over = ["site.fleet.main.gpus=72000..108000", f"{CAP}=0.6..1.0"]
+    changes = {"run.seed": seed, "site.grid_mw": 300.0}
+    _, trials, _ = reckoned(
+        tmp_path,
+        formula,
+        source="stargate-norway",
+        over=over,
+        maximise=["gpu_hours"],
+        subject_to=["peak_mw < 140"],
+        changes=changes,
+    )
+    best = max(one.objectives[0] for one in trials if one.status == "feasible")
+    grid = [(gpus, cap / 400) for gpus in range(72_000, 108_001, 100) for cap in range(240, 401)]
+    optimum = max(hours(gpus, cap) for gpus, cap in grid if power_mw(gpus, cap) < 140)
+    assert 0.985 * optimum < best < 1.001 * optimum
 
 
 def test_equal_values_are_simulated_once(tmp_path):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,11 @@ import kvandal as kv
 from kvandal.errors import KvandalError, RunFolderError
 from kvandal.report.sweep import render_sweep
 from kvandal.runs import batch_folder, workers
-from kvandal.runs.batch import flat_numbers
+from kvandal.runs.batch import Simulated, flat_numbers
+from kvandal.runs.gathered import gather
 from kvandal.runs.grid import plan_grid
 from kvandal.runs.pareto import front
-from kvandal.runs.sweep import OBJECTIVES, run_sweep
+from kvandal.runs.sweep import OBJECTIVES, opened, run_sweep
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ROOT / "tests" / "small.toml"
@@ -237,6 +239,35 @@ def test_two_at_once_do_not_share_a_folder(swept):
     folder = batch_folder.BatchFolder(swept.folder, swept.record)
     with folder.locked(), pytest.raises(RunFolderError, match="another kvandal is at work in it"):
         run_sweep(grid, swept.folder)
+
+
+class Copies:
+    """Workers that give every member the same numbers."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def run(self, members):
+        for member in members:
+            yield member, Simulated(json.loads(self.text)["summary"])
+
+
+def test_the_parent_keeps_nothing_of_members(swept, tmp_path):
+    """Ten times the members take no more memory while they are simulated; gathered, they take their numbers."""
+    text = (swept.folder / "members" / "member-000000.json").read_text(encoding="utf-8")
+    peaks = []
+    for samples in (40, 400):
+        grid = plan_grid(SMALL, {GRID: [1.5]}, samples, {"run.days": 1})
+        folder = opened(grid, tmp_path / str(samples))
+        tracemalloc.start()
+        folder.simulate(grid.members, Copies(text))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        found = gather(folder, [member.name for member in grid.members()])
+        whole = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(found.reasons) == samples
+    assert peaks[1] < peaks[0] + 200_000
+    assert whole < peaks[1] + 400 * len(found.numbers) * 8 + 500_000
 
 
 def test_draws_are_the_same_for_every_combination(small_run, tmp_path):
