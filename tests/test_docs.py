@@ -106,6 +106,25 @@ def test_every_command_of_the_page_on_why_runs(tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_every_command_of_the_page_on_sweeps_runs(tmp_path: Path):
+    """In order, in one empty folder; its Python too; the sweep that it shows is what the program prints."""
+    text = (ROOT / "docs/sweeps.md").read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(text))
+    for block in blocks:
+        if block["kind"] == "python":
+            (tmp_path / "example.py").write_text(block["body"], encoding="utf-8")
+            subprocess.run([sys.executable, "example.py"], cwd=tmp_path, check=True, timeout=600)
+        elif block["kind"] == "console":
+            run_block(block["kind"], block["name"], block["body"], tmp_path)
+    shown = next(block["body"] for block in blocks if block["kind"] == "text")
+    program = [sys.executable, "-m", "kvandal.cli.main", "sweep", "--resume", "sweeps/grid"]
+    printed = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert printed.split() == shown.split()
+    assert (tmp_path / "searches/gpus/optimise.html").stat().st_size > 1_000_000
+    assert (tmp_path / "searches/python/trials.parquet").exists()
+
+
+@pytest.mark.slow
 def test_every_command_of_the_page_on_failures_runs(tmp_path: Path):
     """In order, in one empty folder."""
     for block in BLOCK.finditer((ROOT / "docs/failures.md").read_text(encoding="utf-8")):

@@ -33,7 +33,19 @@ def test_core_install_stays_under_500_mb():
 def test_heavy_packages_are_not_in_the_core():
     """No browser, no plotting stack, no second table engine in the core."""
     locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    for heavy in ("pandas", "pyarrow", "scipy", "matplotlib", "plotly", "playwright", "torch", "jax"):
+    for heavy in (
+        "pandas",
+        "pyarrow",
+        "scipy",
+        "matplotlib",
+        "plotly",
+        "playwright",
+        "torch",
+        "jax",
+        "ray",
+        "optuna",
+        "sqlalchemy",
+    ):
         assert f"\n{heavy}==" not in f"\n{locked}"
 
 

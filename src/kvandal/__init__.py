@@ -7,7 +7,7 @@
 
 ``kv.simulate(scenario)`` gives a :class:`Run`; ``run.summary`` holds its headline numbers, ``run.queues`` and
 ``run.site`` are tables. ``kv.compare(run, other)`` puts two side by side; ``kv.whatif(scenario, changes)`` says what a
-change does to whom; ``kv.why(run, job)`` tells the life of a job.
+change does to whom; ``kv.why(run, job)`` tells the life of a job; ``kv.sweep`` and ``kv.optimise`` simulate many variants.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from kvandal.runs.compare import compare
     from kvandal.runs.folder import read_run, write_run
     from kvandal.runs.forecast import forecast
+    from kvandal.runs.optimise import Optimum, optimise
     from kvandal.runs.run import Run, simulate
     from kvandal.runs.story import Why
+    from kvandal.runs.sweep import Sweep, sweep
     from kvandal.runs.whatif import WhatIf, whatif
     from kvandal.runs.why import why
     from kvandal.scenario.loading import load, presets
@@ -33,17 +35,21 @@ if TYPE_CHECKING:
 __all__ = [
     "InputError",
     "KvandalError",
+    "Optimum",
     "OutputError",
     "Run",
     "Scenario",
+    "Sweep",
     "WhatIf",
     "Why",
     "compare",
     "forecast",
     "load",
+    "optimise",
     "presets",
     "read_run",
     "simulate",
+    "sweep",
     "whatif",
     "why",
     "write_run",
@@ -52,17 +58,21 @@ __all__ = [
 _HOMES = {
     "InputError": "kvandal.errors",
     "KvandalError": "kvandal.errors",
+    "Optimum": "kvandal.runs.optimise",
     "OutputError": "kvandal.errors",
     "Run": "kvandal.runs.run",
     "Scenario": "kvandal.scenario.model",
+    "Sweep": "kvandal.runs.sweep",
     "WhatIf": "kvandal.runs.whatif",
     "Why": "kvandal.runs.story",
     "compare": "kvandal.runs.compare",
     "forecast": "kvandal.runs.forecast",
     "load": "kvandal.scenario.loading",
+    "optimise": "kvandal.runs.optimise",
     "presets": "kvandal.scenario.loading",
     "read_run": "kvandal.runs.folder",
     "simulate": "kvandal.runs.run",
+    "sweep": "kvandal.runs.sweep",
     "whatif": "kvandal.runs.whatif",
     "why": "kvandal.runs.why",
     "write_run": "kvandal.runs.folder",

@@ -25,6 +25,8 @@ COMMANDS = [
     ["trace"],
     ["trace", "info"],
     ["bench"],
+    ["sweep"],
+    ["optimise"],
     ["policy"],
     ["policy", "export"],
 ]
@@ -76,6 +78,8 @@ def test_help_names_every_command(inside: Callable[..., Any]) -> None:
         "transient",
         "trace",
         "bench",
+        "sweep",
+        "optimise",
         "policy",
     ):
         assert f"\n  {command} " in outcome.out

@@ -304,7 +304,7 @@ def test_workers_fit_cores_samples_and_memory(monkeypatch: pytest.MonkeyPatch) -
     from kvandal.runs import members
 
     assert workers_that_fit(1) == 1
-    monkeypatch.setattr(members, "_free_bytes", lambda: 10)
+    monkeypatch.setattr(members, "free_bytes", lambda: 10)
     assert workers_that_fit(50) == 1
-    monkeypatch.setattr(members, "_free_bytes", lambda: None)
+    monkeypatch.setattr(members, "free_bytes", lambda: None)
     assert 1 <= workers_that_fit(50) <= (os.cpu_count() or 1)

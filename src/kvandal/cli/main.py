@@ -14,6 +14,7 @@ from kvandal.cli import (
     compare,
     forecast,
     models,
+    optimise,
     params,
     plan,
     policy,
@@ -22,12 +23,14 @@ from kvandal.cli import (
     show,
     signals,
     statement,
+    sweep,
     trace,
     transient,
     whatif,
     why,
 )
 from kvandal.cli.options import emit, note
+from kvandal.cli.repeated import SeveralValues
 from kvandal.errors import KvandalError
 
 REPAIRABLE = 2
@@ -57,6 +60,17 @@ app.command("compare", epilog="Example: kvandal compare runs/week runs/week-200-
 app.command(
     "whatif", epilog="Example: kvandal whatif stargate-norway --days 7 --set site.grid_mw=150 --seeds 5"
 )(whatif.whatif)
+app.command(
+    "sweep",
+    cls=SeveralValues,
+    epilog="Example: kvandal sweep stargate-norway --days 28 --vary site.grid_mw=190,210,230 --samples 3 --out sweeps/grid",
+)(sweep.sweep)
+app.command(
+    "optimise",
+    cls=SeveralValues,
+    epilog="Example: kvandal optimise stargate-norway --days 28 --maximise gpu_hours "
+    "--subject-to 'wait_p95_norway < 30 min' 'peak_mw < 230' --over site.fleet.main.gpus=80000..110000",
+)(optimise.optimise)
 app.command("plan", epilog="Example: kvandal plan stargate-norway-phase-1 --days 14")(plan.plan)
 app.command("why", epilog="Example: kvandal why runs/week 1234")(why.why)
 app.command("report", epilog="Example: kvandal report runs/week --out week.html")(report.report)
@@ -128,7 +142,7 @@ def _exit_code(error: BaseException) -> int | None:
     finished = isinstance(error, SystemExit) and not error.code  # a signal came too late to change anything
     if signal_number is not None and not finished:
         signals.ignore()
-        note("\nkvandal: interrupted; nothing was kept")
+        note(f"\nkvandal: interrupted; {signals.kept()}")
         return 128 + signal_number
     if isinstance(error, KvandalError):
         note(f"kvandal: {' '.join(str(error).split())}")

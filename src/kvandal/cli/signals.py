@@ -16,12 +16,14 @@ AGAIN_S = 0.05
 PATIENCE_S = 5.0
 
 _received: list[int] = []
+_kept: list[str] = []
 _raised_at: list[float] = []
 
 
 def listen() -> None:
     """Let every ending signal raise KeyboardInterrupt wherever the program is."""
     _received.clear()
+    _kept.clear()
     _raised_at.clear()
     for each in ENDING:
         if signal.getsignal(each) is not signal.SIG_IGN:  # nohup stays in force
@@ -47,6 +49,16 @@ def check(*_progress: object) -> None:
     """Interrupt the program now if a signal arrived that some library swallowed; called once per simulated day."""
     if _received:
         raise KeyboardInterrupt
+
+
+def keep(text: str) -> None:
+    """Say from now on, if the program is interrupted, what was kept."""
+    _kept[:] = [text]
+
+
+def kept() -> str:
+    """Return what an interrupted program leaves behind, in words."""
+    return _kept[0] if _kept else "nothing was kept"
 
 
 def ignore() -> None:

@@ -82,12 +82,17 @@ def placeable_gpus(scenario: Scenario) -> int:
     return max(GPUS_PER_RACK, scenario.site.racks * segment_gpus)
 
 
-def build_demand(scenario: Scenario) -> tuple[JobTable, list[DemandReport]]:
+def build_demand(
+    scenario: Scenario, traces: dict[str, Trace] | None = None
+) -> tuple[JobTable, list[DemandReport]]:
     """Make the jobs of every class of demand.
+
+    What is read here of the scenario is what :func:`kvandal.demand.reuse.demand_mark` tells apart.
 
     Parameters
     ----------
     scenario : the scenario; `run` (start, days, seed), `demand`, `demand_multiplier`, `site` and `policy` are used
+    traces : traces that were read before, by their path; those read now are added
 
     Returns
     -------
@@ -111,7 +116,7 @@ def build_demand(scenario: Scenario) -> tuple[JobTable, list[DemandReport]]:
     True
 
     """
-    traces: dict[str, Trace] = {}
+    traces = {} if traces is None else traces
     tables, reports = [], []
     for index, (name, demand) in enumerate(scenario.demand.items()):
         if demand.source in {"frontier", "diurnal"}:

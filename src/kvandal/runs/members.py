@@ -42,7 +42,7 @@ def simulate_member(scenario: Scenario) -> Outcome:
     from kvandal.runs.run import simulate
 
     try:
-        return Outcome(flatten(simulate(scenario).summary))
+        return Outcome(flatten(simulate(scenario, summary_only=True).summary))
     except InputError as error:
         return Outcome(None, str(error))
 
@@ -88,11 +88,11 @@ def in_workers(
     pool: ProcessPoolExecutor | None = None
     done = 0
     try:
-        with _signals_wait():
+        with signals_wait():
             pool = ProcessPoolExecutor(
                 min(workers, max(1, total)),
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=_begin_worker,
+                initializer=begin_worker,
                 initargs=(prepare,),
             )
             places: dict[Future[Result], int] = {
@@ -111,7 +111,7 @@ def in_workers(
         pool.shutdown()
     except BaseException as error:
         if pool is not None:
-            _end(pool, set(multiprocessing.active_children()) - others)
+            end_pool(pool, set(multiprocessing.active_children()) - others)
         if isinstance(error, BrokenProcessPool):
             raise KvandalError(
                 "--workers: a worker process died, probably for want of memory; nothing was kept. "
@@ -125,13 +125,18 @@ def in_workers(
 
 def workers_that_fit(samples: int) -> int:
     """Return as many workers as there are cores, as long as each finds the memory that this process took at most."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    free, taken = _free_bytes(), _peak_bytes()
+    cores = cores_here()
+    free, taken = free_bytes(), peak_bytes()
     fitting = free // taken if free is not None and taken else cores
     return max(1, min(cores, samples, fitting))
 
 
-def _end(pool: ProcessPoolExecutor, children: set[BaseProcess]) -> None:
+def cores_here() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def end_pool(pool: ProcessPoolExecutor, children: set[BaseProcess]) -> None:
     """End the workers at once, and let the pool clear away what it shared with them; but wait for nothing in vain."""
     for child in children:
         child.kill()
@@ -140,7 +145,7 @@ def _end(pool: ProcessPoolExecutor, children: set[BaseProcess]) -> None:
     closing.join(PATIENCE_S)
 
 
-def _begin_worker(prepare: tuple[Callable[..., None], tuple[Any, ...]] | None = None) -> None:
+def begin_worker(prepare: tuple[Callable[..., None], tuple[Any, ...]] | None = None) -> None:
     """Leave signals to the parent, and do not outlive it; then do what the task needs first."""
     for each in _ENDING:
         signal.signal(each, signal.SIG_IGN)
@@ -160,7 +165,7 @@ def _begin_worker(prepare: tuple[Callable[..., None], tuple[Any, ...]] | None = 
 
 
 @contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
+def signals_wait() -> Iterator[None]:
     """Answer ending signals afterwards: half a worker cannot be cleared away. Workers born meanwhile are deaf to them.
 
     Blocking them is for the workers, which inherit it; in this process another thread would take the signal.
@@ -188,7 +193,7 @@ def _signals_wait() -> Iterator[None]:
             signal.raise_signal(arrived[0])
 
 
-def _free_bytes() -> int | None:
+def free_bytes() -> int | None:
     """Memory that is free or can be freed; None where the system does not tell."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:  # noqa: PTH123 - no folder of ours
@@ -200,7 +205,7 @@ def _free_bytes() -> int | None:
     return None
 
 
-def _peak_bytes() -> int | None:
+def peak_bytes() -> int | None:
     """Largest memory that this process had; None where the system does not tell."""
     import sys
 

@@ -96,6 +96,7 @@ def simulate(
     progress: Progress | None = None,
     *,
     demand: tuple[JobTable, list[DemandReport]] | None = None,
+    summary_only: bool = False,
 ) -> Run:
     """Simulate a scenario and account for it.
 
@@ -107,6 +108,8 @@ def simulate(
         Called with the ticks done and the ticks in all, about once per simulated day.
     demand
         Jobs to simulate, and where they came from; left out, those that the scenario draws.
+    summary_only
+        Leave out what the summary does not need: saved states, and everything about who drew which energy.
 
     Raises
     ------
@@ -114,6 +117,7 @@ def simulate(
         If the scenario or one of its inputs cannot be used.
 
     """
+    from kvandal.demand.build import build_demand
     from kvandal.ledger import attribution, plant_tables, tables
     from kvandal.ledger.energy import contracts_table, energy_table, reserves_table
     from kvandal.ledger.grants import grant_hours_table, grants_table
@@ -124,23 +128,25 @@ def simulate(
     from kvandal.twin import simulate as twin
     from kvandal.twin.snapshot import PER_JOB, Recorder, without
 
-    if demand is None:
-        trajectory = twin.simulate(scenario, progress)
-    else:
-        jobs, reports = demand
-        recorder = Recorder(scenario, jobs)
-        trajectory = twin.simulate_jobs(scenario, jobs, reports, progress=progress, recorder=recorder)
+    jobs, reports = build_demand(scenario) if demand is None else demand
+    recorder = None if summary_only else Recorder(scenario, jobs)
+    trajectory = twin.simulate_jobs(scenario, jobs, reports, progress=progress, recorder=recorder)
+    del jobs, recorder
     site, heat = tables.site_table(trajectory), tables.heat_table(trajectory)
     energy = energy_table(trajectory, site, heat)
     contracts = contracts_table(trajectory, site)
-    attributed = attribution.attribute(attribution.basis_of(trajectory, energy, heat, contracts))
-    tenant_energy = attribution.tenant_energy_table(scenario, attributed)
-    amounts = attribution.job_amounts(attributed)
-    del attributed
+    tenant_energy = amounts = None
+    if not summary_only:
+        attributed = attribution.attribute(attribution.basis_of(trajectory, energy, heat, contracts))
+        tenant_energy = attribution.tenant_energy_table(scenario, attributed)
+        amounts = attribution.job_amounts(attributed)
+        del attributed
     # records of jobs are the largest tables of all: none is kept longer than it is needed
     records = tables.job_records(trajectory)
     trajectory = replace(trajectory, state=without(trajectory.state, {"jobs"}))
-    jobs_told = tables.jobs_table(trajectory, records).with_columns(amounts)
+    jobs_told = tables.jobs_table(trajectory, records)
+    if amounts is not None:
+        jobs_told = jobs_told.with_columns(amounts)
     del records, amounts
     trajectory = replace(trajectory, state=without(trajectory.state, PER_JOB))
     frames = {
@@ -165,10 +171,11 @@ def simulate(
         "contracts": contracts,
         "reserves": reserves_table(trajectory, energy),
         "plan": plan_table(trajectory, energy, site),
-        "placements": attribution.placements_table(trajectory),
-        "rack_hours": attribution.rack_hours_table(trajectory),
-        "tenant_energy": tenant_energy,
     }
+    if tenant_energy is not None:
+        frames["placements"] = attribution.placements_table(trajectory)
+        frames["rack_hours"] = attribution.rack_hours_table(trajectory)
+        frames["tenant_energy"] = tenant_energy
     prices = {name: float(tenant.price_usd_per_gpu_hour) for name, tenant in scenario.tenants.items()}
     deadlines_h = {
         name: one.deadline_h for name, one in scenario.demand.items() if one.deadline_h is not None

@@ -7,7 +7,7 @@ Every parameter has a stream of its own (seed, key), so that one more parameter 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, get_args
@@ -228,12 +228,12 @@ def draws(scenario: Scenario, varied: Sequence[Varied], samples: int, seed: int)
         low = np.full(samples, one.minimum)
         high = np.full(samples, one.maximum)
         for smaller, larger in ORDERED:
-            if _at(scenario, smaller) is None or _at(scenario, larger) is None:
+            if at(scenario, smaller) is None or at(scenario, larger) is None:
                 continue
             if one.key == larger:
-                low = np.maximum(low, value(known[smaller]) if smaller in known else _at(scenario, smaller))
+                low = np.maximum(low, value(known[smaller]) if smaller in known else at(scenario, smaller))
             elif one.key == smaller and larger not in known:
-                high = np.minimum(high, _at(scenario, larger))
+                high = np.minimum(high, at(scenario, larger))
         if (low > high).any():  # no order is possible: such members are refused, and counted
             low, high = np.full(samples, one.minimum), np.full(samples, one.maximum)
         values[one.key] = _spread(positions[one.key], low, high, whole=one.whole)
@@ -253,7 +253,7 @@ def member(
         If its values do not hold together.
 
     """
-    return _changed(scenario, {one.steps: _typed(one, drawn[one.key][index]) for one in varied})
+    return with_values(scenario, {one.steps: _typed(one, drawn[one.key][index]) for one in varied})
 
 
 def _spread(position: Floats, low: Floats, high: Floats, *, whole: bool) -> Floats:
@@ -266,7 +266,7 @@ def _typed(one: Varied, value: float) -> float | int:
     return int(value) if one.whole else value
 
 
-def _at(scenario: Scenario, key: str) -> Any:
+def at(scenario: Scenario, key: str) -> Any:
     """Return what stands at a key; None where this scenario has no such key."""
     part: Any = scenario
     for step in key.split("."):
@@ -274,7 +274,15 @@ def _at(scenario: Scenario, key: str) -> Any:
     return part
 
 
-def _changed(scenario: Scenario, changes: dict[tuple[str | int, ...], float]) -> Scenario:
+def with_values(scenario: Scenario, changes: Mapping[tuple[str | int, ...], float]) -> Scenario:
+    """Build a scenario with other numbers at some of its keys, given by their steps.
+
+    Raises
+    ------
+    ScenarioError
+        If they do not hold together.
+
+    """
     document = scenario.model_dump()
     table: Any
     for steps, value in changes.items():
@@ -325,7 +333,7 @@ def _idle(scenario: Scenario, one: Varied) -> str | None:
     """Ask the scenario's own warnings whether another value at this key would have an effect."""
     other = one.maximum if one.base != one.maximum else one.minimum
     try:
-        changed = _changed(scenario, {one.steps: _typed(one, other)})
+        changed = with_values(scenario, {one.steps: _typed(one, other)})
     except ScenarioError:
         return None
     for line in idle_keys(changed):
@@ -340,7 +348,7 @@ def _off(scenario: Scenario, key: str, *, humidity_known: bool) -> str | None:
     if key.startswith(TRANSIENT):
         return "only kvandal transient reads it"
     for pattern, switch, values in OFF:
-        if switch != key and fnmatchcase(key, pattern) and (state := _at(scenario, switch)) in values:
+        if switch != key and fnmatchcase(key, pattern) and (state := at(scenario, switch)) in values:
             return "there is no heat customer" if state == {} else f"{switch} is {shown(state)}"
     kinds = {demand.kind for demand in scenario.demand.values()}
     if key == "policy.inference_perf_exponent" and "inference" not in kinds:

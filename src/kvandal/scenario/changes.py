@@ -98,6 +98,30 @@ def anchored(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return out
 
 
+def input_files(document: Mapping[str, Any]) -> list[str]:
+    """List the files of the user's own that a document names: weather, prices, traces, profiles of contracts.
+
+    >>> input_files({"market": {"prices": "/data/prices.csv#no4_eur_per_mwh"}, "climate": {"weather": "tromso-2021-era5"}})
+    ['/data/prices.csv']
+    """
+
+    def entries(part: Any) -> list[dict[str, Any]]:
+        return [entry for entry in part.values() if isinstance(entry, dict)] if isinstance(part, dict) else []
+
+    supply = document.get("supply")
+    purchases = supply.get("purchases") if isinstance(supply, dict) else None
+    named = [
+        *(
+            (part, key)
+            for part, key in ((document.get("climate"), "weather"), (document.get("market"), "prices"))
+        ),
+        *((entry, "path") for entry in entries(document.get("demand"))),
+        *((entry, "profile") for entry in entries(purchases)),
+    ]
+    given = [part[key] for part, key in named if isinstance(part, dict) and isinstance(part.get(key), str)]
+    return [text.partition("#")[0] for text in given if text.strip() and text not in SHIPPED_SERIES]
+
+
 def uninherited(tenants: dict[str, Any]) -> dict[str, Any]:
     """Drop what tenants may have from their group, so that they follow a change of the group.
 

@@ -131,6 +131,67 @@ def changed(
         raise _refusal(error, layers, by_key) from None
 
 
+def resolved(
+    source: str | Path | Scenario,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return what files and changes say together, as a JSON document that needs no file any more.
+
+    It is not validated, and holds only what is said: :func:`from_resolved` fills in defaults, after further changes, just
+    as :func:`load` does. See there for the arguments; `source` may be a scenario too.
+
+    Examples
+    --------
+    >>> resolved("stargate-norway", {"site.grid_mw": 290})["site"]["grid_mw"]
+    290
+
+    """
+    if isinstance(source, Scenario):
+        stated = json.loads(source.model_dump_json())
+        stated["tenants"] = change.uninherited(stated["tenants"])
+        layers = [_Layer(source.name, Path(), stated)]
+    else:
+        layers = _layers(str(source))
+    document, _ = _laid(layers, changes or {}, labels or {})
+    found: dict[str, Any] = json.loads(json.dumps(document, default=_instant))
+    return found
+
+
+def from_resolved(
+    document: Mapping[str, Any],
+    changes: Mapping[str, Any] | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    name: str = "",
+) -> Scenario:
+    """Build the scenario of a document that :func:`resolved` gave, with further changes; `name` is what errors call it.
+
+    Raises
+    ------
+    ScenarioError
+        If a key is unknown or a value impossible.
+
+    Examples
+    --------
+    >>> from_resolved(resolved("stargate-norway"), {"site.grid_mw": 290}).site.grid_mw
+    290.0
+
+    """
+    layers = [_Layer(name, Path(), dict(document))]
+    laid, by_key = _laid(layers, changes or {}, labels or {})
+    try:
+        return Scenario.model_validate_json(json.dumps(laid, default=_instant))
+    except ValidationError as error:
+        raise _refusal(error, layers, by_key) from None
+
+
+def from_here(key: str, value: Any) -> Any:
+    """Return a value for a key with its paths made absolute from the working folder, as JSON takes it."""
+    return json.loads(json.dumps(_from_here(change.split_key(key), value), default=_instant))
+
+
 def from_json(document: Any) -> Scenario:
     """Return the scenario that a JSON document holds, as run.json has it.
 

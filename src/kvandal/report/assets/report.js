@@ -19,6 +19,8 @@
     if (spec.kind === "spectrum") return spectrum(spec);
     if (spec.kind === "deltas") return deltas(spec, width);
     if (spec.kind === "shifts") return shifts(spec, width);
+    if (spec.kind === "tradeoff") return tradeoff(spec, width);
+    if (spec.kind === "panels") return panels(spec, width);
     return floorPlan(spec, width, entry.metric);
   };
   const height = (entry, width) => {
@@ -29,6 +31,7 @@
     if (spec.kind === "bars") return barsHeight(spec.rows.length);
     if (spec.kind === "stacks") return barsHeight(spec.names.length);
     if (spec.kind === "deltas" || spec.kind === "shifts") return deltaHeight(spec);
+    if (spec.kind === "panels") return panelsHeight(spec, width);
     if (spec.kind === "map") return printing ? 175 : narrow(width) ? 210 : 235;
     return printing ? 235 : narrow(width) ? 270 : 340;
   };
