@@ -16,7 +16,7 @@ LONGEST_STEP_S = 0.5
 """Longest sub-step of the time course after a loss of flow [s]."""
 
 
-@large_kernel
+@kernel
 def thermal_resistance_k_per_w(flow_fraction: float, design_k_per_w: float, convective_share: float) -> float:
     r"""Resistance from junction to coolant at part flow [K/W].
 

@@ -108,12 +108,13 @@ POD = np.dtype(
         ("start_return_c", "f8"), ("start_supply_c", "f8"),
         ("return_c", "f8"), ("supply_c", "f8"), ("flow", "f8"), ("flow_wanted", "f8"), ("flow_limit", "f8"), ("junction_c", "f8"),
         ("exchanged_kw", "f8"), ("pump_kw", "f8"), ("fws_flow", "f8"),
-        ("capacity", "f8"), ("per_step", "f8"), ("next_return_c", "f8"),  # in this step: of stream and loop [kW/K], at its end
+        ("per_capacity", "f8"), ("next_return_c", "f8"),  # in this step: 1 over the coolant's capacity rate [K/kW], at its end
         # the valve as it was found last, and for what
         ("known_exchanged_kw", "f8"), ("known_return_c", "f8"), ("known_fws_c", "f8"), ("known_flow", "f8"),
-        # what depends on the coolant's flow, the working CDUs and the size: coolant and facility water at design [kW/K],
-        # pumps, resistances of the exchangers [K/kW]
-        ("rate", "f8"), ("installed", "f8"),
+        ("known_slowness", "f8"),  # 1 over the last position that was sought
+        # what depends on the coolant's flow, the working CDUs and the size: coolant and facility water at design [kW/K], the
+        # loop [kJ/K], 1 over either, pumps, resistances of the exchangers [K/kW]
+        ("rate", "f8"), ("installed", "f8"), ("per_installed", "f8"), ("mass", "f8"), ("per_mass", "f8"),
         ("known_coolant_flow", "f8"), ("known_cdus", "i8"), ("known_pump_kw", "f8"), ("known_constant", "f8"),
         ("known_cold", "f8"),
         # rating of the working CDUs, the IT power that it allows [kW], and for which IT power at TDP, idle, and faults

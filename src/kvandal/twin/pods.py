@@ -73,7 +73,10 @@ def _follow_flow(design, pod, flow, working):
     """Renew what depends on the flow of a pod's coolant and on its size: its pumps' power, its exchangers, its streams."""
     pod.known_coolant_flow, pod.known_cdus = flow, working
     pod.rate = pod.design_kw / design.tcs_delta_t_k  # kW/K at design flow and reference temperature
+    pod.mass = design.tcs_time_s * pod.rate  # kJ/K
+    pod.per_mass = 1.0 / pod.mass if pod.mass > 0.0 else 0.0
     pod.installed = facility_kw_per_k(design, pod, working)
+    pod.per_installed = 1.0 / pod.installed
     pod.known_pump_kw = design.cdu_pump_fraction * pod.design_kw * pump_share(design, flow)
     pod.known_constant, pod.known_cold = _cdu_resistances(design, pod, flow, working)
 
@@ -84,15 +87,17 @@ def _seek_valve(lanes, lane, pod, difference_k):
 
     `pod.known_flow` receives the position, or is below 0 until it is found.
     """
-    heat_kw, capacity = pod.exchanged_kw, pod.capacity
-    slowest = pod.installed * difference_k / heat_kw
-    if slowest <= 1.0 or heat_kw >= capacity * difference_k:
+    heat_kw, per_capacity = pod.exchanged_kw, pod.per_capacity
+    left_k = difference_k - heat_kw * per_capacity  # between hot outlet and cold inlet
+    if heat_kw >= pod.installed * difference_k or left_k <= 0.0:
         pod.known_flow = 1.0
         return lane
-    lanes[SLOWNESS, lane] = 1.0 / pod.known_flow if pod.known_flow > 0.0 else slowest
-    lanes[TRANSFER_KW_PER_K, lane] = heat_kw / (difference_k - heat_kw / capacity)
-    lanes[HOT_K_PER_KW, lane] = 1.0 / capacity
-    lanes[COLD_K_PER_KW, lane] = 1.0 / pod.installed
+    lanes[SLOWNESS, lane] = pod.known_slowness
+    if pod.known_slowness <= 0.0:
+        lanes[SLOWNESS, lane] = pod.installed * difference_k / heat_kw
+    lanes[TRANSFER_KW_PER_K, lane] = heat_kw / left_k
+    lanes[HOT_K_PER_KW, lane] = per_capacity
+    lanes[COLD_K_PER_KW, lane] = pod.per_installed
     lanes[CONSTANT_K_PER_KW, lane] = pod.known_constant
     lanes[CONVECTIVE_K_PER_KW, lane] = pod.known_cold
     pod.known_flow = -1.0
@@ -100,30 +105,34 @@ def _seek_valve(lanes, lane, pod, difference_k):
 
 
 @kernel
-def _begin_step(design, pod, fws_c, coolant, reference, lanes, lane, set_c, step_s):
+def _begin_step(design, pod, fws_c, coolant, per_reference, lanes, lane, set_c, step_s, steps_per_s):
     """Begin the step of a pod: its flow, the heat that its exchangers should take; return the lane that comes next."""
     pod.exchanged_kw, pod.pump_kw, pod.fws_flow = 0.0, 0.0, 0.0
     if pod.design_kw <= 0.0:
         return lane
     working = working_cdus(design, pod)
     wanted = min(1.0, max(design.minimum_flow, pod.heat_kw / pod.design_kw))
-    flow = min(wanted, pod_flow_limit(design, pod)) if working > 0 else 0.0
+    flow = wanted
+    if pod.cdus_out > 0 or pod.pumps_out > 0 or working < design.cdus_needed:
+        flow = min(wanted, pod_flow_limit(design, pod)) if working > 0 else 0.0
     pod.flow, pod.flow_wanted = flow, wanted
     if flow <= 0.0:
         return lane
     if pod.known_coolant_flow != flow or pod.known_cdus != working:
         _follow_flow(design, pod, flow, working)
         pod.known_exchanged_kw = -1.0
-    per_step = design.tcs_time_s * pod.rate / step_s
-    pod.per_step = per_step
-    pod.capacity = flow * pod.rate * (heat_capacity_kj_per_kg_k(coolant, pod.return_c) / reference)
+    per_step = pod.mass * steps_per_s
+    heat_capacity = heat_capacity_kj_per_kg_k(coolant, pod.return_c)
+    per_capacity = 1.0 / (flow * pod.rate * heat_capacity * per_reference)
+    pod.per_capacity = per_capacity
     pod.pump_kw = pod.known_pump_kw
     gain_kw = pod.heat_kw + pod.pump_kw
     # the valve on the facility water brings the supply to its set-point ...
-    exchanged = max(0.0, (gain_kw - per_step * (set_c - pod.return_c)) / (1.0 + per_step / pod.capacity))
-    pod.next_return_c = set_c + exchanged / pod.capacity
+    exchanged = max(0.0, (gain_kw - per_step * (set_c - pod.return_c)) / (1.0 + per_step * per_capacity))
     if per_step > 0.0:
-        pod.next_return_c = pod.return_c + (gain_kw - exchanged) / per_step
+        pod.next_return_c = pod.return_c + (gain_kw - exchanged) * (pod.per_mass * step_s)
+    else:
+        pod.next_return_c = set_c + exchanged * per_capacity
     pod.exchanged_kw = exchanged
     if exchanged <= 0.0:
         return lane
@@ -150,14 +159,14 @@ def _end_step(design, pod, fws_c, step_s):
             return pod.heat_kw
         pod.exchanged_kw = pod.heat_kw
         return 0.0
-    per_step = pod.per_step
     gain_kw = pod.heat_kw + pod.pump_kw
-    exchanged, return_c, capacity = pod.exchanged_kw, pod.next_return_c, pod.capacity
+    exchanged, return_c, per_capacity = pod.exchanged_kw, pod.next_return_c, pod.per_capacity
     if exchanged > 0.0:
         position = pod.known_flow
         if position >= 1.0:
             # ... or stands wide open
-            slope = wide_open_kw_per_k(design, pod, capacity, pod.flow, working_cdus(design, pod))
+            per_step = pod.mass / step_s
+            slope = wide_open_kw_per_k(design, pod, 1.0 / per_capacity, pod.flow, working_cdus(design, pod))
             if slope * (return_c - fws_c) < exchanged * (1.0 - 1e-9):
                 if per_step > 0.0:
                     return_c = (per_step * pod.return_c + gain_kw + slope * fws_c) / (per_step + slope)
@@ -169,7 +178,7 @@ def _end_step(design, pod, fws_c, step_s):
         pod.fws_flow = position * pod.installed
     pod.exchanged_kw = exchanged
     pod.return_c = return_c
-    pod.supply_c = return_c - exchanged / capacity
+    pod.supply_c = return_c - exchanged * per_capacity
     return gain_kw - exchanged
 
 
@@ -188,12 +197,14 @@ def pods_step(plant, set_c, step_s):
         plant.lanes,
         plant.curves.coolant,
     )
-    reference = heat_capacity_kj_per_kg_k(coolant, REFERENCE_C)
+    per_reference = 1.0 / heat_capacity_kj_per_kg_k(coolant, REFERENCE_C)
     sought = 0
     for index in range(pods.shape[0]):
         pod = pods[index]
         fws_c = halls[pod.hall].supply_c
-        sought = _begin_step(design, pod, fws_c, coolant, reference, lanes, sought, set_c, step_s)
+        sought = _begin_step(
+            design, pod, fws_c, coolant, per_reference, lanes, sought, set_c, step_s, 1.0 / step_s
+        )
     if sought > 0:
         settle_counterflow(lanes, sought, LEAST_VALVE, 1.0)
     stored_kw, pump_kw = 0.0, 0.0
@@ -201,7 +212,8 @@ def pods_step(plant, set_c, step_s):
     for index in range(pods.shape[0]):
         pod = pods[index]
         if pod.known_flow < 0.0:
-            pod.known_flow = 1.0 / lanes[SLOWNESS, lane]
+            pod.known_slowness = lanes[SLOWNESS, lane]
+            pod.known_flow = 1.0 / pod.known_slowness
             lane += 1
         hall = halls[pod.hall]
         stored_kw += _end_step(design, pod, hall.supply_c, step_s)
