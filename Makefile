@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: run test check format lock picture fidelity forecast oversubscription economics clean
+.PHONY: run test check format lock picture fidelity forecast oversubscription economics benchmarks clean
 
 run: $(VENV)/installed
 	$(BIN)/kvandal run stargate-norway
@@ -80,6 +80,10 @@ oversubscription: $(VENV)/installed
 # Three decisions on whole years: the tables of docs/economics.md (seven runs, about eight minutes).
 economics: $(VENV)/installed
 	$(BIN)/python docs/economics.py
+
+# Every recipe of benchmarks/ and the growth of cost, kept under the version and the commit: docs/benchmarks.md (about ten minutes).
+benchmarks: $(VENV)/installed
+	$(BIN)/python benchmarks/benchmarks.py --scale
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

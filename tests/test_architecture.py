@@ -26,6 +26,7 @@ LAYERS = (
     ("twin",),
     ("ledger", "engines"),
     ("runs", "report"),
+    ("bench",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -11,6 +11,7 @@ import kvandal as kv
 
 EXAMPLES = (
     "kvandal",
+    "kvandal.bench.growth",
     "kvandal.errors",
     "kvandal.cli.forecast",
     "kvandal.cli.options",

@@ -251,15 +251,60 @@ def test_trace_info_tells_what_a_trace_holds(inside: Callable[..., Any], name: s
     assert isinstance(document, dict)
 
 
-def test_bench_times_a_run(inside: Callable[..., Any], small: str) -> None:
-    """Speeds, sizes and versions; nothing is left behind."""
-    outcome = inside("bench", small, "--days", "1", "--json")
+def test_bench_times_a_run(inside: Callable[..., Any], small: str, tmp_path: Path) -> None:
+    """Stages, speeds, sizes, the machine and versions; the same in a file; nothing else is left behind."""
+    outcome = inside("bench", small, "--days", "1", "--json", "--out", "figures.json")
     document = one_document(outcome.out)
+    assert json.loads((tmp_path / "figures.json").read_text()) == document
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
     assert document["ticks"] == 1440
     assert document["rack_ticks_per_s"] > 1000
     assert document["kernels_cached"] in {True, False}
     assert {"kvandal_version", "numba_version", "python_version", "peak_mib", "wall_s"} <= set(document)
-    assert "numba_version" in inside("bench", small, "--days", "1").out
+    assert document["wall_over_calibration"] == pytest.approx(
+        document["wall_s"] / document["calibration_s"], rel=0.01
+    )
+    assert {"prepare", "loop", "attribution", "ledger", "writing", "report"} <= set(document["stages"])
+    assert document["machine"]["floor_bytes_per_rack_tick"] == 24
+    shown = inside("bench", small, "--days", "1", "--no-decision").out
+    assert "numba_version" in shown
+    assert "loop_over_floor" in shown
+    assert "decision_p50_ms" not in shown
+
+
+def test_bench_scale_fits_an_exponent_to_each_series(
+    inside: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table names the runs and says whether cost grows in proportion."""
+    from kvandal.bench import growth
+
+    days = [growth.Member("ticks", f"{days} days", growth.site_changes(1_000, days)) for days in (1, 2)]
+    monkeypatch.setattr(growth, "members", lambda: days)
+    outcome = inside("bench", "--scale")
+    assert "1 days" in outcome.out
+    assert "in proportion" in outcome.out
+    assert "ticks: 2 days" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--year"], "--year: is the year of a million GPUs of --scale; give both"),
+        (["--scale", "--days", "3"], "--days: is not for --scale, which chooses its own runs"),
+        (["--scale", "--seed", "0"], "--seed: is not for --scale, which chooses its own runs"),
+        (
+            ["--out", "nowhere/figures.json"],
+            "nowhere/figures.json: cannot be written: nowhere is not a folder",
+        ),
+    ],
+)
+def test_bench_refuses_what_does_not_go_together(
+    inside: Callable[..., Any], options: list[str], said: str
+) -> None:
+    """Before anything is run."""
+    outcome = inside("bench", *options)
+    assert outcome.code == 2
+    assert outcome.err == f"kvandal: {said}\n"
 
 
 def test_the_week_of_the_readme_ends_within_seconds(kvandal: Callable[..., Any], tmp_path: Path) -> None:

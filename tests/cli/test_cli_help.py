@@ -54,13 +54,58 @@ def test_help_has_an_example_and_loads_nothing_heavy(command: list[str]) -> None
     assert finished.stdout.splitlines()[-1] == "LOADED 0 []"
 
 
-def test_the_package_itself_loads_nothing_heavy() -> None:
-    """``import kvandal`` alone is free."""
-    code = f"import sys, kvandal; print([name for name in {[*HEAVY, 'pydantic']!r} if name in sys.modules])"
-    finished = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+def pulled_in(code: str) -> set[str]:
+    """Packages that a fresh process has imported after `code`, beside the standard library and what Python starts with."""
+    told = (
+        f"import sys; before = set(sys.modules)\n{code}\n"
+        "names = {name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)\n"
+        "print('PULLED', *sorted(name for name in names if not name.startswith('_')))"
     )
-    assert finished.stdout.strip() == "[]"
+    finished = subprocess.run(
+        [sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=60
+    )
+    word, *names = finished.stdout.splitlines()[-1].split(" ")
+    assert word == "PULLED"
+    return set(names)
+
+
+def test_the_package_itself_loads_nothing() -> None:
+    """``import kvandal`` alone is free: of our own modules the first, of other packages none."""
+    assert pulled_in("import kvandal") == {"kvandal"}
+    own = "import kvandal; print(*sorted(name for name in sys.modules if name.startswith('kvandal')))"
+    finished = subprocess.run(
+        [sys.executable, "-c", f"import sys; {own}"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert finished.stdout.split() == ["kvandal"]
+
+
+def test_help_loads_the_command_line_alone() -> None:
+    """Of other packages typer, and what it needs itself; of ours the commands and the errors, and nothing that they run."""
+    code = (
+        "sys.argv = ['kvandal', '--help']\n"
+        "from kvandal.cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    pass\n"
+    )
+    assert pulled_in(code) <= {
+        "kvandal",
+        "typer",
+        "click",
+        "annotated_doc",
+        "shellingham",
+        "typing_extensions",
+    }
+    ours = f"{code}assert {{name.split('.')[1] for name in sys.modules if name.startswith('kvandal.')}} == {{'cli', 'errors'}}"
+    assert "kvandal" in pulled_in(ours)
+
+
+def test_loading_a_scenario_starts_neither_compiler_nor_tables() -> None:
+    """What ``kvandal show SCENARIO`` and every bad scenario need is pydantic, not numba and polars."""
+    pulled = pulled_in("import kvandal; kvandal.load('stargate-norway')")
+    assert "pydantic" in pulled
+    assert pulled & {"numba", "llvmlite", "polars", "rich", "typer"} == set()
 
 
 def test_help_names_every_command(inside: Callable[..., Any]) -> None:

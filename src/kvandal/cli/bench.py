@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from kvandal.cli.options import (
     JsonOption,
     ScenarioArgument,
     SetOption,
+    note,
     note_compilation,
     number,
     print_json,
@@ -26,79 +27,119 @@ def bench(
     changes: SetOption = None,
     days: Annotated[int | None, typer.Option(help="Length of the run [days].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness.")] = None,
+    scale: Annotated[
+        bool,
+        typer.Option(
+            "--scale", help="Instead: how cost grows with site, racks, jobs and ticks (some minutes)."
+        ),
+    ] = False,
+    year: Annotated[
+        bool, typer.Option("--year", help="With --scale: also a year of a million GPUs (many minutes).")
+    ] = False,
+    decision: Annotated[
+        bool, typer.Option(help="Also time one decision with thousands of jobs running and queued.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help="Also write the figures to this file, as JSON.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time a run, warm, by stage, its memory and its folder; and one decision with thousands of jobs running and queued."""
+    """Time a run, warm, by stage, beside what the machine can do; its memory and folder; and one decision on a full site."""
     from kvandal import compiled
+    from kvandal.errors import ScenarioError
+    from kvandal.runs.folder import refuse_unwritable_file, write_whole
 
-    asked = scenario_of(scenario, changes, {"run.days": ("--days", days), "run.seed": ("--seed", seed)})
-    signals.hold()
-    cached = compiled.is_cached()
-    note_compilation()
-    figures = measured(asked, cached=cached)
+    if out is not None:
+        refuse_unwritable_file(out)
+    if year and not scale:
+        raise ScenarioError("is the year of a million GPUs of --scale; give both", key="--year")
+    if scale:
+        given = {"--set": changes, "--days": days, "--seed": seed}
+        for option, value in given.items():
+            if value is not None and value != []:
+                raise ScenarioError("is not for --scale, which chooses its own runs", key=option)
+        figures = _growth(year)
+    else:
+        asked = scenario_of(scenario, changes, {"run.days": ("--days", days), "run.seed": ("--seed", seed)})
+        signals.hold()
+        cached = compiled.is_cached()
+        note_compilation()
+        from kvandal.bench import stages
+
+        figures = stages.measured(asked)
+        compiled.mark_cached()
+        figures["kernels_cached"] = cached
+        if decision:
+            from kvandal.runs.decision_time import decision_times
+
+            figures |= decision_times(asked)
+        figures |= stages.versions()
+    if out is not None:
+        write_whole(json.dumps(figures, indent=1) + "\n", out)
     if as_json:
         print_json(figures)
+    elif scale:
+        _print_growth(figures)
     else:
-        rows = [(key, value if isinstance(value, str) else number(value)) for key, value in figures.items()]
-        print_table("bench", [("", ""), ("", "right")], rows)
+        _print_run(figures)
 
 
-def measured(scenario: Any, *, cached: bool) -> dict[str, Any]:
-    """Run a scenario twice, a day to warm up and then in full, and time the second."""
-    import tempfile
+def _growth(year: bool) -> dict[str, Any]:
+    """Run all series, saying on standard error which member runs."""
+    from kvandal.bench import growth, stages
 
-    import numba
-
-    import kvandal
-    from kvandal import compiled
-    from kvandal.runs.decision_time import decision_times
-    from kvandal.runs.folder import write_run
-    from kvandal.runs.run import simulate, versions
-
-    warm = scenario.model_copy(update={"run": scenario.run.model_copy(update={"days": 1})})
-    began = time.perf_counter()
-    simulate(warm)
-    compiled.mark_cached()
-    warmed = time.perf_counter()
-    result = simulate(scenario)
-    simulated = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="kvandal-bench-") as folder:
-        target = Path(folder) / "run"
-        write_run(result, target)
-        written = time.perf_counter()
-        size_mib = sum(path.stat().st_size for path in target.rglob("*")) / 2**20
-    peak_mib = _peak_mib()
-    ticks = scenario.run.days * 86_400 // scenario.run.tick_s
-    jobs = int(result.summary["jobs_submitted"])
-    return {
-        "scenario": scenario.name,
-        "days": scenario.run.days,
-        "racks": scenario.site.racks,
-        "ticks": ticks,
-        "jobs": jobs,
-        "wall_s": round(written - warmed, 3),
-        "simulate_s": round(simulated - warmed, 3),
-        "write_s": round(written - simulated, 3),
-        "warm_up_s": round(warmed - began, 3),
-        "kernels_cached": cached,
-        "peak_mib": peak_mib,
-        "rack_ticks_per_s": round(scenario.site.racks * ticks / (simulated - warmed)),
-        "jobs_per_s": round(jobs / (simulated - warmed)),
-        "folder_mib": round(size_mib, 1),
-        **decision_times(scenario),
-        "kvandal_version": kvandal.__version__,
-        "python_version": versions()["python"],
-        "numba_version": numba.__version__,
-    }
+    signals.hold()
+    note_compilation()
+    return growth.growth(year=year, progress=note) | stages.versions()
 
 
-def _peak_mib() -> float | None:
-    """Largest memory of this process [MiB]; None where the system does not tell."""
-    import sys
+def _print_run(figures: dict[str, Any]) -> None:
+    """Print what a run took, its stages, and the rest."""
+    stages = figures["stages"]
+    print_table(
+        f"{figures['scenario']}: {figures['days']:,} days",
+        [("stage", ""), ("wall s", "right"), ("CPU s", "right"), ("of the CPU", "right")],
+        [
+            *(
+                (
+                    name,
+                    f"{one['wall_s']:.3f}",
+                    f"{one['cpu_s']:.3f}",
+                    f"{one['cpu_s'] / figures['cpu_s']:.0%}",
+                )
+                for name, one in stages.items()
+            ),
+            ("in all", f"{figures['wall_s']:.3f}", f"{figures['cpu_s']:.3f}", ""),
+        ],
+    )
+    flat = {key: value for key, value in figures.items() if not isinstance(value, dict)}
+    for title, values in (("bench", flat), ("machine", figures["machine"])):
+        rows = [(key, value if isinstance(value, str) else number(value)) for key, value in values.items()]
+        print_table(f"\n{title}", [("", ""), ("", "right")], rows)
 
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+def _print_growth(figures: dict[str, Any]) -> None:
+    """Print the runs, and the exponent of each series."""
+    print_table(
+        "runs",
+        [("series", ""), ("", ""), *((name, "right") for name in ("racks", "jobs", "ticks", "CPU s", "peak MiB"))],
+        [
+            (run["series"], run["name"], *(number(run[key]) for key in ("racks", "jobs", "ticks")), f"{run['cpu_s']:.2f}",
+             number(run["peak_mib"]))
+            for run in figures["runs"]
+        ],
+    )  # fmt: skip
+    print_table(
+        f"\nCPU time grows with the power of (at most {figures['limit']:g} is in proportion)",
+        [("series", ""), ("counted in", ""), ("exponent", "right"), ("last step alone", "right"), ("", "")],
+        [
+            (name, one["counted"], f"{one['exponent']:.3f}", f"{one['last_exponent']:.3f}",
+             "in proportion" if one["in_proportion"] else "more than in proportion")
+            for name, one in figures["series"].items()
+        ],
+    )  # fmt: skip
+    if "year" in figures:
+        one = figures["year"]
+        print_table(
+            "\na year of a million GPUs",
+            [("", ""), ("", "right")],
+            [(key, number(value)) for key, value in one.items() if not isinstance(value, dict)],
+        )
