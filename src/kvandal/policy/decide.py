@@ -10,7 +10,7 @@ from kvandal.compiled import large_kernel
 from kvandal.policy.borrowers import start_borrowers
 from kvandal.policy.claims import drop_reservations
 from kvandal.policy.entitled import entitled_before, start_entitled
-from kvandal.policy.loans import promote_loans, restore_lender
+from kvandal.policy.loans import has_looked, promote_loans, restore_lender
 from kvandal.policy.tree import (
     LENT,
 )
@@ -54,7 +54,8 @@ def decide(state, scratch, time_s):
         start_entitled(state, scratch.order[index], scratch, time_s)
     for place in range(state.tenants.shape[0]):
         tenant = state.tenants[place].ranked
-        if not state.tenants[tenant].is_group and state.tenants[tenant].on_loan > 0:
+        one = state.tenants[tenant]
+        if one.on_loan > 0 and not one.is_group and not has_looked(one):
             promote_loans(state, tenant, scratch.removed, time_s)
     start_borrowers(state, scratch, time_s)
     for queue in range(queues.shape[0]):

@@ -137,8 +137,6 @@ def _make_room_below(state, row, claimant, time_s):
 def promote_loans(state, tenant, removed, time_s):
     """Make loans to a tenant its own use while its own share has room for them (L5), the oldest in the list first."""
     jobs, tenants, tally, lent_jobs = state.jobs, state.tenants, state.tally[0], state.lent_jobs
-    if _has_looked(tenants[tenant]):
-        return
     index = 0
     while index < tally.lent_jobs and tenants[tenant].on_loan > 0 and has_share(tenants, tenant, 1):
         job = lent_jobs[index]
@@ -164,7 +162,7 @@ def promote_loans(state, tenant, removed, time_s):
 
 
 @kernel
-def _has_looked(tenant):
+def has_looked(tenant):
     """Whether no loan of a tenant could become its own use at the last look, and nothing that counts has come since.
 
     Loans end, but new ones are counted; a share with less room, or time that passes, lets no loan in that was kept out.
