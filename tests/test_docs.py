@@ -154,6 +154,22 @@ def test_every_command_of_the_pages_on_energy_and_money_runs(page: str, made: st
 
 
 @pytest.mark.slow
+def test_every_console_command_of_the_page_on_performance_runs(tmp_path: Path):
+    """The short ones; what it says about loops and limits is what the program does."""
+    from kvandal.bench import growth, machine
+    from kvandal.bench.stages import STAGES
+
+    text = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    for block in BLOCK.finditer(text):
+        run_block(block["kind"], block["name"], block["body"], tmp_path)
+    assert (tmp_path / "figures.json").exists()
+    assert all(f"`{stage}`" in text for stage in STAGES)
+    assert f"{machine.FLOOR_FLOPS} floating-point operations and {machine.FLOOR_BYTES} bytes" in text
+    assert f"{machine.STEPS // 1_000_000} million steps" in text
+    assert f"At most {growth.LIMIT:g}" in text
+
+
+@pytest.mark.slow
 def test_every_command_of_the_page_on_oversubscription_runs(tmp_path: Path):
     """140,000 GPUs for two days; its table has the lines that the script prints."""
     text = (ROOT / "docs/oversubscription.md").read_text(encoding="utf-8")

@@ -94,7 +94,7 @@ def note_compilation() -> None:
     from kvandal import compiled
 
     if not compiled.is_cached():
-        note("compiling the kernels: once on this machine, half a minute ...")
+        note("compiling the kernels: once on this machine, about half a minute ...")
 
 
 def emit(text: str) -> None:
