@@ -145,6 +145,7 @@ def test_every_key_has_a_meaning_that_can_be_shown() -> None:
     """Each field of each part carries a description, with its unit where it is a number."""
     from pydantic import BaseModel
 
+    from kvandal.scenario.base import described
     from kvandal.scenario.messages import model_in
 
     keys = list(known_keys())
@@ -153,7 +154,7 @@ def test_every_key_has_a_meaning_that_can_be_shown() -> None:
 
     def walk(part: type[BaseModel], prefix: str) -> list[str]:
         missing = []
-        for name, field in part.model_fields.items():
+        for name, field in described(part).items():
             below: Any = model_in(field.annotation)
             if below is not None:
                 missing += walk(below, f"{prefix}{name}.")

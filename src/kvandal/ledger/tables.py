@@ -295,7 +295,7 @@ def _asked(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl
         "submit_utc": times_utc(start_utc, jobs["submit_s"]),
         "start_utc": times_utc(start_utc, first),
         "end_utc": times_utc(start_utc, jobs["end_s"]),
-        "wait_s": counted(np.where(first >= 0, first - jobs["submit_s"], -1)),
+        "wait_s": counted(np.where(first >= 0, first - jobs["submit_s"], -1).astype(np.int64)),
         "state": named(jobs["state"], STATES),
     }
 
@@ -310,7 +310,7 @@ def _came(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl.
         "recalls": jobs["recalls"],
         "sheds": jobs["sheds"],
         "racks": jobs["racks"].astype(np.int32),
-        "work_s": jobs["work_s"],
+        "work_s": jobs["work_s"].astype(np.int64),
         "gpu_s_allocated": jobs["allocated_gpu_s"],
         "gpu_s_useful": jobs["useful_gpu_s"],
         **dict(zip((f"gpu_s_lost_{cause}" for cause in LOSSES), lost_gpu_s, strict=True)),

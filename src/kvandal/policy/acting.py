@@ -10,7 +10,7 @@ import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.policy.lending import give_back, move_from
-from kvandal.policy.placement import bar_rack, release, vacate
+from kvandal.policy.placement import bar_rack, forget_ends, release, vacate
 from kvandal.policy.queues import count_wait, take_out
 from kvandal.policy.rules import TRANSFER
 from kvandal.policy.tree import FIRM, LENT, PROTECTED, book_claim, book_own
@@ -31,6 +31,11 @@ ACTION = np.dtype(
     align=True,
 )
 """One action: `other` is the claimant of a notice (-1: a lender), or the record to close."""
+OWN_END, OWN_GPUS, OWN_TENANT, OWN_JOB = range(4)
+"""Rows of `State.own_jobs`, the jobs that run on their tenant's share: when each should end (FAR until its start has been
+carried out), its GPUs, its tenant, the job."""
+NOT_YET = np.int64(2**62)
+"""An end that does not count."""
 ACTIONS = ("start", "notice", "move", "promote", "demote", "close")
 START, NOTICE, MOVE, PROMOTE, DEMOTE, CLOSE = range(6)
 
@@ -143,7 +148,6 @@ def begin(state, job, gpus, tier, racks, rule, time_s):
     jobs[job].held_by = 0
     end_claim(state, job)
     take_out(state, job)
-    tenant = jobs[job].tenant
     jobs[job].gpus = gpus
     tally.it_now_kw += need_kw
     jobs[job].start_rule = rule
@@ -152,7 +156,7 @@ def begin(state, job, gpus, tier, racks, rule, time_s):
     jobs[job].start_s = time_s
     jobs[job].until_s = time_s + expected_run_s(state, job)
     if jobs[job].first_part < 0:
-        book_own(state.tenants, tenant, gpus)
+        list_own(state, job)
     else:
         list_loan(state, job, time_s)
     act(state, START, job, -1, racks, rule, tier)
@@ -196,6 +200,8 @@ def release_claim(state, job):
 def give_notice(state, job, claimant, rule, time_s):
     """Give a borrower notice: it saves its state and leaves at the deadline."""
     jobs = state.jobs
+    if not jobs[job].on_loan:
+        forget_ends(state.room, job)
     jobs[job].draining = True
     jobs[job].deadline_s = time_s + state.tenants[jobs[job].tenant].notice_s
     state.tally[0].draining += 1
@@ -224,10 +230,43 @@ def close_parts(state, job, rule):
 
 
 @kernel
+def list_own(state, job):
+    """Count a job's GPUs as its tenant's own use, and enter it on the list of those that run on their tenant's share."""
+    tally, record, own_jobs = state.tally[0], state.jobs[job], state.own_jobs
+    book_own(state.tenants, record.tenant, record.gpus)
+    record.list_position = tally.own_jobs
+    own_jobs[OWN_END, tally.own_jobs] = NOT_YET
+    own_jobs[OWN_GPUS, tally.own_jobs] = record.gpus
+    own_jobs[OWN_TENANT, tally.own_jobs] = record.tenant
+    own_jobs[OWN_JOB, tally.own_jobs] = job
+    tally.own_jobs += 1
+
+
+@kernel
+def count_own(state, job):
+    """Let the expected end of a job on its tenant's share count from now on: its start has been carried out."""
+    state.own_jobs[OWN_END, state.jobs[job].list_position] = state.jobs[job].until_s
+
+
+@kernel
+def end_own(state, job):
+    """Take a job off the list of those that run on their tenant's share, and its GPUs off the tenant's own use."""
+    tally, record, own_jobs = state.tally[0], state.jobs[job], state.own_jobs
+    book_own(state.tenants, record.tenant, -record.gpus)
+    last, at = tally.own_jobs - 1, record.list_position
+    for row in range(4):
+        own_jobs[row, at] = own_jobs[row, last]
+    state.jobs[own_jobs[OWN_JOB, last]].list_position = at
+    record.list_position = -1
+    tally.own_jobs = last
+
+
+@kernel
 def list_loan(state, job, time_s):
     """Enter a job that has borrowed on the list of those on loan."""
     jobs, tally = state.jobs, state.tally[0]
-    jobs[job].lent_position = tally.lent_jobs
+    state.tenants[jobs[job].tenant].loans += 1
+    jobs[job].list_position = tally.lent_jobs
     state.lent_jobs[tally.lent_jobs] = job
     tally.lent_jobs += 1
     jobs[job].on_loan = True
@@ -248,10 +287,10 @@ def end_loan(state, job):
     give_back(state, job)
     last = tally.lent_jobs - 1
     moved = state.lent_jobs[last]
-    state.lent_jobs[jobs[job].lent_position] = moved
-    jobs[moved].lent_position = jobs[job].lent_position
+    state.lent_jobs[jobs[job].list_position] = moved
+    jobs[moved].list_position = jobs[job].list_position
     tally.lent_jobs = last
-    jobs[job].lent_position = -1
+    jobs[job].list_position = -1
     jobs[job].on_loan = False
     jobs[job].recallable = False
 
@@ -265,7 +304,7 @@ def stop(state, job):
     if jobs[job].on_loan:
         end_loan(state, job)
     else:
-        book_own(state.tenants, jobs[job].tenant, -jobs[job].gpus)
+        end_own(state, job)
     if jobs[job].draining:
         jobs[job].draining = False
         jobs[job].deadline_s = -1

@@ -65,10 +65,10 @@ JOB_GRANT = np.dtype(
         ("charged", "i8"),
         ("refused_needed", "i8"),  # in GPUs, GPU-seconds or seconds, as the rule counts
         ("refused_available", "i8"),
-        ("grant", "i8"),  # that it draws on, or drew on last
-        ("period", "i8"),  # row of the period that its commitment was made in
-        ("next", "i8"),  # in the list of its grant, while it holds a commitment; -1: none
-        ("previous", "i8"),
+        ("grant", "i4"),  # that it draws on, or drew on last
+        ("period", "i4"),  # row of the period that its commitment was made in
+        ("next", "i4"),  # in the list of its grant, while it holds a commitment; -1: none
+        ("previous", "i4"),
         ("drew", "?"),  # on any grant
         ("holds", "?"),  # a commitment, however small
     ],

@@ -10,6 +10,7 @@ from kvandal.policy.placement import (
     GPUS_PER_TRAY,
     TRAY_HEALTHY,
     TRAYS_PER_RACK,
+    UNKNOWN,
     reserve,
     segment_trays_for,
     segments_for,
@@ -96,13 +97,31 @@ def _recallable_s(state, rack, time_s):
 
 
 @kernel
+def _tray_free_s(state, tray, recalls, time_s):
+    """When a tray in use should be free [s]; it is remembered where no loan and no notice can change it."""
+    slots, jobs = state.room.slots, state.jobs
+    free_s, until_s, last, fixed = np.int64(time_s), np.int64(0), -1, True
+    for slot in range(GPUS_PER_TRAY):
+        job = slots[tray, slot]
+        if job < 0 or job == last:
+            continue
+        last = job
+        free_s = max(free_s, leaves_s(state, job, recalls, time_s))
+        until_s = max(until_s, jobs[job].until_s)
+        fixed = fixed and not jobs[job].on_loan and not jobs[job].draining
+    if fixed:
+        state.room.trays[tray].until_s = until_s
+    return free_s
+
+
+@kernel
 def _free_s(state, rack, trays, tray_s, recalls, time_s, before_s):
     """When so many trays of a rack should be free [s]; FAR when it has not that many in service before `before_s`.
 
     `tray_s` is int64 (18,), filled with the instants at which trays should be free, in order.
     """
-    trays_of, slots = state.room.trays, state.room.slots
-    count, last, leaves = 0, np.int64(-1), np.int64(time_s)
+    trays_of = state.room.trays
+    count = 0
     first = rack * TRAYS_PER_RACK
     for tray in range(first, first + TRAYS_PER_RACK):
         if count + first + TRAYS_PER_RACK - tray < trays:
@@ -111,13 +130,10 @@ def _free_s(state, rack, trays, tray_s, recalls, time_s, before_s):
             continue
         free_s = np.int64(time_s)
         if trays_of[tray].free < GPUS_PER_TRAY:
-            for slot in range(GPUS_PER_TRAY):
-                job = slots[tray, slot]
-                if job < 0:
-                    continue
-                if job != last:
-                    last, leaves = job, leaves_s(state, job, recalls, time_s)
-                free_s = max(free_s, leaves)
+            if trays_of[tray].until_s != UNKNOWN:
+                free_s = max(free_s, trays_of[tray].until_s)
+            else:
+                free_s = _tray_free_s(state, tray, recalls, time_s)
         if free_s >= before_s:
             continue
         index = count
@@ -130,16 +146,19 @@ def _free_s(state, rack, trays, tray_s, recalls, time_s, before_s):
 
 
 @kernel
-def _soonest_racks(state, job, needed, segments, chosen, free_s, tray_s, time_s):
-    """List the racks that should have room for a segment of a job soonest, and when, in order; return how many there are."""
+def _soonest_racks(state, job, needed, segments, chosen, free_s, tray_s, time_s, late_s):
+    """List the racks that should have room for a segment of a job soonest, and when, in order; return how many there are.
+
+    Racks that have none before `late_s` are passed over.
+    """
     room, recalls = state.room, can_recall(state, job)
     spare = spares_kept(state.jobs[job].gpus, spare_trays_for(state, job))
     found = 0
     for rack in range(room.racks.shape[0]):
         wanted = room.racks[rack].promised + needed + spare
-        if not state.racks[rack].delivered or wanted > TRAYS_PER_RACK:
+        if wanted > TRAYS_PER_RACK:
             continue
-        before_s = free_s[found - 1] if found == segments else FAR
+        before_s = free_s[found - 1] if found == segments else late_s
         rack_s = _free_s(state, rack, wanted, tray_s, recalls, time_s, before_s)
         if rack_s == FAR:
             continue
@@ -163,7 +182,12 @@ def reserve_soonest(state, job, queue, scratch, time_s):
     gpus, recalls = jobs[job].gpus, can_recall(state, job)
     segments, needed = segments_for(gpus, segment_trays), segment_trays_for(gpus, segment_trays)
     chosen, free_s = scratch.chosen, scratch.free_s
-    if _soonest_racks(state, job, needed, segments, chosen, free_s, scratch.tray_s, time_s) < segments:
+    # where racks were kept for it before, others will do only if they come free sooner, and most are passed over at a glance
+    late_s = jobs[job].until_s + 1 if jobs[job].until_s > time_s else FAR
+    found = _soonest_racks(state, job, needed, segments, chosen, free_s, scratch.tray_s, time_s, late_s)
+    if found < segments and late_s < FAR:
+        found = _soonest_racks(state, job, needed, segments, chosen, free_s, scratch.tray_s, time_s, FAR)
+    if found < segments:
         return False
     shadow_s, recheck_s = time_s, time_s + RECHECK_S
     for index in range(segments):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import DEMOTE, act, give_notice, list_loan
+from kvandal.policy.acting import DEMOTE, act, end_own, give_notice, list_loan, list_own
 from kvandal.policy.lending import borrow
+from kvandal.policy.placement import forget_ends
 from kvandal.policy.rules import DRAWDOWN
-from kvandal.policy.tree import LENT, book_own, is_within
+from kvandal.policy.tree import LENT, is_within
 
 LIMIT_COLUMNS = 6
 """Shares and fixed numbers of guarantee, deserved and ceiling, in this order."""
@@ -93,10 +94,11 @@ def demote_excess(state, time_s):
             job = _newest(state, row, False, -1, 0)
             if job < 0:
                 break
-            book_own(tenants, row, -jobs[job].gpus)
+            end_own(state, job)
             if borrow(state, job, jobs[job].gpus, -1, False):
+                forget_ends(state.room, job)
                 list_loan(state, job, time_s)
                 act(state, DEMOTE, job, -1, 0, DRAWDOWN, LENT)
             else:
-                book_own(tenants, row, jobs[job].gpus)
+                list_own(state, job)
                 break

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import begin, expected_run_s, power_tier, powered
+from kvandal.policy.acting import (
+    NOT_YET,
+    OWN_END,
+    OWN_GPUS,
+    OWN_TENANT,
+    begin,
+    expected_run_s,
+    powered,
+)
 from kvandal.policy.claims import FAR, awaits_leavers, claim, drop_claims, leaves_earlier, reserve_soonest
 from kvandal.policy.loans import restore_ceilings, restore_lender, room_below_ceilings
 from kvandal.policy.placement import (
@@ -26,47 +34,108 @@ from kvandal.policy.tree import (
     has_share,
     may_hold,
 )
-from kvandal.policy.trial import STARTED, backfill, delays_holder, try_entitled
+from kvandal.policy.trial import STARTED, backfill, delays_holder, least_gpus, try_entitled
 
-KINDS_OF_WORK = 3
-"""Speed classes of a tier: training, batch and inference."""
 SHORTEST_SHADOW_S = 60
 """A reservation of share is not reckoned anew more often than this [s]."""
+NEAR_S = 600
+"""So near its last answer a reservation of share is looked for first [s]."""
+FEW_GPUS = 48
+"""So many GPUs at most are put in order by when they should come back."""
+LONGEST_STEP_S = 2**40
+"""Nobody's end is expected so far away [s]."""
+
+
+@kernel
+def _back_by(own_jobs, count, tenant, late_s):
+    """GPUs of its share that the running jobs of a tenant should have given back by an instant."""
+    back = np.int64(0)
+    for position in range(count):
+        ended = (own_jobs[OWN_END, position] <= late_s) & (own_jobs[OWN_TENANT, position] == tenant)
+        back += own_jobs[OWN_GPUS, position] if ended else np.int64(0)
+    return back
+
+
+@kernel
+def _back_by_each(own_jobs, count, tenant, one_s, other_s, last_s):
+    """GPUs as :func:`_back_by` counts them, by three instants at once."""
+    by_one, by_other, by_last = np.int64(0), np.int64(0), np.int64(0)
+    for position in range(count):
+        gpus = own_jobs[OWN_GPUS, position] if own_jobs[OWN_TENANT, position] == tenant else np.int64(0)
+        end_s = own_jobs[OWN_END, position]
+        by_one += gpus if end_s <= one_s else np.int64(0)
+        by_other += gpus if end_s <= other_s else np.int64(0)
+        by_last += gpus if end_s <= last_s else np.int64(0)
+    return by_one, by_other, by_last
+
+
+@kernel
+def _last_of(own_jobs, count, tenant, missing, early_s, late_s, ends_s, sizes):
+    """End of the job of a tenant with which `missing` GPUs are back, of those that end after `early_s` and by `late_s` [s]."""
+    found, back = 0, np.int64(0)
+    for position in range(count):
+        end_s = own_jobs[OWN_END, position]
+        # one rare condition: that of three which come and go at random would be guessed wrong half the time
+        if not ((end_s > early_s) & (end_s <= late_s) & (own_jobs[OWN_TENANT, position] == tenant)):
+            continue
+        if back >= missing and end_s >= ends_s[found - 1]:
+            continue
+        index = found
+        while index > 0 and ends_s[index - 1] > end_s:
+            ends_s[index], sizes[index] = ends_s[index - 1], sizes[index - 1]
+            index -= 1
+        ends_s[index], sizes[index] = end_s, own_jobs[OWN_GPUS, position]
+        found += 1
+        back += own_jobs[OWN_GPUS, position]
+        while back - sizes[found - 1] >= missing:
+            found -= 1
+            back -= sizes[found]
+    return ends_s[found - 1]
 
 
 @large_kernel
 def _free_share_s(state, job, ends_s, sizes, time_s):
     """When the running jobs of a tenant should have given back enough of its share for a waiting one of its jobs [s].
 
-    `ends_s` and `sizes` are filled on the way: in order, the ends that come soonest and just suffice of those looked at.
+    Who is late should end at any moment. The instant is enclosed, from where the last answer was, until few ends are left
+    to be put in order. `ends_s` and `sizes` are int64 (GPUs + 1,), to work in.
     """
-    jobs, ends = state.jobs, state.ends
-    tenant = jobs[job].tenant
+    tenant, own_jobs, count = state.jobs[job].tenant, state.own_jobs, state.tally[0].own_jobs
     holder = state.tenants[tenant]
-    missing = holder.own + holder.claimed + jobs[job].gpus - holder.deserved
+    missing = np.int64(holder.own + holder.claimed + state.jobs[job].gpus - holder.deserved)
     if missing <= 0:
         return np.int64(time_s)
-    first = power_tier(state, job, holder.tier) * KINDS_OF_WORK  # on its share it runs in its own tier
-    count, back = 0, np.int64(0)
-    for group in range(first, first + KINDS_OF_WORK):
-        for position in range(state.speeds[group].running):
-            other = jobs[ends[group, position].job]
-            if other.tenant != tenant or other.on_loan:
-                continue
-            end_s = max(other.until_s, time_s + 1)
-            if back >= missing and end_s >= ends_s[count - 1]:
-                continue
-            index = count
-            while index > 0 and ends_s[index - 1] > end_s:
-                ends_s[index], sizes[index] = ends_s[index - 1], sizes[index - 1]
-                index -= 1
-            ends_s[index], sizes[index] = end_s, other.gpus
-            count += 1
-            back += other.gpus
-            while back - sizes[count - 1] >= missing:
-                count -= 1
-                back -= sizes[count]
-    return ends_s[count - 1] if back >= missing else FAR
+    if missing > holder.own:
+        return FAR
+    early_s = np.int64(time_s + 1)
+    late_s = max(early_s, holder.shadow_s + NEAR_S)
+    between_s = max(early_s, holder.shadow_s - NEAR_S)
+    back, by_then, by_late = _back_by_each(own_jobs, count, tenant, early_s, between_s, late_s)
+    if back >= missing:
+        return early_s
+    if by_then < missing:
+        early_s, back = between_s, by_then
+    else:
+        late_s, by_late = between_s, by_then
+    step_s = NEAR_S
+    while by_late < missing:
+        if step_s > LONGEST_STEP_S:
+            return FAR
+        early_s, back = late_s, by_late
+        step_s *= 8
+        late_s = late_s + step_s if step_s <= LONGEST_STEP_S else NOT_YET - 1
+        by_late = _back_by(own_jobs, count, tenant, late_s)
+    is_middle = False  # where GPUs come back evenly a straight line hits; where not, every second step halves
+    while by_late - back > FEW_GPUS and late_s - early_s > 1:
+        part = 0.5 if is_middle else (missing - back) / (by_late - back)
+        is_middle = not is_middle
+        between_s = early_s + min(max(np.int64(1), np.int64(part * (late_s - early_s))), late_s - early_s - 1)
+        by_then = _back_by(own_jobs, count, tenant, between_s)
+        if by_then < missing:
+            early_s, back = between_s, by_then
+        else:
+            late_s, by_late = between_s, by_then
+    return _last_of(own_jobs, count, tenant, missing - back, early_s, late_s, ends_s, sizes)
 
 
 @large_kernel
@@ -172,6 +241,10 @@ def start_entitled(state, queue, scratch, time_s):
     """Start the heads of one queue that fit in what their tenant deserves (P1), recalling loans where they must."""
     queues, jobs = state.queues, state.jobs
     tenant = queues[queue].tenant
+    in_vain = _is_in_vain(state, queue, time_s)
+    if in_vain and queues[queue].vain_tail == queues[queue].tail:
+        hold(state, queues[queue].head, queues[queue].vain_held, time_s)
+        return
     held = STARTED
     while queues[queue].head >= 0:
         job = queues[queue].head
@@ -201,8 +274,58 @@ def start_entitled(state, queue, scratch, time_s):
         _reserve_more(state, queue, scratch, time_s)
     if state.rules[0].reservations > 0 and (held == NO_SHARE or jobs[job].reserved):
         _hold_share(state, job, scratch, time_s)
+    queues[queue].vain = False
     if held != ENVELOPE:
-        backfill(state, queue, False, scratch.removed, time_s)
+        for_share = backfill(state, queue, False, scratch.removed, time_s)
+        all_tried = in_vain or state.tally[0].freed != queues[queue].seen_freed
+        if for_share and all_tried and _waits_for_share(state, job, held):
+            _remember(state, queue, held)
+
+
+@kernel
+def _waits_for_share(state, job, held):
+    """Whether a head waits for its tenant's share and for nothing else: it holds no racks, and could run on no fewer GPUs."""
+    return (
+        held in (NO_SHARE, RESERVED)
+        and state.queues[state.jobs[job].queue].last_claim < 0
+        and least_gpus(state, job) == state.jobs[job].asked_gpus
+    )
+
+
+@kernel
+def _remember(state, queue, held):
+    """Remember what a queue waits for, so that it is not looked at again before something counts."""
+    row = state.queues[queue]
+    tenant = state.tenants[row.tenant]
+    row.vain = True
+    row.vain_held = held
+    row.vain_left = tenant.deserved - tenant.own - tenant.claimed
+    row.vain_deserved = tenant.deserved
+    row.vain_holder = tenant.holder
+    row.vain_shadow_s = tenant.shadow_s
+    row.vain_changes = row.changes
+    row.vain_tail = row.tail
+
+
+@kernel
+def _is_in_vain(state, queue, time_s):
+    """Whether all jobs of a queue that were there at its last look still wait for their tenant's share, each by the same rule.
+
+    With less of the share left, or later, who would delay the holder still would; a head that fits beside it still does.
+    """
+    row = state.queues[queue]
+    tenant = state.tenants[row.tenant]
+    left = tenant.deserved - tenant.own - tenant.claimed
+    return (
+        row.vain
+        and row.vain_changes == row.changes
+        and left <= row.vain_left
+        and (row.vain_held == NO_SHARE or left >= state.jobs[row.head].gpus)
+        and row.vain_deserved == tenant.deserved
+        and row.vain_holder == tenant.holder
+        and row.vain_shadow_s == tenant.shadow_s
+        and (tenant.holder < 0 or time_s < tenant.shadow_s)
+    )
 
 
 @kernel

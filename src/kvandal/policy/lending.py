@@ -160,13 +160,27 @@ def _lender_for(state, borrower, gpus, excluded, of_quota, soon):
 
 
 @kernel
-def _is_hopeless(state, borrower, gpus, excluded, of_quota, soon):
-    """Whether all lenders' quotas together do not hold `gpus`, so that nobody need be asked for a part."""
-    left = np.int64(0)
-    for lender in range(state.tenants.shape[0]):
-        if _may_lend(state, lender, borrower, excluded, of_quota):
-            left += max(np.int64(0), _quota_left(state, lender, soon))
-    return left < gpus
+def _survey(state, borrower, gpus, excluded, of_quota, soon):
+    """Lender as :func:`_lender_for` finds it, and whether all lenders together have `gpus`.
+
+    What a lender gives in parts, it has at the start: where the sum of what all of them have falls short, no parts will do.
+    """
+    tenants = state.tenants
+    best, most, nearest, together = -1, np.int64(0), -1, np.int64(0)
+    for place in range(tenants.shape[0]):
+        lender = tenants[place].ranked
+        room = _quota_left(state, lender, soon)
+        if room <= 0 or not _may_lend(state, lender, borrower, excluded, of_quota):
+            continue
+        top = common_group(tenants, lender, borrower)
+        room = _lendable_soon(state, lender, top) if soon else lendable_gpus(tenants, lender, top)
+        if room <= 0:
+            continue
+        together += room
+        depth = tenants[top].depth
+        if room >= gpus and (depth > nearest or (depth == nearest and room > most)):
+            best, most, nearest = lender, room, depth
+    return best, together >= gpus
 
 
 @large_kernel
@@ -179,13 +193,11 @@ def borrow(state, job, gpus, excluded, of_quota):
     """
     tenant, before = state.jobs[job].tenant, state.jobs[job].first_part
     moves = excluded >= 0
-    if _is_hopeless(state, tenant, gpus, excluded, of_quota, moves):
-        return False
-    lender, _ = _lender_for(state, tenant, gpus, excluded, of_quota, moves)
+    lender, together = _survey(state, tenant, gpus, excluded, of_quota, moves)
     if lender >= 0:
         _add_part(state, job, lender, gpus)
         return True
-    if gpus <= GPUS_PER_TRAY:
+    if gpus <= GPUS_PER_TRAY or not together:
         return False
     left = gpus
     while left > 0:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.policy.acting import PROMOTE, act, close_parts, end_loan, give_notice, move_loan
+from kvandal.policy.acting import PROMOTE, act, close_parts, end_loan, give_notice, list_own, move_loan
 from kvandal.policy.lending import FROM_OUTSIDE, OF_QUOTA, count_leaving, lent_by
 from kvandal.policy.queues import takes_held_share
 from kvandal.policy.rules import GROUP_CEILING, PROMOTION, RESTORE
 from kvandal.policy.tree import (
-    book_own,
     excess_gpus,
     has_share,
     is_within,
@@ -138,6 +137,8 @@ def _make_room_below(state, row, claimant, time_s):
 def promote_loans(state, tenant, removed, time_s):
     """Make loans to a tenant its own use while its own share has room for them (L5), the oldest in the list first."""
     jobs, tenants, tally, lent_jobs = state.jobs, state.tenants, state.tally[0], state.lent_jobs
+    if _has_looked(tenants[tenant]):
+        return
     index = 0
     while index < tally.lent_jobs and tenants[tenant].on_loan > 0 and has_share(tenants, tenant, 1):
         job = lent_jobs[index]
@@ -149,9 +150,28 @@ def promote_loans(state, tenant, removed, time_s):
         ):
             close_parts(state, job, PROMOTION)
             end_loan(state, job)
-            book_own(tenants, tenant, jobs[job].gpus)
+            list_own(state, job)
             act(state, PROMOTE, job, -1, 0, PROMOTION, tenants[tenant].tier)
             restore_lender(state, tenant, removed, time_s)
             index = 0  # loans may have moved in the list
         else:
             index += 1
+    holder = tenants[tenant]
+    holder.looked_left = holder.deserved - holder.own - holder.claimed
+    holder.looked_holder = holder.holder
+    holder.looked_shadow_s = holder.shadow_s
+    holder.looked_loans = holder.loans
+
+
+@kernel
+def _has_looked(tenant):
+    """Whether no loan of a tenant could become its own use at the last look, and nothing that counts has come since.
+
+    Loans end, but new ones are counted; a share with less room, or time that passes, lets no loan in that was kept out.
+    """
+    return (
+        tenant.looked_loans == tenant.loans
+        and tenant.looked_left >= tenant.deserved - tenant.own - tenant.claimed
+        and tenant.looked_holder == tenant.holder
+        and tenant.looked_shadow_s == tenant.shadow_s
+    )

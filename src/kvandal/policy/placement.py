@@ -25,16 +25,20 @@ TRAY_HEALTHY, TRAY_BROKEN, TRAY_ABSENT, TRAY_OFF = 0, 1, 2, 3
 Array = Any  # arrays inside kernels: numba types them, annotations only name them
 
 
-TRAY = np.dtype([("next", "i8"), ("previous", "i8"), ("free", "i8"), ("state", "i8")], align=True)
-"""A tray: its neighbours in the list of partly free trays, its free GPUs (0 unless healthy), its state."""
+TRAY = np.dtype(
+    [("next", "i4"), ("previous", "i4"), ("free", "i4"), ("state", "i4"), ("until_s", "i8")], align=True
+)
+"""A tray: its neighbours in the list of partly free trays, its free GPUs (0 unless healthy), its state, and when its jobs
+should have left where that is known (else UNKNOWN)."""
+UNKNOWN = -1
 RACK_ROOM = np.dtype(
-    [("next", "i8"), ("previous", "i8"), ("whole", "i8"), ("promised", "i8"), ("barred", "?")], align=True
+    [("next", "i4"), ("previous", "i4"), ("whole", "i4"), ("promised", "i4"), ("barred", "?")], align=True
 )
 """A rack: its neighbours in the list of equals, its wholly free trays, the trays promised to waiting jobs, and whether
 the plant has no power to spare for it. Racks that are promised or barred stand in no list."""
 BUCKET = np.dtype([("head", "i8"), ("count", "i8")], align=True)
 """A list of racks with the same number of wholly free trays."""
-PIECE = np.dtype([("rack", "i8"), ("gpus", "i8"), ("next", "i8")], align=True)
+PIECE = np.dtype([("rack", "i4"), ("gpus", "i4"), ("next", "i4")], align=True)
 """A part of a job in one rack, and the next part."""
 
 
@@ -77,12 +81,12 @@ def empty_pieces(rows: int) -> Array:
 def empty_room(racks: int, jobs: int) -> Room:
     """Return a room whose trays are all absent; :func:`deliver_rack` brings them in."""
     trays = np.zeros(racks * TRAYS_PER_RACK, TRAY)
-    trays["state"] = TRAY_ABSENT
+    trays["state"], trays["until_s"] = TRAY_ABSENT, UNKNOWN
     rack_rooms = np.zeros(racks, RACK_ROOM)
     buckets = np.zeros(TRAYS_PER_RACK + 1, BUCKET)
     buckets["head"] = -1
     return Room(
-        slots=np.full((racks * TRAYS_PER_RACK, GPUS_PER_TRAY), -1, np.int64),
+        slots=np.full((racks * TRAYS_PER_RACK, GPUS_PER_TRAY), -1, np.int32),
         trays=trays,
         racks=rack_rooms,
         buckets=buckets,
@@ -152,6 +156,7 @@ def _set_free(room, tray, free):
     old = room.trays[tray].free
     if old == free:
         return
+    room.trays[tray].until_s = UNKNOWN
     listed = _is_listed(room, rack)
     if listed and 0 < old < GPUS_PER_TRAY:
         _unlink_tray(room, tray)
@@ -323,6 +328,27 @@ def spares_kept(gpus, spare_trays):
 
 
 @kernel
+def fits(room, gpus, segment_trays, spare_trays):
+    """Whether :func:`place` finds racks for so many GPUs."""
+    spare = spares_kept(gpus, spare_trays)
+    if gpus > GPUS_PER_RACK:
+        return _racks_with(room, segment_trays + spare) >= segments_for(gpus, segment_trays)
+    for level in range(gpus, GPUS_PER_TRAY):
+        if room.levels[level] >= 0:
+            return True
+    return _best_rack(room, trays_for(gpus) + spare) >= 0
+
+
+@kernel
+def _racks_with(room, trays):
+    """Racks with so many wholly free trays, or more."""
+    racks = 0
+    for bucket in range(trays, TRAYS_PER_RACK + 1):
+        racks += room.buckets[bucket].count
+    return racks
+
+
+@kernel
 def place(room, job, gpus, segment_trays, spare_trays=0):
     """Place a job on unreserved racks so that `spare_trays` wholly free trays stay free in each.
 
@@ -342,10 +368,7 @@ def place(room, job, gpus, segment_trays, spare_trays=0):
         _take(room, rack, job, gpus)
         return 1
     segments = segments_for(gpus, segment_trays)
-    available = 0
-    for bucket in range(segment_trays + spare, TRAYS_PER_RACK + 1):
-        available += room.buckets[bucket].count
-    if available < segments:
+    if _racks_with(room, segment_trays + spare) < segments:
         return 0
     segment = segment_trays * GPUS_PER_TRAY
     left = gpus
@@ -394,6 +417,17 @@ def place_in(room, rack, job, gpus):
         return 0
     _take(room, rack, job, gpus)
     return 1
+
+
+@kernel
+def forget_ends(room, job):
+    """Forget when the trays of a job should be free: it will leave at another time than expected."""
+    piece = room.first_piece[job]
+    while piece >= 0:
+        rack = room.pieces[piece].rack
+        for tray in range(rack * TRAYS_PER_RACK, (rack + 1) * TRAYS_PER_RACK):
+            room.trays[tray].until_s = UNKNOWN
+        piece = room.pieces[piece].next
 
 
 @kernel

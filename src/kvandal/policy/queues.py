@@ -84,6 +84,8 @@ def link(state, job, in_front, time_s):
         jobs[queues[queue].tail].next_job = job
         jobs[job].next_job = -1
         queues[queue].tail = job
+        return
+    queues[queue].changes += 1
 
 
 @large_kernel
@@ -111,6 +113,7 @@ def count_out(state, job):
     """Count a job as no longer queued; it holds its tenant's share no more."""
     tally, record = state.tally[0], state.jobs[job]
     queue = state.queues[record.queue]
+    queue.changes += 1
     queue.jobs -= 1
     queue.gpus -= record.gpus
     tally.queued_jobs -= 1

@@ -58,6 +58,12 @@ TENANT = np.dtype(
         ("parent", "i8"),  # row of the group above it; the root has -1
         ("depth", "i8"),  # steps below the root
         ("holder", "i8"),  # its job that waits longest for GPUs of its share, or -1
+        ("loans", "i8"),  # that it has taken since the start
+        # as it was when none of its loans could become its own use (L5): GPUs left of its share, holder, loans taken
+        ("looked_left", "i8"),
+        ("looked_holder", "i8"),
+        ("looked_shadow_s", "i8"),
+        ("looked_loans", "i8"),
         ("ranked", "i8"),  # row that comes at this place where rows take turns
         ("is_group", "?"),
         ("admitted", "?"),  # its data may be processed here
@@ -150,7 +156,7 @@ def lendable_out(tenant):
     )
 
 
-@large_kernel
+@kernel
 def common_group(tenants, one, other):
     """Lowest row that holds both rows in its subtree."""
     while one != other:

@@ -12,6 +12,7 @@ from kvandal.policy.loans import restore_lender
 from kvandal.policy.placement import (
     GPUS_PER_RACK,
     GPUS_PER_TRAY,
+    fits,
     place,
     place_in,
     spares_kept,
@@ -34,6 +35,8 @@ from kvandal.policy.tree import (
     may_hold,
 )
 
+NO_LIMIT = np.int64(2**62)
+"""More GPUs than anybody asks for."""
 STARTED = 0
 """Result of a trial: the job runs; otherwise the rule that holds it back."""
 
@@ -57,8 +60,8 @@ def _in_reserved_rack(state, job, gpus, ends_s, recalled_s):
         last = state.queues[queue].last_claim
         waiting = state.queues[queue].head
         while last >= 0:
-            leaves_s = recalled_s if can_recall(state, waiting) else ends_s
-            if jobs[waiting].reserved and jobs[waiting].until_s >= leaves_s and waiting != job:
+            reserved = jobs[waiting].reserved and waiting != job and jobs[waiting].until_s >= recalled_s
+            if reserved and (jobs[waiting].until_s >= ends_s or can_recall(state, waiting)):
                 piece = room.first_claim[waiting]
                 while piece >= 0:
                     rack = room.pieces[piece].rack
@@ -84,6 +87,14 @@ def _find_place(state, job, gpus, on_loan, time_s):
             recalled_s = min(ends_s, time_s + max(tenant.minimum_run_s, tenant.notice_s))
         racks = _in_reserved_rack(state, job, gpus, ends_s, recalled_s)
     return racks
+
+
+@kernel
+def _finds_no_place(state, job, gpus):
+    """Whether :func:`_find_place` finds nothing for a job, as far as a glance tells."""
+    if fits(state.room, gpus, state.rules[0].segment_trays, spare_trays_for(state, job)):
+        return False
+    return state.tally[0].reservations == 0 or gpus > GPUS_PER_RACK
 
 
 @kernel
@@ -147,8 +158,12 @@ def try_entitled(state, job, rule, time_s):
 
 
 @large_kernel
-def try_loan(state, job, rule, time_s):
-    """Start a waiting job on a loan if it can (L1); return STARTED or what holds it back."""
+def try_loan(state, job, rule, time_s, lean=NO_LIMIT, room_first=False):
+    """Start a waiting job on a loan if it can (L1); return STARTED or what holds it back.
+
+    `lean` is a number of GPUs that nobody can lend its tenant now, as has been found before; who asks for more asks in vain.
+    With `room_first` a job that finds no racks is not told whether anybody would have lent.
+    """
     tenant = state.jobs[job].tenant
     gpus, least = state.jobs[job].asked_gpus, least_gpus(state, job)
     first = STARTED
@@ -158,7 +173,9 @@ def try_loan(state, job, rule, time_s):
             held = CEILING
         elif not powered(state, job, gpus, LENT):
             held = ENVELOPE
-        elif not borrow(state, job, gpus, -1, False):
+        elif room_first and _finds_no_place(state, job, gpus):
+            held = NO_ROOM
+        elif gpus >= lean or not borrow(state, job, gpus, -1, False):
             held = NO_SHARE
         else:
             held = _start_somewhere(state, job, gpus, LENT, rule if asked else ELASTIC, time_s)
@@ -176,7 +193,8 @@ def try_loan(state, job, rule, time_s):
 def backfill(state, queue, on_loan, removed, time_s):
     """Start jobs behind one that waits, where they delay none that holds a reservation (B2).
 
-    `removed` is int64 (GPUs + 1,), filled with the records of loans that move.
+    `removed` is int64 (GPUs + 1,), filled with the records of loans that move. Return whether all that were looked at wait
+    for their tenant's share and for nothing else, as far as they were tried now.
     """
     jobs, tally = state.jobs, state.tally[0]
     behind = (
@@ -185,21 +203,28 @@ def backfill(state, queue, on_loan, removed, time_s):
     job = jobs[behind].next_job
     depth = state.rules[0].backfill_depth
     if depth == 0 or job < 0:
-        return
+        return True
+    if not on_loan and not has_share(state.tenants, jobs[job].tenant, 1):
+        return True  # the queue is one tenant's
     news = tally.freed - state.queues[queue].seen_freed
     fresh = state.queues[queue].scanned
-    left = depth
+    left, lean, for_share = depth, NO_LIMIT, True
     while job >= 0 and left > 0:
         after = jobs[job].next_job
         # nothing has come free since the last look: only jobs that are new need to be tried
         if news != 0 or job >= fresh:
+            rigid = least_gpus(state, job) == jobs[job].asked_gpus
             if on_loan:
-                held = try_loan(state, job, BACKFILL, time_s)
+                held = try_loan(state, job, BACKFILL, time_s, lean, True)
+                if held == NO_SHARE and rigid:
+                    lean = min(lean, np.int64(jobs[job].asked_gpus))
             else:
                 held = try_entitled(state, job, BACKFILL, time_s)
                 if held == STARTED:
                     restore_lender(state, state.jobs[job].tenant, removed, time_s)
+            for_share = for_share and rigid and (held in (NO_SHARE, RESERVED))
             if held == ENVELOPE:
-                return
+                return False
         left -= 1
         job = after
+    return for_share

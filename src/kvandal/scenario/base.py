@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
+import itertools
+import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 
 class Part(BaseModel):
@@ -16,7 +23,6 @@ class Part(BaseModel):
         strict=True,
         allow_inf_nan=False,
         str_strip_whitespace=True,
-        use_attribute_docstrings=True,
     )
 
 
@@ -29,3 +35,28 @@ def model_in(annotation: Any) -> Any:
         if found is not None:
             return found
     return None
+
+
+@functools.cache
+def described(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the fields of a part, each with the sentence that stands below it in the source as its description.
+
+    pydantic can read these sentences itself, but for every part and whenever it is imported; they are needed when
+    something is wrong.
+    """
+    for owner in reversed(model.__mro__):
+        if not issubclass(owner, Part) or owner is Part:
+            continue
+        (body,) = (
+            node.body
+            for node in ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+            if isinstance(node, ast.ClassDef)
+        )
+        for statement, following in itertools.pairwise(body):
+            match statement, following:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ) if model.model_fields[name].description is None:
+                    model.model_fields[name].description = inspect.cleandoc(text)
+    return model.model_fields

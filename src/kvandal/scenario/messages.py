@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from kvandal.scenario.base import model_in
+from kvandal.scenario.base import described, model_in
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import parameters
 
@@ -152,7 +152,7 @@ def _descend(location: tuple[int | str, ...]) -> tuple[FieldInfo | None, Any]:
             continue
         if part is None or step not in part.model_fields:
             return None, part
-        field = part.model_fields[step]
+        field = described(part)[str(step)]
         part = model_in(field.annotation)
         inside = part is not None and part is not field.annotation
     return field, None if inside else part

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from kvandal.compiled import kernel, large_kernel
 from kvandal.compiled.tables import by_reference
 from kvandal.policy.tree import PROTECTED
-from kvandal.twin.life import tiers_kw
-from kvandal.twin.limits import fault_behind, limit_nodes, rack_part
+from kvandal.twin.limits import fault_behind, limit_nodes
+from kvandal.twin.loads import apply_limits, book_racks, close_hour, gather_wishes
 from kvandal.twin.log import note_plant_event
 from kvandal.twin.plant import plant_tick
 from kvandal.twin.plant_state import PLANT_COLUMNS
@@ -103,11 +103,12 @@ class Outputs(NamedTuple):
 
 @by_reference
 class Scratch(NamedTuple):
-    """Room to work in; holds nothing from tick to tick.
+    """Room to work in; holds nothing from call to call of the loop.
 
     Attributes
     ----------
-    above_kw, part : float64 (racks,), power above idle of the racks and the part left to them
+    above_kw, part, share : float64 (racks,), power above idle of the racks and the part left to them; the same power over
+        that at TDP, without what was switched on or off inside the tick
     chosen : int64 (racks,), racks chosen for a claim
     victims : int64 (GPUs + 1,), jobs chosen for a recall
     free_s, tray_s : int64 (racks,), (18,), when racks and trays should be free
@@ -118,6 +119,7 @@ class Scratch(NamedTuple):
 
     above_kw: Array
     part: Array
+    share: Array
     chosen: Array
     victims: Array
     free_s: Array
@@ -132,95 +134,6 @@ def _at_tick(hourly, tick, tick_s):
     hour = tick * tick_s // 3600
     part = (tick * tick_s % 3600 + tick_s / 2) / 3600
     return hourly[hour] * (1 - part) + hourly[hour + 1] * part
-
-
-@large_kernel
-def _gather_wishes(state, above_kw):
-    """Mean power above idle of every rack in this tick under the caps, before the plant's limits [kW]."""
-    # tables at hand: behind `state` they would have to be looked up anew for every rack
-    racks, rack_tiers, tier_models = state.racks, state.rack_tiers, state.tier_models
-    for index in range(above_kw.shape[0]):
-        rack = racks[index]
-        kw = 0.0
-        if rack.delivered:
-            kw = tiers_kw(rack_tiers, tier_models, index, rack.model)
-            if rack.is_touched:
-                for tier in range(POWER_TIERS):
-                    kw += rack_tiers[index, tier].tick_kw * tier_models[tier, rack.model].factor
-                kw += rack.extra_kw
-        above_kw[index] = kw
-
-
-@kernel
-def _stand_together(rack, other):
-    """Whether two racks have the same nodes of the plant above them."""
-    return rack.pod == other.pod and rack.group == other.group and rack.hall == other.hall
-
-
-@large_kernel
-def sum_up(state, plant, above_kw):
-    """Sum the racks' power above idle over pods, halls and power groups."""
-    pods, halls, groups = plant.pods, plant.halls, plant.groups
-    racks, models = state.racks, state.models
-    for index in range(pods.shape[0]):
-        pods[index].wanted_kw = 0.0
-        pods[index].wanted_it_kw = 0.0
-        pods[index].hottest_share = 0.0
-    for index in range(halls.shape[0]):
-        halls[index].wanted_kw = 0.0
-        halls[index].wanted_air_kw = 0.0
-        halls[index].wanted_it_kw = 0.0
-    for index in range(groups.shape[0]):
-        groups[index].wanted_kw = 0.0
-    index = 0
-    while index < above_kw.shape[0]:
-        # racks in a row below the same nodes add to numbers at hand, not in the tables
-        first = racks[index]
-        pod, group, hall = pods[first.pod], groups[first.group], halls[first.hall]
-        liquid_kw, pod_kw, group_kw, air_kw = (
-            pod.wanted_kw,
-            pod.wanted_it_kw,
-            group.wanted_kw,
-            hall.wanted_air_kw,
-        )
-        hottest_share, hottest_model = pod.hottest_share, pod.hottest_model
-        while index < above_kw.shape[0] and _stand_together(racks[index], first):
-            rack, kw = racks[index], above_kw[index]
-            index += 1
-            if not rack.delivered:
-                continue
-            model = models[rack.model]
-            liquid_kw += model.liquid_fraction * kw
-            pod_kw += kw
-            group_kw += kw
-            air_kw += (1.0 - model.liquid_fraction) * kw
-            share = (kw - rack.extra_kw) / (model.tdp_kw - model.idle_kw)
-            if share > hottest_share:
-                hottest_share, hottest_model = share, rack.model
-        pod.wanted_kw, pod.wanted_it_kw, group.wanted_kw, hall.wanted_air_kw = (
-            liquid_kw,
-            pod_kw,
-            group_kw,
-            air_kw,
-        )
-        pod.hottest_share, pod.hottest_model = hottest_share, hottest_model
-    for index in range(pods.shape[0]):
-        hall = halls[pods[index].hall]
-        hall.wanted_kw += pods[index].wanted_kw
-        hall.wanted_it_kw += pods[index].wanted_it_kw
-
-
-@large_kernel
-def apply_limits(state, plant, scratch, tick_start_s):
-    """Leave every rack the part of its power above idle that the nodes above it allow."""
-    for index in range(scratch.above_kw.shape[0]):
-        rack = state.racks[index]
-        scratch.part[index] = 1.0
-        if rack.delivered:
-            scratch.part[index] = rack_part(
-                plant, state.models, rack, scratch.above_kw[index], tick_start_s, state.rules[0].tick_s
-            )
-            scratch.above_kw[index] *= scratch.part[index]
 
 
 @large_kernel
@@ -239,13 +152,11 @@ def physics(state, plant, inputs, scratch, tick):
         buyer = plant.customers[customer]
         buyer.wanted_kw = inputs.heat_demand_kw[hour, customer]
         buyer.pipe_kw = buyer.pipe_loss_kw if tick * rules.tick_s >= buyer.from_s else 0.0
-    _gather_wishes(state, scratch.above_kw)
-    sum_up(state, plant, scratch.above_kw)
+    gather_wishes(state, plant, scratch)
     tally.limited = 0
     if limit_nodes(plant, state.models, weather):
         tally.limited = 1
         apply_limits(state, plant, scratch, tick * rules.tick_s)
-        sum_up(state, plant, scratch.above_kw)
     it_kw = 0.0
     for index in range(plant.pods.shape[0]):
         pod = plant.pods[index]
@@ -259,28 +170,6 @@ def physics(state, plant, inputs, scratch, tick):
         it_kw += group.it_kw
     limit_kw = min(tally.meter_limit_kw, tally.ramp_limit_kw)
     plant_tick(plant, state.models, it_kw, weather, limit_kw, inputs.plan[hour, 0], rules.tick_s)
-
-
-@large_kernel
-def _account_racks(state, scratch, hours):
-    """Add this tick to the racks, and forget what changed inside it."""
-    racks, models, above_kw = state.racks, state.models, scratch.above_kw
-    for index in range(above_kw.shape[0]):
-        rack = racks[index]
-        if not rack.delivered:
-            continue
-        kw = above_kw[index]
-        if not rack.is_off:
-            kw += models[rack.model].idle_kw
-        rack.energy_kwh += kw * hours
-        rack.peak_kw = max(rack.peak_kw, kw)
-    for position in range(state.tally[0].touched):
-        index = state.touched[position]
-        state.racks[index].is_touched = False
-        state.racks[index].extra_kw = 0.0
-        for tier in range(POWER_TIERS):
-            state.rack_tiers[index, tier].tick_kw = 0.0
-    state.tally[0].touched = 0
 
 
 @kernel
@@ -376,7 +265,7 @@ def account(state, plant, inputs, out, scratch, tick):
     count[TICK_RUNNING] = tally.running_jobs
     count[TICK_QUEUED] = tally.queued_jobs
     count[TICK_QUEUED_GPUS] = tally.queued_gpus
-    _account_racks(state, scratch, hours)
+    book_racks(state, plant, scratch, tick, hours)
     _account_plant(plant, out, hour, hours)
     _account_nodes(state, plant, out, hour, tick_s, (tick + 1) * tick_s)
     for index in range(plant.customers.shape[0]):
@@ -388,10 +277,7 @@ def account(state, plant, inputs, out, scratch, tick):
         out.heat_hour[hour, index, 4] += customer.lost_kw * hours
     if (tick + 1) * tick_s % 3600 == 0:
         _account_room(state, out.room_hour[hour])
-        for index in range(state.racks.shape[0]):
-            rack = state.racks[index]
-            out.rack_hour[hour, index] = rack.energy_kwh - rack.counted_kwh
-            rack.counted_kwh = rack.energy_kwh
+        close_hour(state, out.rack_hour[hour], tick + 1, hours)
         for index in range(state.tenants.shape[0]):
             tenant = state.tenants[index]
             out.tenant_hour[hour, index, 0] = tenant.held_gpu_s

@@ -33,6 +33,7 @@ def set_cap(state, tier, cap, time_s):
     if state.tiers[tier].cap == cap:
         return
     state.tiers[tier].cap = cap
+    state.tally[0].all_racks = 1
     for model in range(state.models.shape[0]):
         rack = state.models[model]
         state.tier_models[tier, model].factor = cap_factor(rack.idle_kw, rack.tdp_kw, rack.gpu_kw, cap)
@@ -197,6 +198,12 @@ def _wanted_by_caps(state, allowed_kw, uncapped_kw, time_s):
     return 0.0, LENT
 
 
+@kernel
+def _kw_per_cap(model):
+    """Power that a cap takes off a rack, relative to its power above idle, over what the cap is lowered by."""
+    return model.gpu_kw / (model.tdp_kw - model.idle_kw)
+
+
 @large_kernel
 def tighten(state, over_kw, time_s):
     """Lower the caps of the tick that ends now by what the site is over, in the order of shedding.
@@ -211,10 +218,12 @@ def tighten(state, over_kw, time_s):
         if state.tiers[tier].cap <= rules.cap_minimum or left_kw <= 0.0:
             continue
         kw_per_cap = 0.0
-        for index in range(state.racks.shape[0]):
-            rack = state.models[state.racks[index].model]
-            kw = state.rack_tiers[index, tier].mw * MILLIWATT + state.rack_tiers[index, tier].tick_kw
-            kw_per_cap += kw * rack.gpu_kw / (rack.tdp_kw - rack.idle_kw)
+        for model in range(state.models.shape[0]):
+            kw_per_cap += state.tier_models[tier, model].mw * MILLIWATT * _kw_per_cap(state.models[model])
+        for position in range(state.tally[0].touched):
+            index = state.touched[position]
+            model = state.models[state.racks[index].model]
+            kw_per_cap += state.rack_tiers[index, tier].tick_kw * _kw_per_cap(model)
         if kw_per_cap <= 0.0:
             continue
         cap = max(rules.cap_minimum, state.tiers[tier].cap - left_kw / kw_per_cap)

@@ -54,28 +54,30 @@ def hv_limit_kw(design):
     return max(0, design.hv_units - design.hv_out) * design.hv_rating_kw
 
 
-@kernel
-def _group_losses(plant, index):
-    """Loss of busways and of blocks (MV transformer and UPS) of a group, and inside its power shelves [kW]."""
-    design, group, curves = plant.design[0], plant.groups[index], plant.curves
+@large_kernel
+def _reckon_losses(design, group, curves):
+    """Reckon the loss of busways and of blocks (MV transformer and UPS) of a group, and inside its power shelves [kW]."""
     load = group.it_kw
-    shelf = shelf_loss_kw(load, SHELVES * group.design_kw, curves.shelf_knots, curves.shelf_losses)
+    group.known_kw, group.known_design_kw, group.known_out = load, group.design_kw, group.blocks_out
+    group.shelf_kw = shelf_loss_kw(load, SHELVES * group.design_kw, curves.shelf_knots, curves.shelf_losses)
+    group.block_kw = 0.0
     if not design.curves:
-        busway = load * (1.0 / design.eta_busway - 1.0)
-        behind = load + busway
-        return busway, behind * (1.0 / (design.eta_mv * design.eta_ups) - 1.0), shelf
-    busway = busway_loss_kw(load, group.design_kw, design.eta_busway)
+        group.busway_kw = load * (1.0 / design.eta_busway - 1.0)
+        behind = load + group.busway_kw
+        group.block_kw = behind * (1.0 / (design.eta_mv * design.eta_ups) - 1.0)
+        return
+    group.busway_kw = busway_loss_kw(load, group.design_kw, design.eta_busway)
     working = working_blocks(design, group)
     if working == 0:
-        return busway, 0.0, shelf
+        return
     rating = working * block_rating_kw(design, group)
-    behind = load + busway
+    behind = load + group.busway_kw
     blocks = 0.0
     if design.has_ups:
         blocks = rating * curve_loss_fraction(behind / rating, curves.ups_knots, curves.ups_losses)
     behind += blocks
     blocks += rating * curve_loss_fraction(behind / rating, curves.mv_knots, curves.mv_losses)
-    return busway, blocks, shelf
+    group.block_kw = blocks
 
 
 @large_kernel
@@ -101,12 +103,20 @@ def electric_tick(plant, it_kw, auxiliary_kw, auxiliary_rating_kw, limit_kw, pla
     busway_kw = 0.0
     block_kw = 0.0
     shelf_kw = 0.0
-    for index in range(plant.groups.shape[0]):
-        if plant.groups[index].design_kw > 0.0:
-            busway, block, shelf = _group_losses(plant, index)
-            busway_kw += busway
-            block_kw += block
-            shelf_kw += shelf
+    groups = plant.groups
+    for index in range(groups.shape[0]):
+        group = groups[index]
+        if group.design_kw <= 0.0:
+            continue
+        if (
+            group.it_kw != group.known_kw
+            or group.design_kw != group.known_design_kw
+            or group.blocks_out != group.known_out
+        ):
+            _reckon_losses(design, group, curves)
+        busway_kw += group.busway_kw
+        block_kw += group.block_kw
+        shelf_kw += group.shelf_kw
     if design.curves:
         load = auxiliary_kw / auxiliary_rating_kw if auxiliary_rating_kw > 0.0 else 0.0
         block_kw += auxiliary_rating_kw * curve_loss_fraction(load, curves.mv_knots, curves.mv_losses)

@@ -155,9 +155,8 @@ def _switch(state, plant, index, sign, time_s):
     switch_rack(plant, rack.pod, rack.group, model.idle_kw, model.liquid_fraction, sign)
     state.tally[0].base_kw += sign * model.idle_kw
     passed = (time_s - state.tally[0].tick_start_s) / state.rules[0].tick_s
-    if passed > 0.0:
-        rack.extra_kw -= sign * model.idle_kw * passed
-        touch(state, index)
+    rack.extra_kw -= sign * model.idle_kw * passed
+    touch(state, index)
 
 
 @large_kernel
@@ -243,7 +242,7 @@ def trip_hot_racks(state, plant, time_s):
         pod = plant.pods[number]
         if pod.flow <= 0.0 or pod.idle_it_kw <= 1e-6:
             continue
-        if pod.junction_c < state.models[pod.hottest_model].trip_c:
+        if pod.junction_c < state.models[pod.known_model].trip_c:  # as it was reckoned
             continue
         for index in range(state.racks.shape[0]):
             rack = state.racks[index]

@@ -31,7 +31,7 @@ from kvandal.twin.faults import (
     trip_if_still_out,
 )
 from kvandal.twin.heaps import enter, pop_first
-from kvandal.twin.life import DONE, LIMIT_REACHED, close_books, leave, submit
+from kvandal.twin.life import DONE, LIMIT_REACHED, close_books, leave, submit, touch
 from kvandal.twin.limits import site_limit_kw
 from kvandal.twin.log import note_event, note_plant_event
 from kvandal.twin.plant import accept_tick
@@ -123,6 +123,7 @@ def _deliver(state, plant, rack, time_s):
     deliver_to_plant(plant, pod, group, state.racks[rack].model, model.tdp_kw, model.liquid_fraction)
     switch_rack(plant, pod, group, model.idle_kw, model.liquid_fraction, 1)
     state.racks[rack].delivered = True
+    touch(state, rack)
     give_room(state, rack, model.tdp_kw - model.idle_kw)  # until the plant has told its limits
     tally.installed_gpus += 72
     renew_shares(state.tenants, tally.installed_gpus)
@@ -260,6 +261,7 @@ def begin(state, plant, inputs, scratch, delivered_s):
         else:
             enter(state.agenda, state.tally[0], delivered_s[rack], DELIVERY, rack)
     schedule_faults(state)
+    state.tally[0].all_racks = 1
     _schedule_limits(state)
     _limit_meter(state, plant)
     physics(state, plant, inputs, scratch, 0)
@@ -377,6 +379,7 @@ def advance(state, plant, inputs, out, scratch, first_tick, last_tick):
 
     """
     tally, rules = state.tally[0], state.rules[0]
+    tally.all_racks = 1  # there is nothing in `scratch` yet
     for tick in range(first_tick, last_tick):
         start_s = tick * rules.tick_s
         end_s = start_s + rules.tick_s

@@ -8,7 +8,7 @@ import numpy as np
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.rack import cap_factor
-from kvandal.policy.acting import MILLIWATT, power_tier, protected_until_s, stop
+from kvandal.policy.acting import MILLIWATT, count_own, power_tier, protected_until_s, stop
 from kvandal.policy.claims import drop_reservations
 from kvandal.policy.queues import count_queued, enqueue
 from kvandal.policy.recall import INFERENCE
@@ -138,11 +138,13 @@ def _add_power(state, job, sign, time_s):
         change_mw = sign * room.pieces[piece].gpus * state.load_mw[jobs[job].demand, model]
         state.rack_tiers[rack, tier].mw += change_mw
         state.tier_models[tier, model].mw += change_mw
+        state.pod_mw[state.racks[rack].pod, tier, model] += change_mw
+        state.group_mw[state.racks[rack].group, tier, model] += change_mw
+        touch(state, rack)
         if sign < 0:  # a start has counted itself when it was decided
             tally.it_now_kw += change_mw * MILLIWATT * state.tier_models[tier, model].factor
         if absent > 0.0:
             state.rack_tiers[rack, tier].tick_kw -= change_mw * MILLIWATT * absent
-            touch(state, rack)
         state.racks[rack].gpu_s -= sign * room.pieces[piece].gpus * time_s
         if tier == LENT:
             state.racks[rack].lent_gpus += sign * room.pieces[piece].gpus
@@ -161,6 +163,8 @@ def start_job(state, job, time_s):
     if jobs[job].on_loan:
         open_records(state, job, time_s)
         await_minimum_run(state, job)
+    else:
+        count_own(state, job)
     state.tiers[jobs[job].use_tier].gpus += jobs[job].gpus
     tally.running_jobs += 1
     _add_power(state, job, 1, time_s)
@@ -220,6 +224,8 @@ def change_tier(state, job, tier, time_s):
     jobs[job].virtual_start_s += new_s - old_s
     jobs[job].clock_start_s += new_s - old_s
     push_end(jobs, state.ends, state.speeds, new_class, new_s + left_s, job)
+    if not jobs[job].on_loan:
+        count_own(state, job)
 
 
 @kernel

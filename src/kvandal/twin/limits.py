@@ -22,8 +22,9 @@ from kvandal.twin.plant_state import (
     pod_flow_limit,
     working_cdus,
 )
+from kvandal.twin.pods import wide_open_kw_per_k
 from kvandal.twin.records import FAULT_BANK
-from kvandal.twin.water import hall_air_limit_kw, hall_limit_kw, wide_open_kw_per_k
+from kvandal.twin.water import hall_air_limit_kw, hall_limit_kw
 
 ALL = 1.0 - 1e-12
 """Shares above this count as everything."""
@@ -104,21 +105,32 @@ def _limit_group(plant, index, node):
     """Power blocks."""
     group = plant.groups[index]
     _open(node, group.idle_kw + group.wanted_kw)
-    limit_kw = group_limit_kw(plant.design[0], group)
+    if group.limited_design_kw != group.design_kw or group.limited_out != group.blocks_out:
+        group.limited_design_kw, group.limited_out = group.design_kw, group.blocks_out
+        group.limit_kw = group_limit_kw(plant.design[0], group)
+    limit_kw = group.limit_kw
     group.share = _share(limit_kw, group.idle_kw, group.wanted_kw)
     _note(node, limit_kw, POWER_BLOCK, group.share)
 
 
 @kernel
-def rack_junction_c(design, model, supply_c, part, scarce):
-    """Temperature of the GPUs of a rack at a part of its power above idle [°C].
+def gpu_power_w(model, part):
+    """Power of a GPU at a part of its rack's power above idle [W]."""
+    return model.gpu_idle_w + part * (model.gpu_tdp_w - model.gpu_idle_w)
 
-    Its valve gives it the flow that its own heat asks for, less where the pod's pumps are `scarce`.
-    """
-    power_w = model.gpu_idle_w + part * (model.gpu_tdp_w - model.gpu_idle_w)
-    flow = scarce * max(design.minimum_flow, part)
+
+@kernel
+def rack_flow(design, part, scarce):
+    """Flow that a rack's valve gives it over design: as its own heat asks for, less where the pod's pumps are `scarce`."""
+    return scarce * max(design.minimum_flow, part)
+
+
+@kernel
+def rack_junction_c(design, model, supply_c, part, scarce):
+    """Temperature of the GPUs of a rack at a part of its power above idle [°C]."""
+    flow = rack_flow(design, part, scarce)
     resistance = thermal_resistance_k_per_w(flow, model.junction_k_per_w, model.convective_share)
-    return junction_temp_c(supply_c, power_w, resistance)
+    return junction_temp_c(supply_c, gpu_power_w(model, part), resistance)
 
 
 @kernel
@@ -137,27 +149,34 @@ def _cool_part(design, model, supply_c, scarce):
 
 
 @kernel
-def _limit_pod(plant, models, index, node):
+def _limit_pod(design, pod, hall_c, models, node):
     """CDUs, the warmest coolant, and the hottest junctions that are allowed."""
-    design, pod = plant.design[0], plant.pods[index]
     _open(node, pod.idle_it_kw + pod.wanted_it_kw)
     pod.share = 1.0
     pod.rack_share = 1.0
     if pod.design_kw <= 0.0:
         return  # nothing of it is cooled by water
-    of_it = pod.design_kw / pod.design_it_kw
-    moving = pod_flow_limit(design, pod)
-    pod.flow_limit = moving
+    if (
+        pod.rated_design_kw != pod.design_it_kw
+        or pod.rated_idle_kw != pod.idle_it_kw
+        or pod.rated_cdus_out != pod.cdus_out
+        or pod.rated_pumps_out != pod.pumps_out
+    ):
+        pod.rated_design_kw, pod.rated_idle_kw = pod.design_it_kw, pod.idle_it_kw
+        pod.rated_cdus_out, pod.rated_pumps_out = pod.cdus_out, pod.pumps_out
+        pod.flow_limit = pod_flow_limit(design, pod)
+        pod.rating_kw = pod.flow_limit * design.cdus_needed * design.cdu_capacity_kw
+        of_it = pod.design_kw / pod.design_it_kw
+        pod.rated_it_kw = pod.idle_it_kw + (pod.rating_kw - pod.idle_kw) / of_it
+    moving = pod.flow_limit
     if moving <= 0.0:
         # standing coolant: racks go on, throttled, until they trip
         node.limit_kw = 0.0
         node.constraint = CDU_RATING
         node.is_bound = pod.wanted_kw > 0.0
         return
-    rating_kw = moving * design.cdus_needed * design.cdu_capacity_kw
-    pod.share = _share(rating_kw, pod.idle_kw, pod.wanted_kw)
-    _note(node, pod.idle_it_kw + (rating_kw - pod.idle_kw) / of_it, CDU_RATING, pod.share)
-    hall_c = plant.halls[pod.hall].supply_c
+    pod.share = _share(pod.rating_kw, pod.idle_kw, pod.wanted_kw)
+    _note(node, pod.rated_it_kw, CDU_RATING, pod.share)
     if hall_c > design.tcs_maximum_c - 1.5 * design.cdu_approach_k:
         working = working_cdus(design, pod)
         flow = min(1.0, moving)
@@ -165,6 +184,7 @@ def _limit_pod(plant, models, index, node):
         slope = wide_open_kw_per_k(design, pod, rate, flow, working)
         limit_kw = max(0.0, slope * (design.tcs_maximum_c - hall_c) / max(1e-9, 1.0 - slope / rate))
         share = _share(limit_kw, pod.idle_kw, pod.wanted_kw)
+        of_it = pod.design_kw / pod.design_it_kw
         _note(node, pod.idle_it_kw + (limit_kw - pod.idle_kw) / of_it, COOLANT_SUPPLY, share)
         pod.share = min(pod.share, share)
     for number in range(models.shape[0]):
@@ -189,9 +209,11 @@ def limit_nodes(plant, models, weather):
     for index in range(groups):
         _limit_group(plant, index, nodes[1 + halls + index])
         bound = bound or nodes[1 + halls + index].is_bound
-    for index in range(plant.pods.shape[0]):
-        _limit_pod(plant, models, index, nodes[1 + halls + groups + index])
-        bound = bound or nodes[1 + halls + groups + index].is_bound
+    design, pods, loops = plant.design[0], plant.pods, plant.halls
+    for index in range(pods.shape[0]):
+        node = nodes[1 + halls + groups + index]
+        _limit_pod(design, pods[index], loops[pods[index].hall].supply_c, models, node)
+        bound = bound or node.is_bound
     return bound
 
 

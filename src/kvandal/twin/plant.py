@@ -6,8 +6,9 @@ import math
 
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.heat_export import serve_customer
+from kvandal.physics.junction import junction_temp_c, thermal_resistance_k_per_w
 from kvandal.twin.electric import electric_tick
-from kvandal.twin.limits import rack_junction_c
+from kvandal.twin.limits import gpu_power_w, rack_flow
 from kvandal.twin.plant_state import (
     BALANCE_ERROR,
     BATTERY_KW,
@@ -36,7 +37,8 @@ from kvandal.twin.plant_state import (
     TCS_SUPPLY_C,
     WATER_L,
 )
-from kvandal.twin.water import hall_air, hall_step, hall_water, pod_step
+from kvandal.twin.pods import pods_step
+from kvandal.twin.water import hall_air, hall_water, halls_step
 
 LONGEST_STEP_S = 60.0
 """Loops of water are stepped at most so far at once [s]."""
@@ -89,11 +91,12 @@ def _start_step(plant):
 @large_kernel
 def _restore(plant):
     """Put the loops back to where the tick began."""
-    for index in range(plant.pods.shape[0]):
-        plant.pods[index].return_c = plant.pods[index].start_return_c
-        plant.pods[index].supply_c = plant.pods[index].start_supply_c
-    for index in range(plant.halls.shape[0]):
-        plant.halls[index].supply_c = plant.halls[index].start_supply_c
+    pods, halls = plant.pods, plant.halls
+    for index in range(pods.shape[0]):
+        pods[index].return_c = pods[index].start_return_c
+        pods[index].supply_c = pods[index].start_supply_c
+    for index in range(halls.shape[0]):
+        halls[index].supply_c = halls[index].start_supply_c
     for index in range(plant.customers.shape[0]):
         customer = plant.customers[index]
         customer.delivered_kw, customer.taken_kw, customer.pump_kw, customer.lost_kw = 0.0, 0.0, 0.0, 0.0
@@ -102,22 +105,23 @@ def _restore(plant):
 @large_kernel
 def accept_tick(plant):
     """Keep what the loops and the battery hold at the end of a tick."""
-    for index in range(plant.pods.shape[0]):
-        plant.pods[index].start_return_c = plant.pods[index].return_c
-        plant.pods[index].start_supply_c = plant.pods[index].supply_c
-    for index in range(plant.halls.shape[0]):
-        plant.halls[index].start_supply_c = plant.halls[index].supply_c
+    pods, halls = plant.pods, plant.halls
+    for index in range(pods.shape[0]):
+        pods[index].start_return_c = pods[index].return_c
+        pods[index].start_supply_c = pods[index].supply_c
+    for index in range(halls.shape[0]):
+        halls[index].start_supply_c = halls[index].supply_c
     plant.design[0].battery_kwh = plant.tick[BATTERY_KWH]
 
 
 @kernel
 def _temperatures(plant, models):
     """Mean temperatures of the loops, the warmest hall and the hottest junction."""
-    out = plant.tick
+    design, pods, halls, out = plant.design[0], plant.pods, plant.halls, plant.tick
     tcs_rate, tcs_supply, tcs_return = 0.0, 0.0, 0.0
     junction_c = -273.15
-    for index in range(plant.pods.shape[0]):
-        pod = plant.pods[index]
+    for index in range(pods.shape[0]):
+        pod = pods[index]
         if pod.design_kw <= 0.0:
             continue
         rate = max(pod.flow, 1e-9) * pod.design_kw
@@ -125,16 +129,25 @@ def _temperatures(plant, models):
         tcs_supply += rate * pod.supply_c
         tcs_return += rate * pod.return_c
         model = models[pod.hottest_model]
-        scarce = pod.flow / pod.flow_wanted if pod.flow_wanted > 0.0 else 0.0
-        pod.junction_c = rack_junction_c(plant.design[0], model, pod.supply_c, pod.hottest_share, scarce)
+        scarce = 1.0
+        if pod.flow != pod.flow_wanted:
+            scarce = pod.flow / pod.flow_wanted if pod.flow_wanted > 0.0 else 0.0
+        flow = rack_flow(design, pod.hottest_share, scarce)
+        if pod.known_hottest_flow != flow or pod.known_model != pod.hottest_model:
+            pod.known_hottest_flow, pod.known_model = flow, pod.hottest_model
+            pod.known_resistance = thermal_resistance_k_per_w(
+                flow, model.junction_k_per_w, model.convective_share
+            )
+        power_w = gpu_power_w(model, pod.hottest_share)
+        pod.junction_c = junction_temp_c(pod.supply_c, power_w, pod.known_resistance)
         if pod.flow <= 0.0:  # standing coolant is followed in sub-steps to the trip
             pod.junction_c = min(model.trip_c, pod.junction_c)
         if pod.idle_it_kw > 1e-6:  # of racks that are powered
             junction_c = max(junction_c, pod.junction_c)
     fws_rate, fws_supply, fws_return = 0.0, 0.0, 0.0
     air_c = -273.15
-    for index in range(plant.halls.shape[0]):
-        hall = plant.halls[index]
+    for index in range(halls.shape[0]):
+        hall = halls[index]
         if hall.design_kw <= 0.0 and hall.design_air_kw <= 0.0:
             continue
         rate = max(hall.flow_kw_per_k, 1e-9)
@@ -146,7 +159,6 @@ def _temperatures(plant, models):
             else hall.supply_c
         )
         air_c = max(air_c, hall.air_c)
-    design = plant.design[0]
     out[TCS_SUPPLY_C] = tcs_supply / tcs_rate if tcs_rate > 0.0 else design.tcs_supply_c
     out[TCS_RETURN_C] = tcs_return / tcs_rate if tcs_rate > 0.0 else design.tcs_supply_c
     out[FWS_SUPPLY_C] = (
@@ -162,16 +174,14 @@ def _temperatures(plant, models):
 @kernel
 def _stored_kw(plant, tick_s):
     """Heat that the loops of pods and of halls took up in this tick, from their temperatures [kW]."""
-    design = plant.design[0]
+    design, pods, halls = plant.design[0], plant.pods, plant.halls
     pods_kw, halls_kw = 0.0, 0.0
-    for index in range(plant.pods.shape[0]):
-        pod = plant.pods[index]
-        mass = design.tcs_time_s * pod.design_kw / design.tcs_delta_t_k
-        pods_kw += mass * (pod.return_c - pod.start_return_c) / tick_s
-    for index in range(plant.halls.shape[0]):
-        hall = plant.halls[index]
-        mass = design.fws_time_s * hall.design_kw / design.fws_delta_t_k
-        halls_kw += mass * (hall.supply_c - hall.start_supply_c) / tick_s
+    for index in range(pods.shape[0]):
+        pods_kw += pods[index].design_kw * (pods[index].return_c - pods[index].start_return_c)
+    for index in range(halls.shape[0]):
+        halls_kw += halls[index].design_kw * (halls[index].supply_c - halls[index].start_supply_c)
+    pods_kw *= design.tcs_time_s / design.tcs_delta_t_k / tick_s
+    halls_kw *= design.fws_time_s / design.fws_delta_t_k / tick_s
     return pods_kw, halls_kw
 
 
@@ -209,26 +219,21 @@ def plant_tick(plant, models, it_kw, weather, limit_kw, planned_kw, tick_s):
         water_l += wet_kw * tick_s / 3600.0 * design.adiabatic_water_l_per_kwh
     for _ in range(steps):
         _start_step(plant)
-        for index in range(pods.shape[0]):
-            stored_kw += pod_step(plant, index, tcs_set_c, step_s) * share
-            cdu_pump_kw += pods[index].pump_kw * share
-            hall = halls[pods[index].hall]
-            hall.exchanged_kw += pods[index].exchanged_kw
-            exchanged_kw += pods[index].exchanged_kw * share
-            hall.flow_kw_per_k += pods[index].fws_flow
+        loops_kw, pumps_kw = pods_step(plant, tcs_set_c, step_s)
+        stored_kw += loops_kw * share
+        cdu_pump_kw += pumps_kw * share
+        for index in range(halls.shape[0]):
+            exchanged_kw += halls[index].exchanged_kw * share
         gained_kw = 0.0
         for index in range(halls.shape[0]):
             hall_water(plant, index)
             gained_kw += halls[index].exchanged_kw + halls[index].pump_kw
         sold_kw = _sell(plant, share)
         taken_kw += sold_kw * share
+        loops_kw = halls_step(plant, fws_set_c, sold_kw, gained_kw, ambient_c, wet_bulb_c, sea_c, step_s)
+        stored_kw += loops_kw * share
         for index in range(halls.shape[0]):
             hall = halls[index]
-            part = (hall.exchanged_kw + hall.pump_kw) / gained_kw if gained_kw > 0.0 else 0.0
-            stored_kw += (
-                hall_step(plant, index, fws_set_c, sold_kw * part, ambient_c, wet_bulb_c, sea_c, step_s)
-                * share
-            )
             rejected_kw += hall.rejected_kw * share
             rejection_kw += hall.fan_kw * share
             fws_pump_kw += hall.pump_kw * share

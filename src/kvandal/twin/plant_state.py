@@ -11,10 +11,12 @@ from kvandal.compiled.tables import by_reference
 from kvandal.physics.coolant import coolant_table
 from kvandal.physics.dry_cooler import dry_cooler_design
 from kvandal.physics.electrical import loss_curve
+from kvandal.physics.exchanger_lanes import ROWS, width_for
 from kvandal.physics.fan_wall import fan_wall_design
 from kvandal.physics.heat_exchanger import design_conductance
 from kvandal.physics.heat_export import order_of_service, pipe_of
 from kvandal.physics.seawater import seawater_design
+from kvandal.physics.water import dry_cooler_conductance
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import curve, value
 from kvandal.twin.site import SiteArrays, banks_of_a_hall, cdus_in_a_pod, connection_kw, month_start_s
@@ -72,7 +74,9 @@ DESIGN = np.dtype(
         ("natural_flow_fraction", "f8"),
         # heat rejection: design values for 1 kW of liquid heat
         ("cooler_conductance", "f8"), ("cooler_air", "f8"), ("cooler_difference", "f8"), ("fan_fraction", "f8"),
-        ("minimum_airflow", "f8"), ("banks", "i8"), ("banks_needed", "i8"),
+        ("minimum_airflow", "f8"),
+        ("least_air_conductance", "f8"),  # of coolers at that airflow, over their conductance at design
+        ("banks", "i8"), ("banks_needed", "i8"),
         ("adiabatic_on_c", "f8"), ("adiabatic_effectiveness", "f8"), ("adiabatic_water_l_per_kwh", "f8"),
         ("shore_conductance", "f8"), ("shore_sea", "f8"), ("sea_rise_k", "f8"), ("sea_pump_fraction", "f8"),
         # air side: design values for 1 kW of heat in the air
@@ -92,9 +96,11 @@ POD = np.dtype(
         ("design_kw", "f8"), ("design_it_kw", "f8"), ("hall", "i8"), ("cdus_out", "i8"), ("pumps_out", "i8"),
         ("idle_kw", "f8"), ("idle_it_kw", "f8"),  # of powered racks: to the water, electric
         ("wanted_kw", "f8"), ("wanted_it_kw", "f8"),  # above idle, before limits of this tick
+        ("steady_kw", "f8"), ("steady_it_kw", "f8"), ("steady_air_kw", "f8"),  # the same but for changes inside the tick
         ("heat_kw", "f8"),  # to the water in this tick
         ("hottest_share", "f8"),  # of its powered racks: power above idle over the same at TDP
-        ("hottest_model", "i8"),
+        ("hottest_model", "i8"), ("hottest_rack", "i8"),
+        ("first_rack", "i8"), ("last_rack", "i8"),  # all of its racks stand between these
         ("share", "f8"),  # of the power above idle that the pod's own limits leave
         ("models", "i8"),  # kinds of rack that it holds, one bit each
         ("dry_since_s", "i8"),
@@ -102,8 +108,19 @@ POD = np.dtype(
         ("start_return_c", "f8"), ("start_supply_c", "f8"),
         ("return_c", "f8"), ("supply_c", "f8"), ("flow", "f8"), ("flow_wanted", "f8"), ("flow_limit", "f8"), ("junction_c", "f8"),
         ("exchanged_kw", "f8"), ("pump_kw", "f8"), ("fws_flow", "f8"),
+        ("capacity", "f8"), ("per_step", "f8"), ("next_return_c", "f8"),  # in this step: of stream and loop [kW/K], at its end
+        # the valve as it was found last, and for what
         ("known_exchanged_kw", "f8"), ("known_return_c", "f8"), ("known_fws_c", "f8"), ("known_flow", "f8"),
-        ("known_cdus", "i8"),
+        # what depends on the coolant's flow, the working CDUs and the size: coolant and facility water at design [kW/K],
+        # pumps, resistances of the exchangers [K/kW]
+        ("rate", "f8"), ("installed", "f8"),
+        ("known_coolant_flow", "f8"), ("known_cdus", "i8"), ("known_pump_kw", "f8"), ("known_constant", "f8"),
+        ("known_cold", "f8"),
+        # rating of the working CDUs, the IT power that it allows [kW], and for which IT power at TDP, idle, and faults
+        ("rating_kw", "f8"), ("rated_it_kw", "f8"), ("rated_design_kw", "f8"), ("rated_idle_kw", "f8"),
+        ("rated_cdus_out", "i8"), ("rated_pumps_out", "i8"),
+        # resistance of the hottest GPUs [K/W], and for which flow and model
+        ("known_hottest_flow", "f8"), ("known_model", "i8"), ("known_resistance", "f8"),
     ],
     align=True,
 )  # fmt: skip
@@ -118,6 +135,11 @@ HALL = np.dtype(
         ("exchanged_kw", "f8"), ("flow_kw_per_k", "f8"), ("pump_kw", "f8"),
         ("start_supply_c", "f8"), ("supply_c", "f8"), ("warm_c", "f8"), ("air_c", "f8"),
         ("rejected_kw", "f8"), ("fan_kw", "f8"), ("air_fan_kw", "f8"), ("wet_share", "f8"), ("air_wet_share", "f8"),
+        ("taken_kw", "f8"), ("return_c", "f8"), ("drive", "f8"),  # in this step: heat sold, water to the coolers, airflow
+        ("known_drive", "f8"),  # airflow as it was found last
+        # heat over temperature of the coolers at design flow [kW/K], and for which size and banks
+        ("known_limit_kw", "f8"), ("known_banks", "f8"), ("known_slope", "f8"),
+        ("known_air_kw", "f8"), ("known_rise_k", "f8"),  # the same of the fan walls: air over water at full load
     ],
     align=True,
 )  # fmt: skip
@@ -126,7 +148,10 @@ HALL = np.dtype(
 GROUP = np.dtype(
     [
         ("design_kw", "f8"), ("hall", "i8"), ("blocks_out", "i8"), ("idle_kw", "f8"), ("wanted_kw", "f8"),
-        ("it_kw", "f8"), ("share", "f8"),
+        ("steady_kw", "f8"), ("it_kw", "f8"), ("share", "f8"),
+        ("limit_kw", "f8"), ("limited_design_kw", "f8"), ("limited_out", "i8"),  # of its blocks; for which size and faults
+        ("busway_kw", "f8"), ("block_kw", "f8"), ("shelf_kw", "f8"),  # losses
+        ("known_kw", "f8"), ("known_design_kw", "f8"), ("known_out", "i8"),  # for which load, size and blocks
     ],
     align=True,
 )  # fmt: skip
@@ -169,7 +194,8 @@ class Curves(NamedTuple):
 class Plant(NamedTuple):
     """The plant: DESIGN (1,), POD, HALL, GROUP, NODE and CUSTOMER tables, curves, and the columns of this tick.
 
-    `order` is the order in which customers are served.
+    `order` is the order in which customers are served; `lanes` is room to work in
+    (:mod:`kvandal.physics.exchanger_lanes`).
     """
 
     design: Array
@@ -181,6 +207,7 @@ class Plant(NamedTuple):
     order: Array
     curves: Curves
     tick: Array
+    lanes: Array
 
 
 def node_names(site: SiteArrays) -> list[str]:
@@ -266,6 +293,7 @@ def _water(scenario: Scenario) -> dict[str, Any]:
         "cooler_difference": 1.0 / water_in_c,
         "fan_fraction": cooling.drycooler_fan_kw_per_mw / 1000,
         "minimum_airflow": cooling.minimum_airflow_fraction,
+        "least_air_conductance": dry_cooler_conductance(1.0, cooling.minimum_airflow_fraction),
         "banks": banks_of_a_hall(scenario),
         "banks_needed": cooling.banks_per_hall,
         "shore_conductance": shore,
@@ -302,6 +330,13 @@ def build_plant(scenario: Scenario, site: SiteArrays) -> Plant:
     pods = np.zeros(site.pods, POD)
     pods["hall"] = site.pod_hall
     pods["share"] = 1.0
+    pods["hottest_rack"] = -1
+    for number in range(site.pods):
+        racks = np.flatnonzero(site.pod == number)
+        pods["first_rack"][number], pods["last_rack"][number] = (
+            racks.min(initial=site.racks),
+            racks.max(initial=-1),
+        )
     pods["rack_share"] = 1.0
     pods["start_supply_c"] = pods["supply_c"] = cooling.tcs_supply_c
     pods["start_return_c"] = pods["return_c"] = cooling.tcs_supply_c + cooling.tcs_delta_t_k
@@ -338,6 +373,7 @@ def build_plant(scenario: Scenario, site: SiteArrays) -> Plant:
             coolant_table(),
         ),
         tick=np.zeros(PLANT_COLUMNS),
+        lanes=np.ones((ROWS, width_for(max(site.pods, site.halls)))),
     )
 
 
@@ -350,7 +386,7 @@ def deliver_to_plant(plant, pod, group, model, tdp_kw, liquid_fraction):
     air_kw = tdp_kw - liquid_kw + design.net_kw
     plant.pods[pod].design_kw += liquid_kw
     plant.pods[pod].design_it_kw += tdp_kw
-    plant.pods[pod].known_exchanged_kw = -1.0
+    plant.pods[pod].known_coolant_flow = -1.0
     plant.pods[pod].models |= 1 << model
     plant.halls[hall].design_kw += liquid_kw
     plant.halls[hall].design_air_kw += air_kw

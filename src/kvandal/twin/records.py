@@ -65,20 +65,20 @@ def spare_records(racks: int) -> int:
 
 JOB = np.dtype(
     [
-        ("submit_s", "i8"),
-        ("work_s", "i8"),  # run time at full speed
-        ("remaining_s", "i8"),  # useful work still to do
-        ("start_s", "i8"),  # of the run that goes on now
-        ("left_s", "i8"),  # end of its last run
-        ("placed_s", "i8"),  # since when it runs where and in the tier in which it runs now
-        ("first_start_s", "i8"),  # -1: never
-        ("end_s", "i8"),  # -1: not finished
+        ("submit_s", "i4"),
+        ("work_s", "i4"),  # run time at full speed
+        ("remaining_s", "i4"),  # useful work still to do
+        ("start_s", "i4"),  # of the run that goes on now
+        ("left_s", "i4"),  # end of its last run
+        ("placed_s", "i4"),  # since when it runs where and in the tier in which it runs now
+        ("first_start_s", "i4"),  # -1: never
+        ("end_s", "i4"),  # -1: not finished
         (
             "until_s",
             "i8",
         ),  # while it runs: expected end; while racks are reserved for it: when they should be free
-        ("held_since_s", "i8"),  # since when the rule `held_by` holds it back
-        ("deadline_s", "i8"),  # end of the notice, or -1
+        ("held_since_s", "i4"),  # since when the rule `held_by` holds it back
+        ("deadline_s", "i4"),  # end of the notice, or -1
         ("virtual_start_s", "f8"),  # reading of the speed clock at the start
         ("slow", "f8"),  # its speed over that of its class: limits of the plant slow it down
         ("allocated_gpu_s", "i8"),
@@ -88,23 +88,26 @@ JOB = np.dtype(
         ("clock_start_s", "f8"),  # reading of the speed clock at the start of the run that goes on now
         ("capped_gpu_s", "f8"),  # lost to caps on its tier; part of what shedding lost
         ("cut_gpu_s", "f8"),  # work lost when it was shed, or recalled, for power
-        ("gpus", "i8"),  # now; an elastic job may run on fewer than it asked for
-        ("asked_gpus", "i8"),  # `work_s` and `remaining_s` are seconds on so many
+        ("gpus", "i4"),  # now; an elastic job may run on fewer than it asked for
+        ("asked_gpus", "i4"),  # `work_s` and `remaining_s` are seconds on so many
         ("limit_s", "i4"),  # run time that its owner asked for
-        ("queue", "i8"),
+        ("queue", "i2"),
         ("interval_s", "i4"),  # work between two checkpoints; 0: none are written
         ("restore_s", "i4"),  # of the run that goes on now, before its work goes on
-        ("first_part", "i8"),  # of the loan that it runs on, or -1
-        ("loan", "i8"),  # record of that part, or -1
-        ("lent_position", "i4"),  # where it stands among the jobs on loan
+        ("first_part", "i4"),  # of the loan that it runs on, or -1
+        ("loan", "i4"),  # record of that part, or -1
+        (
+            "list_position",
+            "i4",
+        ),  # where it stands among the jobs on loan, or among those on their tenant's share
         ("heap_position", "i4"),
-        ("next_job", "i8"),  # behind it in the queue
+        ("next_job", "i4"),  # behind it in the queue
         ("starts", "i4"),
         ("failures", "i4"),
         ("recalls", "i4"),
         ("sheds", "i4"),
-        ("racks", "i8"),  # of the last placement
-        ("tenant", "i8"),
+        ("racks", "i4"),  # of the last placement
+        ("tenant", "i2"),
         ("demand", "i2"),
         ("state", "i1"),
         ("held_by", "i1"),  # rule that holds it back while it waits
@@ -131,7 +134,11 @@ QUEUE = np.dtype(
         ("last_claim", "i8"),  # the jobs from the head to this one have racks claimed or reserved; -1: none
         ("recheck_s", "i8"),  # when its reservations are looked at afresh
         ("seen_freed", "i8"), ("scanned", "i8"),  # what had come free and which jobs had come at the last look for backfill
-        ("blocked", "?"),
+        ("changes", "i8"),  # times that a job has left it, or has come in anywhere but at its end
+        # as it was when nobody of it could start for want of its tenant's share: GPUs left of the share, what is deserved, ...
+        ("vain_left", "i8"), ("vain_deserved", "i8"), ("vain_holder", "i8"), ("vain_shadow_s", "i8"), ("vain_changes", "i8"),
+        ("vain_tail", "i8"), ("vain_held", "i8"),  # ... the rule that held its head back
+        ("vain", "?"), ("blocked", "?"),
     ],
     align=True,
 )  # fmt: skip
@@ -174,8 +181,9 @@ RACK = np.dtype(
         ("gpu_s", "i8"),  # GPU-seconds allocated; while jobs run, less their GPUs times their start
         ("broken_gpu_s", "i8"),
         ("waited_gpu_s", "i8"),  # of these, before a repair crew came
-        ("energy_kwh", "f8"),
+        ("energy_kwh", "f8"),  # up to the start of the tick `steady_from`
         ("counted_kwh", "f8"),  # of these, up to the last full hour
+        ("steady_kw", "f8"), ("steady_from", "i8"),  # mean power of every tick from that one on
         ("peak_kw", "f8"),  # of the tick means
         ("part", "f8"),  # of its power above idle that the plant leaves it
         ("extra_kw", "f8"),  # correction of this tick's mean for power switched on or off inside it
@@ -249,7 +257,9 @@ COST_JOBS, COST_LOST_GPU_S, COST_SLOWED_GPU_S = range(3)
 TALLY = np.dtype(
     [
         ("now_s", "i8"), ("tick_start_s", "i8"), ("next_arrival", "i8"), ("next_failure", "i8"), ("loans", "i8"),
-        ("events", "i8"), ("agenda_size", "i8"), ("agenda_sequence", "i8"), ("touched", "i8"), ("lent_jobs", "i8"),
+        ("events", "i8"), ("agenda_size", "i8"), ("agenda_sequence", "i8"), ("lent_jobs", "i8"), ("own_jobs", "i8"),
+        ("touched", "i8"),  # racks in which something changed in this tick
+        ("all_racks", "i8"), ("all_booked", "i8"),  # the power of all racks is to be reckoned; it was, in this tick
         ("running_jobs", "i8"), ("queued_jobs", "i8"), ("queued_gpus", "i8"), ("draining", "i8"),
         ("installed_gpus", "i8"), ("broken_gpus", "i8"), ("installed_gpu_s", "i8"), ("broken_gpu_s", "i8"),
         ("power_wait", "i8"),  # somebody waits for power

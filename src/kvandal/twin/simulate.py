@@ -334,6 +334,7 @@ def new_scratch(site: SiteArrays, queues: int) -> account.Scratch:
     return account.Scratch(
         above_kw=np.zeros(site.racks),
         part=np.ones(site.racks),
+        share=np.zeros(site.racks),
         chosen=np.zeros(site.racks, np.int64),
         victims=np.zeros(site.gpus + 1, np.int64),
         free_s=np.zeros(site.racks, np.int64),

@@ -43,8 +43,8 @@ PACKING = (1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
 _SAME, _AS_BEFORE, _VARIED = range(3)
 """Bytes of a place in all records: one and the same, those of the place before, or others."""
 
-GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s", "leaving"})
-"""Tables that the scenario gives and the loop never changes, and one that only holds what is worked on."""
+GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s", "leaving", "plant.lanes"})
+"""Tables that the scenario gives and the loop never changes, and two that only hold what is worked on."""
 PER_JOB = frozenset(
     {"jobs", "lost_gpu_s", "waits", "interruptions", "job_grants", "room.first_piece", "room.first_claim"}
 )
@@ -249,7 +249,7 @@ def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
     """Rows of the large tables that mean something now; tables not named are saved in full."""
     tally = state.tally[0]
     loans = _open_records(state, live)
-    heap = state.ends.shape[1]
+    heap, own = state.ends.shape[1], state.own_jobs.shape[1]
     running = state.speeds["running"].tolist()
     ends = [np.arange(group * heap, group * heap + count) for group, count in enumerate(running)]
     return {
@@ -261,6 +261,7 @@ def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
         "actions": np.zeros(0, np.int64),
         "agenda": np.arange(tally["agenda_size"]),
         "lent_jobs": np.arange(tally["lent_jobs"]),
+        "own_jobs": np.concatenate([row * own + np.arange(tally["own_jobs"]) for row in range(4)]),
         "parts": _touched(state.parts, empty_parts(len(state.parts) - 1)),
         "room.pieces": _touched(state.room.pieces, empty_pieces(len(state.room.pieces) - 1)),
         "ends": np.concatenate(ends),
@@ -278,10 +279,10 @@ def _open_records(state: State, live: Array) -> Array:
 
 
 def _rows(name: str, table: Array) -> Array:
-    """View a table by its rows: heaps stand one behind the other, jobs are rows."""
+    """View a table by its rows: jobs are rows; heaps, and what is told of jobs on their tenant's share, stand one behind the other."""
     if name in TURNED:
         return table.T
-    return table.reshape(-1) if name == "ends" else table
+    return table.reshape(-1) if name in ("ends", "own_jobs") else table
 
 
 def _layout(dtype: np.dtype[Any]) -> Any:
@@ -317,7 +318,7 @@ def _planes(bytes_of: Array) -> Array:
 def _touched(table: Array, fresh: Array) -> Array:
     """Rows that are no longer as they were at the start."""
     one, other = (
-        np.ascontiguousarray(records).view(np.int64).reshape(len(records), -1) for records in (table, fresh)
+        np.ascontiguousarray(records).view(np.int32).reshape(len(records), -1) for records in (table, fresh)
     )
     return np.flatnonzero((one != other).any(axis=1))
 

@@ -61,8 +61,11 @@ class State(NamedTuple):
     of their entries stay zero, and take no memory.
     `fault_cost` float64 (faults, tenants + 1, 3), `node_room_kw` float64 (nodes), power that each node of the plant has
     to spare; `limit_steps` float64 (steps, tenants, 6), limits that hold from `limit_steps_s` on; `recent_s` int64
-    (trays, n), times of the last failures of each tray; `leaving` int64 (rows of tenants, 2), to work in: GPUs that come back
-    to each row after notice (:func:`kvandal.policy.lending.count_leaving`).
+    (trays, n), times of the last failures of each tray; `touched` int64 (racks,), racks in which something changed in this
+    tick; `pod_mw` and `group_mw` int64 (pods or power groups, tiers of use, rack
+    models), sums of RACK_TIER.mw; `leaving` int64 (rows of tenants, 2), to work in: GPUs that come back
+    to each row after notice (:func:`kvandal.policy.lending.count_leaving`); `own_jobs` int64 (4, GPUs + 1), jobs that run on
+    their tenant's share (:data:`kvandal.policy.acting.OWN_END` and the following).
     """
 
     jobs: Array
@@ -86,7 +89,10 @@ class State(NamedTuple):
     racks: Array
     rack_tiers: Array
     touched: Array
+    pod_mw: Array
+    group_mw: Array
     lent_jobs: Array
+    own_jobs: Array
     leaving: Array
     models: Array
     demands: Array
@@ -227,7 +233,7 @@ def _jobs(scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, 
     jobs = np.zeros(len(table), JOB)
     protected = np.array([not tenant.may_be_curtailed for tenant in scenario.tenants.values()], bool)
     nobody = filled(
-        JOB, 1, start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1, first_part=-1, lent_position=-1,
+        JOB, 1, start_s=-1, first_start_s=-1, end_s=-1, deadline_s=-1, loan=-1, first_part=-1, list_position=-1,
         heap_position=-1, next_job=-1, last_loss=-1, use_tier=-1, slow=1.0,
     )  # fmt: skip
     plain = np.dtype((np.void, JOB.itemsize))  # whole records at once, not column by column
@@ -323,7 +329,10 @@ def new_state(
         ),
         rack_tiers=np.zeros((racks, POWER_TIERS), RACK_TIER),
         touched=np.zeros(racks, np.int64),
+        pod_mw=np.zeros((site.pods, POWER_TIERS, models), np.int64),
+        group_mw=np.zeros((site.groups, POWER_TIERS, models), np.int64),
         lent_jobs=np.zeros(site.gpus + 1, np.int64),
+        own_jobs=np.zeros((4, site.gpus + 1), np.int64),
         leaving=np.zeros((len(tenants), 2), np.int64),
         models=model_table(site),
         demands=filled(

@@ -1,18 +1,19 @@
-"""One step of the water: technology loops of the pods, facility water of the halls, heat rejection, fan walls.
-
-Controls are ideal within their range: a valve or a fan takes the position that brings its temperature to the set-point
-at the end of the step, and stays at its end stop when that is not enough. Every loop holds heat; where a control is at
-its stop the loop is stepped implicitly, so that any step settles.
-"""
+"""One step of the water in the halls: facility water, heat rejection, fan walls; controls as in :mod:`~kvandal.twin.pods`."""
 
 from __future__ import annotations
 
 from kvandal.compiled import kernel, large_kernel
-from kvandal.physics.coolant import heat_capacity_kj_per_kg_k
-from kvandal.physics.dry_cooler import dry_cooler_airflow_for, dry_cooler_heat_kw
-from kvandal.physics.exchanger_flow import flow_fraction_at_heat
+from kvandal.physics.cooler_lanes import (
+    AIR_KW_PER_K,
+    AIRFLOW,
+    CONDUCTANCE_KW_PER_K,
+    HEAT_KW_PER_K,
+    TOO_MUCH_AIR,
+    WATER_KW_PER_K,
+    settle_dry_coolers,
+)
+from kvandal.physics.dry_cooler import dry_cooler_heat_kw
 from kvandal.physics.fan_wall import fan_wall_supply_air_c
-from kvandal.physics.heat_exchanger import conductance_one_sided, conductance_two_sided, exchanger_heat_kw
 from kvandal.physics.seawater import seawater_flow_for, seawater_heat_kw
 from kvandal.physics.water import (
     adiabatic_air_c,
@@ -22,132 +23,14 @@ from kvandal.physics.water import (
     pump_power_fraction,
     pump_system_power_fraction,
 )
-from kvandal.twin.plant_state import pod_flow_limit, working_cdus
-
-REFERENCE_C = 45.0
-"""Coolant temperature at which the loops are laid out [°C]."""
 
 
 @kernel
-def _pump_fraction(design, flow):
+def pump_share(design, flow):
     """Electric power of pumps over their design power, by the model that the scenario names."""
     if design.system_curve:
         return pump_system_power_fraction(flow, design.pressure_floor)
     return pump_power_fraction(flow)
-
-
-@kernel
-def _cdu_resistances(design, pod, flow, working):
-    """Resistance of a pod's exchangers without and with the facility water's flow [K/kW]; design flow per CDU is 1.
-
-    `units_tcs` was laid out for the design flow of both sides; CDUs beyond the needed ones share the flow.
-    """
-    clean = design.units_tcs * pod.design_kw / design.tcs_delta_t_k * working / design.cdus_needed
-    dirt = design.fouling_k / clean
-    hot_flow = flow * design.cdus_needed / working
-    if not design.two_sided:
-        return 1.0 / conductance_one_sided(clean, hot_flow) + dirt, 0.0
-    total = 1.0 / conductance_two_sided(clean, hot_flow, 1.0, 0.0)
-    cold = 0.5 / clean
-    return total - cold + dirt, cold
-
-
-@kernel
-def facility_kw_per_k(design, pod, working):
-    """Capacity rate of facility water through the working CDUs of a pod with their valves wide open [kW/K]."""
-    return pod.design_kw / design.fws_delta_t_k * working / design.cdus_needed
-
-
-@kernel
-def wide_open_kw_per_k(design, pod, capacity, flow, working):
-    """Heat per kelvin between coolant and facility water that a pod's CDUs carry with their valves wide open [kW/K]."""
-    constant, cold = _cdu_resistances(design, pod, flow, working)
-    return exchanger_heat_kw(
-        1.0 / (constant + cold), capacity, facility_kw_per_k(design, pod, working), 1.0, 0.0
-    )
-
-
-@large_kernel
-def pod_step(plant, index, set_c, step_s):
-    """Take a pod through a step; return the heat that its loop stores [kW].
-
-    `pod.heat_kw` comes in; `exchanged_kw`, `pump_kw`, `fws_flow` (capacity rate drawn from the hall's loop, kW/K),
-    `supply_c`, `flow` and `return_c` are filled.
-    """
-    design, pod = plant.design[0], plant.pods[index]
-    hall = plant.halls[pod.hall]
-    pod.exchanged_kw, pod.pump_kw, pod.fws_flow = 0.0, 0.0, 0.0
-    if pod.design_kw <= 0.0:
-        return 0.0
-    working = working_cdus(design, pod)
-    wanted = min(1.0, max(design.minimum_flow, pod.heat_kw / pod.design_kw))
-    flow = min(wanted, pod_flow_limit(design, pod)) if working > 0 else 0.0
-    pod.flow, pod.flow_wanted = flow, wanted
-    rate = pod.design_kw / design.tcs_delta_t_k  # kW/K at design flow and reference temperature
-    mass = design.tcs_time_s * rate  # kJ/K
-    per_step = mass / step_s
-    if flow <= 0.0:
-        # standing water: what the racks still give warms it
-        if mass > 0.0:
-            pod.return_c += pod.heat_kw / per_step
-            return pod.heat_kw
-        pod.exchanged_kw = pod.heat_kw
-        return 0.0
-    coolant = plant.curves.coolant
-    density_heat = heat_capacity_kj_per_kg_k(coolant, pod.return_c) / heat_capacity_kj_per_kg_k(
-        coolant, REFERENCE_C
-    )
-    capacity = flow * rate * density_heat
-    pod.pump_kw = design.cdu_pump_fraction * pod.design_kw * _pump_fraction(design, flow)
-    gain_kw = pod.heat_kw + pod.pump_kw
-    # the valve on the facility water brings the supply to its set-point ...
-    exchanged = max(0.0, (gain_kw - per_step * (set_c - pod.return_c)) / (1.0 + per_step / capacity))
-    return_c = set_c + exchanged / capacity
-    if per_step > 0.0:
-        return_c = pod.return_c + (gain_kw - exchanged) / per_step
-    installed = facility_kw_per_k(design, pod, working)
-    if exchanged > 0.0:
-        known = (
-            abs(exchanged - pod.known_exchanged_kw) <= 1e-7 * exchanged
-            and abs(return_c - pod.known_return_c) <= 1e-7
-            and abs(hall.supply_c - pod.known_fws_c) <= 1e-7
-            and pod.known_cdus == working
-        )
-        if not known:
-            constant, cold = _cdu_resistances(design, pod, flow, working)
-            pod.known_flow = flow_fraction_at_heat(
-                exchanged,
-                capacity,
-                return_c - hall.supply_c,
-                installed,
-                constant,
-                cold,
-                0.7,
-                False,
-                0.02,
-                1.0,
-            )
-            pod.known_exchanged_kw, pod.known_return_c = exchanged, return_c
-            pod.known_fws_c, pod.known_cdus = hall.supply_c, working
-        position = pod.known_flow
-        if position >= 1.0:
-            # ... or stands wide open
-            slope = wide_open_kw_per_k(design, pod, capacity, flow, working)
-            if slope * (return_c - hall.supply_c) < exchanged * (1.0 - 1e-9):
-                if per_step > 0.0:
-                    return_c = (per_step * pod.return_c + gain_kw + slope * hall.supply_c) / (
-                        per_step + slope
-                    )
-                    exchanged = max(0.0, slope * (return_c - hall.supply_c))
-                    return_c = pod.return_c + (gain_kw - exchanged) / per_step
-                else:
-                    exchanged = gain_kw
-                    return_c = hall.supply_c + gain_kw / slope
-        pod.fws_flow = position * installed
-    pod.exchanged_kw = exchanged
-    pod.return_c = return_c
-    pod.supply_c = return_c - exchanged / capacity
-    return gain_kw - exchanged
 
 
 @large_kernel
@@ -160,7 +43,7 @@ def hall_water(plant, index):
     hall.warm_c = hall.supply_c
     if rate > 0.0:
         flow = hall.flow_kw_per_k / rate
-        hall.pump_kw = design.fws_pump_fraction * hall.design_kw * _pump_fraction(design, min(flow, 1.2))
+        hall.pump_kw = design.fws_pump_fraction * hall.design_kw * pump_share(design, min(flow, 1.2))
         hall.warm_c = hall.supply_c + (hall.exchanged_kw + hall.pump_kw) / hall.flow_kw_per_k
 
 
@@ -204,19 +87,29 @@ def _drive(design, hall, banks, heat_kw, water_c, air_c):
             heat_kw, hall.flow_kw_per_k, water_c, air_c, hall.design_kw * design.shore_conductance,
             hall.design_kw * design.shore_sea, design.sea_rise_k,
         )  # fmt: skip
-    size = hall.design_kw * banks
-    if design.effectiveness:
-        return dry_cooler_airflow_for(
-            heat_kw,
-            hall.flow_kw_per_k,
-            water_c,
-            air_c,
-            size * design.cooler_conductance,
-            size * design.cooler_air,
-        )
     if heat_kw > hall.flow_kw_per_k * (water_c - air_c):
-        return 2.0  # water would have to leave colder than the air
-    return dry_cooler_airflow(heat_kw, size * design.cooler_difference, water_c - air_c)
+        return TOO_MUCH_AIR  # water would have to leave colder than the air
+    return dry_cooler_airflow(heat_kw, hall.design_kw * banks * design.cooler_difference, water_c - air_c)
+
+
+@kernel
+def _seek_airflow(design, lanes, lane, hall, banks, difference_k):
+    """Enter the search for the airflow of a hall's coolers into the lanes; return the lane that comes next.
+
+    `hall.drive` receives the airflow, or is below 0 until it is found.
+    """
+    heat_kw, air = hall.rejected_kw, hall.design_kw * banks * design.cooler_air
+    fastest = air * difference_k
+    if heat_kw >= fastest or heat_kw >= hall.flow_kw_per_k * difference_k:
+        hall.drive = TOO_MUCH_AIR  # even if the air, or the water, took all the other has
+        return lane
+    lanes[AIRFLOW, lane] = hall.known_drive if hall.known_drive > 0.0 else heat_kw / fastest
+    lanes[HEAT_KW_PER_K, lane] = heat_kw / difference_k
+    lanes[WATER_KW_PER_K, lane] = hall.flow_kw_per_k
+    lanes[AIR_KW_PER_K, lane] = air
+    lanes[CONDUCTANCE_KW_PER_K, lane] = hall.design_kw * banks * design.cooler_conductance
+    hall.drive = -1.0
+    return lane + 1
 
 
 @kernel
@@ -225,46 +118,70 @@ def working_banks(design, hall):
     return max(0, design.banks - hall.banks_out) / design.banks_needed
 
 
+@kernel
+def _thermal_mass(design, hall, step_s):
+    """Heat that warms the loop of a hall by 1 K within a step [kW/K]."""
+    return design.fws_time_s * hall.design_kw / design.fws_delta_t_k / step_s
+
+
+@kernel
+def _begin_step(plant, index, lane, set_c, taken_kw, sink_c, step_s):
+    """Begin the step of a hall: the heat that its coolers should reject; return the lane that comes next."""
+    design, hall = plant.design[0], plant.halls[index]
+    hall.rejected_kw, hall.drive, hall.taken_kw = 0.0, 0.0, taken_kw
+    if hall.design_kw <= 0.0:
+        return lane
+    banks = 1.0 if design.sea else working_banks(design, hall)
+    gain_kw = hall.exchanged_kw + hall.pump_kw - taken_kw
+    wanted = gain_kw + _thermal_mass(design, hall, step_s) * (hall.supply_c - set_c)
+    hall.return_c = hall.warm_c - taken_kw / hall.flow_kw_per_k
+    hall.rejected_kw = max(0.0, wanted)
+    if hall.rejected_kw <= 0.0:
+        return lane
+    if banks <= 0.0:
+        hall.drive = TOO_MUCH_AIR
+    elif design.effectiveness and not design.sea:
+        return _seek_airflow(design, plant.lanes, lane, hall, banks, hall.return_c - sink_c)
+    else:
+        hall.drive = _drive(design, hall, banks, hall.rejected_kw, hall.return_c, sink_c)
+    return lane
+
+
 @large_kernel
-def hall_step(plant, index, set_c, taken_kw, ambient_c, wet_bulb_c, sea_c, step_s):
+def _end_step(plant, index, set_c, ambient_c, wet_bulb_c, sea_c, step_s):
     """Reject what is left of a hall's heat; return the heat that its loop stores [kW].
 
     Airflow follows the heat; beyond full airflow the pads are wetted as far as needed, then the water warms up; air
-    that is warmer than the water is kept out. `taken_kw` went to heat customers before.
+    that is warmer than the water is kept out.
     """
     design, hall = plant.design[0], plant.halls[index]
-    hall.rejected_kw, hall.fan_kw, hall.wet_share = 0.0, 0.0, 0.0
+    hall.fan_kw, hall.wet_share = 0.0, 0.0
     if hall.design_kw <= 0.0:
         return 0.0
     banks = 1.0 if design.sea else working_banks(design, hall)
-    per_step = design.fws_time_s * hall.design_kw / design.fws_delta_t_k / step_s
-    gain_kw = hall.exchanged_kw + hall.pump_kw - taken_kw
-    wanted = gain_kw + per_step * (hall.supply_c - set_c)
-    return_c = hall.warm_c - taken_kw / hall.flow_kw_per_k
+    per_step = _thermal_mass(design, hall, step_s)
+    gain_kw = hall.exchanged_kw + hall.pump_kw - hall.taken_kw
+    return_c, rejected, drive = hall.return_c, hall.rejected_kw, hall.drive
     sink_c = sea_c if design.sea else ambient_c
-    rejected = max(0.0, wanted)
-    drive = 0.0
-    if rejected > 0.0:
-        drive = _drive(design, hall, banks, rejected, return_c, sink_c) if banks > 0.0 else 2.0
-        if drive > 1.0:
-            drive = 1.0
-            most = _most_kw(design, hall, banks, return_c, sink_c)
-            wet_air_c = _air_outside_c(design, ambient_c, wet_bulb_c)
-            if not design.sea and wet_air_c < ambient_c and banks > 0.0:
-                wet = _most_kw(design, hall, banks, return_c, wet_air_c)
-                if wet > most:
-                    # heat is linear in the air's temperature at full airflow
-                    hall.wet_share = min(1.0, (rejected - most) / (wet - most))
-                    sink_c = ambient_c - hall.wet_share * (ambient_c - wet_air_c)
-                    most = _most_kw(design, hall, banks, return_c, sink_c)
-            if most < rejected * (1.0 - 1e-9):
-                slope = most / (return_c - sink_c) if return_c > sink_c else 0.0
-                if per_step > 0.0:
-                    # implicit: the water that comes back warms with the supply
-                    rejected = slope * (return_c - sink_c + gain_kw / per_step) / (1.0 + slope / per_step)
-                    rejected = max(0.0, rejected)
-                else:
-                    rejected = gain_kw
+    if drive > 1.0:
+        drive = 1.0
+        most = _most_kw(design, hall, banks, return_c, sink_c)
+        wet_air_c = _air_outside_c(design, ambient_c, wet_bulb_c)
+        if not design.sea and wet_air_c < ambient_c and banks > 0.0:
+            wet = _most_kw(design, hall, banks, return_c, wet_air_c)
+            if wet > most:
+                # heat is linear in the air's temperature at full airflow
+                hall.wet_share = min(1.0, (rejected - most) / (wet - most))
+                sink_c = ambient_c - hall.wet_share * (ambient_c - wet_air_c)
+                most = _most_kw(design, hall, banks, return_c, sink_c)
+        if most < rejected * (1.0 - 1e-9):
+            slope = most / (return_c - sink_c) if return_c > sink_c else 0.0
+            if per_step > 0.0:
+                # implicit: the water that comes back warms with the supply
+                rejected = slope * (return_c - sink_c + gain_kw / per_step) / (1.0 + slope / per_step)
+                rejected = max(0.0, rejected)
+            else:
+                rejected = gain_kw
     hall.rejected_kw = rejected
     if per_step > 0.0:
         hall.supply_c += (gain_kw - rejected) / per_step
@@ -275,11 +192,47 @@ def hall_step(plant, index, set_c, taken_kw, ambient_c, wet_bulb_c, sea_c, step_
         if drive >= 1.0 and slope > 0.0:
             hall.supply_c = max(set_c, sink_c + rejected / slope - rise_k)
     if design.sea:
-        hall.fan_kw = design.sea_pump_fraction * hall.design_kw * _pump_fraction(design, drive)
+        hall.fan_kw = design.sea_pump_fraction * hall.design_kw * pump_share(design, drive)
     else:
         airflow = max(design.minimum_airflow, drive)
         hall.fan_kw = design.fan_fraction * hall.design_kw * banks * fan_power_fraction(airflow)
     return gain_kw - rejected
+
+
+@large_kernel
+def halls_step(plant, set_c, sold_kw, gained_kw, ambient_c, wet_bulb_c, sea_c, step_s):
+    """Take the facility water of all halls through a step; return the heat that their loops store [kW].
+
+    Of the heat `gained_kw` that pods and pumps gave to the halls, customers took `sold_kw`, from each hall in proportion.
+    """
+    halls, lanes = plant.halls, plant.lanes
+    sink_c = sea_c if plant.design[0].sea else ambient_c
+    sought = 0
+    for index in range(halls.shape[0]):
+        gave_kw = halls[index].exchanged_kw + halls[index].pump_kw
+        part = gave_kw / gained_kw if gained_kw > 0.0 else 0.0
+        sought = _begin_step(plant, index, sought, set_c, sold_kw * part, sink_c, step_s)
+    if sought > 0:
+        settle_dry_coolers(lanes, sought)
+    stored_kw = 0.0
+    lane = 0
+    for index in range(halls.shape[0]):
+        if halls[index].drive < 0.0:
+            halls[index].drive = halls[index].known_drive = lanes[AIRFLOW, lane]
+            lane += 1
+        stored_kw += _end_step(plant, index, set_c, ambient_c, wet_bulb_c, sea_c, step_s)
+    return stored_kw
+
+
+@kernel
+def _full_rise_k(design, hall):
+    """Air from a hall's fan walls over the water to them, at full load [K]; it does not depend on the size."""
+    if hall.known_air_kw != hall.design_air_kw:
+        hall.known_air_kw, size = hall.design_air_kw, hall.design_air_kw
+        hall.known_rise_k = fan_wall_supply_air_c(
+            size, 1.0, size * design.coil_air, 0.0, size * design.coil_water, size * design.coil_conductance
+        )
+    return hall.known_rise_k
 
 
 @large_kernel
@@ -292,11 +245,20 @@ def hall_air(plant, index, set_c, ambient_c, wet_bulb_c):
         return
     load = hall.air_kw / size
     flow = min(1.0, max(design.minimum_flow, load))
+    loop_k = design.air_loop_approach_k
+    # at part load the coils are better than at full load: often that alone tells that the least airflow will do
+    spare_k = set_c - ambient_c - loop_k * load - _full_rise_k(design, hall)
+    if load <= 1.0 and spare_k > 1e-6 and load < (1.0 + spare_k / loop_k) * design.least_air_conductance:
+        hall.air_fan_kw = size * (
+            design.air_fan_fraction * fan_power_fraction(flow)
+            + design.fan_fraction * fan_power_fraction(min(1.0, design.minimum_airflow))
+        )
+        return
     supply_c = fan_wall_supply_air_c(
         hall.air_kw,
         flow,
         size * design.coil_air,
-        ambient_c + design.air_loop_approach_k * load,
+        ambient_c + loop_k * load,
         size * design.coil_water,
         size * design.coil_conductance,
     )
@@ -307,7 +269,7 @@ def hall_air(plant, index, set_c, ambient_c, wet_bulb_c):
     hall.air_c = max(set_c, supply_c)
     # the air loop's own coolers slow down as the air outside is colder than needed
     spare_k = max(0.0, set_c - supply_c)
-    airflow = dry_cooler_airflow(load, 1.0, 1.0 + spare_k / design.air_loop_approach_k)
+    airflow = dry_cooler_airflow(load, 1.0, 1.0 + spare_k / loop_k)
     fans = min(1.0, max(design.minimum_airflow, airflow))
     hall.air_fan_kw = size * (
         design.air_fan_fraction * fan_power_fraction(flow) + design.fan_fraction * fan_power_fraction(fans)
@@ -321,11 +283,7 @@ def hall_air_limit_kw(plant, index, ambient_c, wet_bulb_c):
     if size <= 0.0:
         return 0.0
     outside_c = _air_outside_c(design, ambient_c, wet_bulb_c)
-    full_c = fan_wall_supply_air_c(
-        size, 1.0, size * design.coil_air, outside_c + design.air_loop_approach_k, size * design.coil_water,
-        size * design.coil_conductance,
-    )  # fmt: skip
-    rise_k = full_c - outside_c
+    rise_k = design.air_loop_approach_k + _full_rise_k(design, plant.halls[index])
     return size * max(0.0, (design.hall_air_maximum_c - outside_c) / rise_k) if rise_k > 0.0 else 10.0 * size
 
 
@@ -342,8 +300,11 @@ def hall_limit_kw(plant, index, ambient_c, wet_bulb_c, sea_c):
     rate = hall.design_kw / design.fws_delta_t_k
     supply_c = design.tcs_maximum_c - design.cdu_approach_k
     # heat is linear in the water's temperature, and the water's rise in the heat
-    kept = hall.flow_kw_per_k
-    hall.flow_kw_per_k = rate
-    slope = _most_kw(design, hall, banks, sink_c + 1.0, sink_c)
-    hall.flow_kw_per_k = kept
+    if hall.known_limit_kw != hall.design_kw or hall.known_banks != banks:
+        hall.known_limit_kw, hall.known_banks = hall.design_kw, banks
+        kept = hall.flow_kw_per_k
+        hall.flow_kw_per_k = rate
+        hall.known_slope = _most_kw(design, hall, banks, 1.0, 0.0)
+        hall.flow_kw_per_k = kept
+    slope = hall.known_slope
     return max(0.0, slope * (supply_c - sink_c) / max(1e-9, 1.0 - slope / rate))
