@@ -65,6 +65,7 @@ HEAT_MW = {
 }
 
 
+TICKS_IN_BLOCK = 16_384
 Ticks = dict[str, Callable[[], Any]]
 """How to make each column of a table of ticks."""
 
@@ -123,7 +124,7 @@ def site_told(run: Trajectory) -> Told:
     def make(rows: slice) -> pl.DataFrame:
         return pl.DataFrame({name: column() for name, column in _ticks(run, rows).items()})
 
-    return Told(len(run.outputs.tick_real), make)
+    return Told(len(run.outputs.tick_real), make, TICKS_IN_BLOCK)
 
 
 def site_table(run: Trajectory) -> pl.DataFrame:

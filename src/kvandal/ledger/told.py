@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 BLOCK = 65_536
-"""Rows of a block; two of them make a group of rows in a file."""
+"""Rows of a block."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,13 @@ class Told:
     ----------
     height : its rows
     make : makes some of its rows, from `start` to `stop` of a slice
+    block : rows of a block; fewer where a row has many numbers
 
     """
 
     height: int
     make: Callable[[slice], pl.DataFrame]
+    block: int = BLOCK
 
     def whole(self) -> pl.DataFrame:
         """Return the table.
@@ -39,8 +41,8 @@ class Told:
         >>> [block.height for block in Told(70_000, lambda rows: pl.DataFrame({"job": range(rows.start, rows.stop)})).blocks()]
         [65536, 4464]
         """
-        for first in range(0, self.height, BLOCK):
-            yield self.make(slice(first, min(first + BLOCK, self.height)))
+        for first in range(0, self.height, self.block):
+            yield self.make(slice(first, min(first + self.block, self.height)))
 
 
 class Gathered:
@@ -58,7 +60,7 @@ class Gathered:
             self._blocks.append(block.select(self._names))
             return block
 
-        return Told(told.height, make)
+        return Told(told.height, make, told.block)
 
     def complete(self, told: Told) -> None:
         """Make the table that was watched, if nobody has."""
