@@ -14,6 +14,7 @@ import kvandal
 from kvandal import report
 from kvandal.bench import machine
 from kvandal.bench.stopwatch import Stopwatch, timing
+from kvandal.demand import build as demands
 from kvandal.ledger import attribution
 from kvandal.runs import folder as folders
 from kvandal.runs import run as runs
@@ -24,14 +25,14 @@ from kvandal.twin.planning import Planner
 from kvandal.twin.snapshot import Recorder
 
 STAGES: dict[str, tuple[tuple[Any, str], ...]] = {
-    "demand": ((twin, "build_demand"),),
+    "demand": ((demands, "build_demand"),),
     "prepare": ((twin, "prepare"),),
     "planning": ((Planner, "plan_day"), (Planner, "finish")),
     "loop": ((kernel, "advance"), (kernel, "end_run")),
     "saved states": ((Recorder, "take"),),
     "attribution": ((attribution, "attribute"), (attribution, "tenant_energy_table"), (attribution, "job_amounts")),
     "ledger": ((runs, "simulate"),),
-    "writing": ((folders, "write_run"),),
+    "writing": ((folders.RunWriter, "take"), (folders.RunWriter, "finish")),
     "report": ((report, "render"),),
 }  # fmt: skip
 """Stages of a run and the functions that are them; what a function calls that is a stage of its own counts there."""
@@ -42,8 +43,9 @@ def simulated_and_written(scenario: Scenario) -> tuple[dict[str, Any], Stopwatch
     points = tuple((stage, owner, name) for stage, places in STAGES.items() for owner, name in places)
     with tempfile.TemporaryDirectory(prefix="kvandal-bench-") as place, timing(points) as watch:
         target = Path(place) / "run"
-        result = runs.simulate(scenario)
-        folders.write_run(result, target)
+        with folders.run_folder(target) as writer:
+            result = runs.simulate(scenario, take=writer.take)
+            writer.finish(result)
         size_mib = sum(path.stat().st_size for path in target.rglob("*")) / 2**20
         return dict(result.summary), watch, size_mib
 

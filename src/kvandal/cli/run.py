@@ -27,9 +27,13 @@ from kvandal.cli.options import (
 from kvandal.cli.samples import SamplesOption, VaryOption, WorkersOption
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from kvandal.demand.build import DemandReport
     from kvandal.demand.jobs import JobTable
+    from kvandal.ledger.told import Told
     from kvandal.runs.run import Run
+    from kvandal.runs.telling import Take
     from kvandal.scenario.model import Scenario
 
     Demand = tuple[JobTable, list[DemandReport]]
@@ -68,7 +72,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Simulate a scenario and write its run folder with report.html."""
-    from kvandal.runs.folder import next_folder, refuse_unwritable, write_run
+    from kvandal.runs.folder import next_folder, refuse_unwritable, run_folder
 
     asked = scenario_of(scenario, changes, {"run.days": ("--days", days), "run.seed": ("--seed", seed)})
     planned = samples.planned(asked, number_of_samples, vary, workers)
@@ -76,12 +80,18 @@ def run(
     refuse_unwritable(folder)  # before anybody waits for nothing
     silent = quiet or as_json
     began = time.perf_counter()
-    result = simulate_shown(asked, silent=silent)
-    if planned is not None:
-        result = samples.simulated(result, planned, workers, silent=silent)
-    if not silent:
-        note("writing tables and report ...")
-    write_run(result, folder)
+    with run_folder(folder) as writer:
+
+        def take(name: str, table: pl.DataFrame | Told) -> None:
+            if not (writer.has_begun or silent):
+                note("writing tables and report ...")
+            signals.check()
+            writer.take(name, table)
+
+        result = simulate_shown(asked, silent=silent, take=take)
+        if planned is not None:
+            result = samples.simulated(result, planned, workers, silent=silent)
+        writer.finish(result)
     if as_json:
         known = {} if planned is None else {"uncertainty": result.record["uncertainty"]}
         print_json({"folder": str(folder), "summary": result.summary, **known})
@@ -95,7 +105,9 @@ def run(
         emit(f"\n{folder / 'report.html'}  ({time.perf_counter() - began:.1f} s)")
 
 
-def simulate_shown(scenario: Scenario, *, silent: bool, demand: Demand | None = None) -> Run:
+def simulate_shown(
+    scenario: Scenario, *, silent: bool, demand: Demand | None = None, take: Take | None = None
+) -> Run:
     """Simulate with a progress bar on standard error; first-time compilation is announced."""
     if not silent:
         note("reading demand, weather and prices ..." if demand is None else "reading weather and prices ...")
@@ -107,15 +119,15 @@ def simulate_shown(scenario: Scenario, *, silent: bool, demand: Demand | None = 
         note_compilation()
     terminal = sys.stderr is not None and sys.stderr.isatty()
     if terminal and not silent:
-        result = _with_bar(scenario, demand)
+        result = _with_bar(scenario, demand, take)
     else:
-        result = simulate(scenario, signals.check, demand=demand)
+        result = simulate(scenario, signals.check, demand=demand, take=take)
     signals.check()
     compiled.mark_cached()
     return result
 
 
-def _with_bar(scenario: Scenario, demand: Demand | None) -> Run:
+def _with_bar(scenario: Scenario, demand: Demand | None, take: Take | None) -> Run:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -146,4 +158,4 @@ def _with_bar(scenario: Scenario, demand: Demand | None) -> Run:
             speed = f"{simulated_days / (now - began):,.0f} days/s" if simulated_days and now > began else ""
             bar.update(task, completed=done, total=total, description=f"{date:%Y-%m-%d}", speed=speed)
 
-        return simulate(scenario, shown, demand=demand)
+        return simulate(scenario, shown, demand=demand, take=take)

@@ -18,9 +18,10 @@ import polars as pl
 from kvandal.ledger import attribution_kernel as kernel
 from kvandal.ledger import claims
 from kvandal.ledger.columns import every, named, times_utc
+from kvandal.ledger.told import Told
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tenants import TIERS
-from kvandal.twin.columns import columns_of, turned
+from kvandal.twin.columns import columns_of
 from kvandal.twin.records import PLACEMENT
 from kvandal.twin.simulate import Trajectory
 from kvandal.twin.site import SiteArrays, gpu_load_mw
@@ -39,6 +40,8 @@ QUANTITIES = ("it_wh", "idle_wh", "overhead_wh", *(f"{name}_g" for name in CARBO
 """Columns of an attribution, in the order of the kernel's."""
 OF_SITE = QUANTITIES.index("overhead_wh") + 1
 """So many of them, the first, make up what the meter shows."""
+OF_JOBS = ("it_wh", "site_wh", "carbon_location_direct_g", "carbon_market_direct_g", "energy_cost_cents")
+"""What is told of every job: `site_wh` is the sum of the first OF_SITE quantities."""
 MICRO = 1_000_000
 
 
@@ -53,7 +56,7 @@ class Basis:
     rack_wh : int32 (hours, racks), IT energy of each rack
     totals : int64 (hours, 8), IT energy [Wh] and what follows it, see :func:`hourly_totals`
     carbon_free_wh : int64 (hours,), carbon-free energy of each hour
-    tenant_of, demand_of : int64 (jobs,)
+    tenant_of, demand_of : integers (jobs,)
     bought_wh : int64 (hours, tenants + 1), clean energy of the tenants' own contracts; None if they have none
 
     """
@@ -75,7 +78,7 @@ class Attribution:
 
     Attributes
     ----------
-    by_job : int64 (jobs, 9), columns as in QUANTITIES
+    by_job : int64 (jobs, 5), columns as in OF_JOBS
     by_tenant : int64 (hours, tenants + 1, 9); the last row is the owners'
     gpu_s : int64 (hours, tenants, 3), GPU-seconds firm, assured, lent
     matched_wh : int64 (hours, tenants + 1), what of everybody's energy was matched with carbon-free supply in its hour
@@ -154,7 +157,7 @@ def _swept(basis: Basis, market_g_per_wh: Array, watched: int) -> Attribution:
         first, last = mine["start_s"].astype(np.int64) // 3600, -(-mine["end_s"].astype(np.int64) // 3600)
         rows = int((last - first).sum())
     found = Attribution(
-        by_job=np.zeros((jobs, kernel.COLUMNS), np.int64),
+        by_job=np.zeros((jobs, kernel.TOLD), np.int64),
         by_tenant=np.zeros((hours, tenants + 1, kernel.COLUMNS), np.int64),
         gpu_s=np.zeros((hours, tenants, len(TIERS)), np.int64),
         matched_wh=np.zeros(0, np.int64),
@@ -187,6 +190,7 @@ def _swept(basis: Basis, market_g_per_wh: Array, watched: int) -> Attribution:
         np.zeros(racks, np.int64),
         np.zeros(kernel.COLUMNS),
         np.zeros(kernel.COLUMNS),
+        np.zeros(kernel.COLUMNS),
         np.zeros((tenants, kernel.COLUMNS)),
         np.zeros(2),
         np.zeros(2),
@@ -196,7 +200,11 @@ def _swept(basis: Basis, market_g_per_wh: Array, watched: int) -> Attribution:
 
 def rack_wh(run: Trajectory) -> Array:
     """Return the IT energy of every rack in every hour, int32 (hours, racks) [Wh]."""
-    return np.rint(run.outputs.rack_hour * 1000).astype(np.int32)
+    energy_kwh = run.outputs.rack_hour
+    found = np.empty(energy_kwh.shape, np.int32)
+    for hour, row in enumerate(energy_kwh):  # no second table of floats
+        found[hour] = np.rint(row * 1000)
+    return found
 
 
 def basis_of(
@@ -212,8 +220,8 @@ def basis_of(
         totals=hourly_totals(energy, heat),
         carbon_free_wh=_carbon_free_wh(energy),
         bought_wh=claims.bought_wh(run.scenario, contracts),
-        tenant_of=jobs["tenant"].astype(np.int64, copy=False),
-        demand_of=jobs["demand"].astype(np.int64),
+        tenant_of=jobs["tenant"].astype(np.int16),
+        demand_of=jobs["demand"],
     )
 
 
@@ -255,31 +263,43 @@ def _codes(column: pl.Series, names: list[str]) -> Array:
     )
 
 
-def placements_table(run: Trajectory) -> pl.DataFrame:
-    """One row for the GPUs of a job in one rack, in order of the time that they were left."""
+def placements_told(run: Trajectory) -> Told:
+    """Tell the table of placements: one row for the GPUs of a job in one rack, in order of the time that they were left."""
     start_utc = run.scenario.run.start_utc
-    rows = run.state.placements[: int(run.state.tally["placements"][0])]
-    placements = columns_of(rows, PLACEMENT.names or ())
-    return pl.DataFrame(
-        {
-            **{name: placements[name] for name in ("job", "rack", "gpus")},
-            "tier": named(np.where(placements["tier"] < len(TIERS), placements["tier"], 0), TIERS),
-            "start_utc": times_utc(start_utc, placements["start_s"].astype(np.int64)),
-            "end_utc": times_utc(start_utc, placements["end_s"].astype(np.int64)),
-        }
-    )
+    records = run.state.placements[: int(run.state.tally["placements"][0])]
+
+    def make(rows: slice) -> pl.DataFrame:
+        placements = columns_of(records[rows], PLACEMENT.names or ())
+        return pl.DataFrame(
+            {
+                **{name: placements[name] for name in ("job", "rack", "gpus")},
+                "tier": named(np.where(placements["tier"] < len(TIERS), placements["tier"], 0), TIERS),
+                "start_utc": times_utc(start_utc, placements["start_s"].astype(np.int64)),
+                "end_utc": times_utc(start_utc, placements["end_s"].astype(np.int64)),
+            }
+        )
+
+    return Told(len(records), make)
 
 
-def rack_hours_table(run: Trajectory) -> pl.DataFrame:
-    """One row per hour and rack."""
-    hours, racks = run.outputs.rack_hour.shape
-    return pl.DataFrame(
-        {
-            "time_utc": every(run.scenario.run.start_utc, hours, 3600, racks),
-            "rack": np.tile(np.arange(racks, dtype=np.int16), hours),
-            "it_wh": rack_wh(run).ravel(),
-        }
-    )
+def rack_hours_told(run: Trajectory, of_racks_wh: Array) -> Told:
+    """Tell the table of racks by the hour; `of_racks_wh` is :func:`rack_wh`."""
+    racks, start_utc = of_racks_wh.shape[1], run.scenario.run.start_utc
+
+    def make(rows: slice) -> pl.DataFrame:
+        first, last = rows.start // racks, -(-rows.stop // racks)  # the hours that the rows are in
+        mine = slice(rows.start - first * racks, rows.stop - first * racks)
+        return pl.DataFrame(
+            {
+                "time_utc": times_utc(
+                    start_utc, np.repeat(np.arange(first, last, dtype=np.int64) * 3600, racks)[mine]
+                ),
+                "rack": np.tile(np.arange(racks, dtype=np.int16), last - first)[mine],
+                "it_wh": of_racks_wh.reshape(-1)[rows],
+            }
+        )
+
+    return Told(of_racks_wh.size, make)
 
 
 def tenant_energy_table(scenario: Scenario, found: Attribution) -> pl.DataFrame:
@@ -307,14 +327,8 @@ def tenant_energy_table(scenario: Scenario, found: Attribution) -> pl.DataFrame:
     )
 
 
-def job_amounts(found: Attribution) -> list[pl.Series]:
-    """Columns of jobs.parquet that say what each job drew."""
-    amounts = dict(zip(QUANTITIES, turned(found.by_job), strict=True))
-    columns = {
-        "it_wh": amounts["it_wh"],
-        "site_wh": amounts["it_wh"] + amounts["idle_wh"] + amounts["overhead_wh"],
-        "carbon_location_direct_g": amounts["carbon_location_direct_g"],
-        "carbon_market_direct_g": amounts["carbon_market_direct_g"],
-        "energy_cost_cents": amounts["cost_cents"],
-    }
-    return [pl.Series(name, values) for name, values in columns.items()]
+def job_amounts(found: Attribution, rows: slice) -> list[pl.Series]:
+    """Columns of jobs.parquet that say what some of the jobs drew."""
+    return [
+        pl.Series(name, np.ascontiguousarray(found.by_job[rows, index])) for index, name in enumerate(OF_JOBS)
+    ]

@@ -16,6 +16,10 @@ COLUMNS = FIRST_SHARED + SHARED
 MARKET = FIRST_SHARED + 3
 """First of the two columns of market-based carbon, direct and life-cycle."""
 
+TOLD = 5
+"""What is kept of every job: IT energy, all its energy (the first three columns), direct carbon by location and by market, cost."""
+BY_LOCATION, COST = FIRST_SHARED + 1, FIRST_SHARED + 5
+
 ACTIVE = np.dtype(
     [
         ("start_s", "i8"), ("end_s", "i8"),
@@ -31,8 +35,8 @@ ACTIVE = np.dtype(
 @large_kernel
 def sweep(
     placements, order, weights_w, idle_w, tenant_of, demand_of, model_of, rack_wh, delivered_s, totals, market_g_per_wh, to_owners,
-    watched, by_job, by_tenant, by_tier_gpu_s, detail, detail_hour, detail_rack, active, work, used_gpu_s, amounts, done, parts,
-    whole_g, so_far_g,
+    watched, by_job, by_tenant, by_tier_gpu_s, detail, detail_hour, detail_rack, active, work, used_gpu_s, amounts, done, part,
+    parts, whole_g, so_far_g,
 ):  # fmt: skip
     """Attribute every hour's totals to the jobs that ran in it; fills the tables it is given.
 
@@ -53,12 +57,12 @@ def sweep(
         each other [g/Wh]; no rows where it does not
     to_owners : whether idle GPUs are the owners' (else: of who works in the hour)
     watched : job whose hours and racks are written down, or -1
-    by_job : int64 (jobs, COLUMNS), filled
+    by_job : int64 (jobs, TOLD), filled
     by_tenant : int64 (hours, tenants + 1, COLUMNS), filled; the last row is the owners'
     by_tier_gpu_s : int64 (hours, tenants, 3), filled: GPU-seconds firm, assured, lent
     detail : int64 (rows, COLUMNS), filled for the watched job, with its `detail_hour` and `detail_rack`
-    active : ACTIVE (placements,), work : float64 (racks,), used_gpu_s : int64 (racks,), amounts, done : float64 (COLUMNS,),
-        parts : float64 (tenants, COLUMNS), whole_g, so_far_g : float64 (2,), room to work in
+    active : ACTIVE (placements,), work : float64 (racks,), used_gpu_s : int64 (racks,), amounts, done, part :
+        float64 (COLUMNS,), parts : float64 (tenants, COLUMNS), whole_g, so_far_g : float64 (2,), room to work in
 
     Returns
     -------
@@ -140,25 +144,28 @@ def sweep(
         so_far_wh = 0.0
         for position in range(running):
             one = active[position]
-            if one.job == watched:
-                for column in range(COLUMNS):
-                    detail[written, column] = by_job[one.job, column]
             so_far_wh += one.drawn
             share, last = so_far_wh / drawn_wh, position == running - 1
-            _share_out(amounts, share, last, 0, MARKET, done, by_job[one.job], parts[one.tenant])
-            _share_out(amounts, share, last, MARKET + 2, COLUMNS, done, by_job[one.job], parts[one.tenant])
-            for basis in range(2):
-                of_basis = share
-                if whole_g[basis] > 0.0:
-                    so_far_g[basis] += one.drawn * market_g_per_wh[hour, one.tenant, basis]
-                    of_basis = so_far_g[basis] / whole_g[basis]
-                column = MARKET + basis
-                _share_out(
-                    amounts, of_basis, last, column, column + 1, done, by_job[one.job], parts[one.tenant]
-                )
+            _share_out(amounts, share, last, 0, COLUMNS, done, part)
+            if weighted:
+                for basis in range(2):
+                    if whole_g[basis] > 0.0:
+                        so_far_g[basis] += one.drawn * market_g_per_wh[hour, one.tenant, basis]
+                        column = MARKET + basis
+                        done[column] -= part[column]
+                        of_basis = so_far_g[basis] / whole_g[basis]
+                        _share_out(amounts, of_basis, last, column, column + 1, done, part)
+            row = by_job[one.job]
+            row[0] += np.int64(part[IT])
+            row[1] += np.int64(part[IT] + part[IDLE] + part[FIRST_SHARED])
+            row[2] += np.int64(part[BY_LOCATION])
+            row[3] += np.int64(part[MARKET])
+            row[4] += np.int64(part[COST])
+            for column in range(COLUMNS):
+                parts[one.tenant, column] += part[column]
             if one.job == watched:
                 for column in range(COLUMNS):
-                    detail[written, column] = by_job[one.job, column] - detail[written, column]
+                    detail[written, column] = np.int64(part[column])
                 detail_hour[written] = hour
                 detail_rack[written] = one.rack
                 written += 1
@@ -181,11 +188,9 @@ def _go_on(active, running, first_s):
 
 
 @kernel
-def _share_out(amounts, share, last, first_column, columns, done, row, parts):
+def _share_out(amounts, share, last, first_column, columns, done, part):
     """Give the next in the row its part of some amounts: what the rounded running share has grown by, the last one the rest."""
     for column in range(first_column, columns):
         upto = amounts[column] if last else np.floor(amounts[column] * share + 0.5)
-        part = upto - done[column]
+        part[column] = upto - done[column]
         done[column] = upto
-        row[column] += np.int64(part)
-        parts[column] += part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ POOL = "pool"
 def times_utc(start_utc: datetime, seconds: Array) -> pl.Series:
     """Instants as UTC datetimes; null where a time is negative ("has not come")."""
     start_us = round(start_utc.timestamp() * 1_000_000)
-    series = pl.Series("time_utc", seconds, dtype=pl.Int64)
-    instants = pl.select(pl.when(series >= 0).then(series * 1_000_000 + start_us)).to_series()
-    return instants.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    seconds = np.asarray(seconds).astype(np.int64, copy=False)
+    instants = pl.Series("time_utc", seconds * 1_000_000 + start_us).cast(pl.Datetime("us", "UTC"))
+    return _where(instants, seconds >= 0)
 
 
 def every(start_utc: datetime, count: int, step_s: int, times: int = 1) -> pl.Series:
@@ -28,9 +29,22 @@ def every(start_utc: datetime, count: int, step_s: int, times: int = 1) -> pl.Se
 
 def named(codes: Array, names: list[str] | tuple[str, ...]) -> pl.Series:
     """Codes as categories; null where a code is negative."""
-    series = pl.Series(np.ascontiguousarray(codes)).cast(pl.Int32)
-    lookup = pl.Series(list(names), dtype=pl.Enum(list(dict.fromkeys(names))))
-    return lookup.gather(pl.select(pl.when(series >= 0).then(series)).to_series().cast(pl.UInt32))
+    codes = np.asarray(codes)
+    there = codes >= 0
+    places = _where(pl.Series(np.where(there, codes, 0).astype(np.uint32)), there)
+    return _categories(tuple(names)).gather(places)
+
+
+@lru_cache(maxsize=64)
+def _categories(names: tuple[str, ...]) -> pl.Series:
+    return pl.Series(list(names), dtype=pl.Enum(list(dict.fromkeys(names))))
+
+
+def _where(series: pl.Series, there: Array) -> pl.Series:
+    """Return a series, null where something is not there."""
+    if there.all():
+        return series
+    return series.zip_with(pl.Series(there), pl.Series(series.name, [None], dtype=series.dtype))
 
 
 def known(values: Array, where: Array) -> pl.Series:
@@ -39,8 +53,7 @@ def known(values: Array, where: Array) -> pl.Series:
     >>> known(np.array([1.5, 2.5]), np.array([True, False])).to_list()
     [1.5, None]
     """
-    series = pl.Series(np.ascontiguousarray(values))
-    return pl.select(pl.when(pl.Series(np.ascontiguousarray(where))).then(series)).to_series()
+    return _where(pl.Series(np.ascontiguousarray(values)), np.asarray(where))
 
 
 def counted(codes: Array) -> pl.Series:

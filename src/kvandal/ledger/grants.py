@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from kvandal.ledger.columns import POOL, counted, every, known, named
+from kvandal.ledger.told import Gathered
 from kvandal.policy.rules import (
     GRANT_OVER,
     GRANT_TOO_SHORT,
@@ -98,16 +99,18 @@ def grant_hours_table(run: Trajectory) -> pl.DataFrame:
     )
 
 
-def job_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+def job_columns(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl.Series]:
     """Columns of the table of jobs: the grant that each drew on, what it was charged, why it was turned away.
 
-    `jobs` holds the column `refused_rule` of the records of jobs.
+    `jobs` holds the column `refused_rule` of those jobs' records.
     """
-    mine = columns_of(
-        run.state.job_grants, ("drew", "grant", "charged", "refused_needed", "refused_available")
-    )
     rule = jobs["refused_rule"]
     turned_away = rule > 0
+    names = ("drew", "grant", "charged", "refused_needed", "refused_available")
+    if run.scenario.grants or turned_away.any():
+        mine = columns_of(run.state.job_grants[rows], names)
+    else:  # nothing to read
+        mine = {name: np.zeros(len(rule), run.state.job_grants.dtype[name]) for name in names}
     texts = []
     for job in np.flatnonzero(turned_away):
         text, unit = REASONS[int(rule[job])]
@@ -140,7 +143,7 @@ def grant_summary(grants: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def refused_by_rule(jobs: pl.DataFrame) -> dict[str, int]:
+def refused_by_rule(jobs: pl.DataFrame | Gathered) -> dict[str, int]:
     """Count the refused jobs by the rule that refused them, with a zero for a rule that refused none."""
     refused = jobs.select("state", "refused_rule").filter(pl.col("state") == "refused")
     found = refused.group_by(pl.col("refused_rule").cast(pl.String)).len().sort("refused_rule")

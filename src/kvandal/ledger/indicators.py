@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -15,9 +16,22 @@ from kvandal.ledger.lives import deadlines_met
 from kvandal.ledger.recalls import latency_by_lender
 from kvandal.ledger.room import fragmentation
 from kvandal.ledger.shedding import shedding_summary
+from kvandal.ledger.site_sums import SiteSums, number
+from kvandal.ledger.told import Gathered
 from kvandal.twin.records import LOSSES
 from kvandal.twin.reliability_state import CAUSES
 
+Jobs = pl.DataFrame | Gathered
+OF_JOBS = (
+    "tenant", "demand", "state", "submit_utc", "start_utc", "end_utc", "wait_s", "recalls", "sheds", "gpu_s_allocated",
+    "gpu_s_useful", "gpu_s_restart_recall", "gpu_s_capped", "gpu_s_stopped", "refused_rule",
+    *(f"gpu_s_lost_{cause}" for cause in LOSSES), *(f"failures_{cause}" for cause in CAUSES),
+)  # fmt: skip
+"""Columns of the table of jobs that a summary is made of."""
+OF_TABLES = (
+    "loans", "energy", "heat", "events", "racks", "contracts", "nodes", "room", "pods", "faults", "grants",
+)  # fmt: skip
+"""Tables that a summary is made of, beside those of ticks and jobs."""
 LOCATION_BASIS = "location-based, direct emissions, NVE physically delivered mix"
 MARKET_BASIS = "market-based, direct emissions: residual mix less PPA and guarantees of origin"
 
@@ -39,20 +53,22 @@ def _quantiles(table: pl.DataFrame, column: str, share: float, names: list[str])
 
 
 def summarise(
-    tables: dict[str, pl.DataFrame],
+    site: SiteSums,
+    jobs: Jobs,
+    tables: Mapping[str, pl.DataFrame],
     tick_s: int,
     tenants: dict[str, float],
-    hot_day_c: float,
     deadlines_h: dict[str, float],
 ) -> dict[str, Any]:
     """Summarise the tables of a run.
 
     Parameters
     ----------
-    tables : the tables of docs/run-folder.md by name
+    site : sums over the ticks
+    jobs : the table of jobs, or its columns OF_JOBS
+    tables : the tables of OF_TABLES by name
     tick_s : length of a tick [s]
     tenants : price of an allocated GPU-hour [USD] by tenant, in order
-    hot_day_c : outdoor temperature above which a day counts as hot [°C]
     deadlines_h : time after submission by which jobs should have finished [h], of the classes that have one
 
     Returns
@@ -60,17 +76,10 @@ def summarise(
     Summary as documented in docs/run-folder.md.
 
     """
-    site, jobs, loans, energy, heat = (tables[name] for name in ("site", "jobs", "loans", "energy", "heat"))
-    hours = tick_s / 3600
-
-    def mwh(column: str) -> float:
-        return float(site[column].sum()) * hours
-
-    def gpu_hours(column: str) -> float:
-        return float(site[column].sum()) / 3600
-
-    it, total, cooling = mwh("it_power_mw"), mwh("site_power_mw"), mwh("cooling_mw")
-    export = mwh("heat_export_mw")
+    loans, energy, heat = (tables[name] for name in ("loans", "energy", "heat"))
+    hours, mwh, gpu_hours = tick_s / 3600, site.mwh, site.gpu_hours
+    it, total, cooling = mwh["it_power_mw"], mwh["site_power_mw"], mwh["cooling_mw"]
+    export = mwh["heat_export_mw"]
     goo, ppa = float(energy["goo_mwh"].sum()), float(energy["ppa_clean_mwh"].sum())
     location_t, market_t = (
         float(energy["carbon_location_direct_t"].sum()),
@@ -81,8 +90,10 @@ def summarise(
     ].drop_nulls()  # of every loan under notice that has come back, whether at its deadline or before
     started = jobs.select("tenant", "wait_s", "start_utc").filter(pl.col("start_utc").is_not_null())
     names = list(tenants)
-    end_utc = site["time_utc"][0] + timedelta(seconds=tick_s * site.height)
-    allocated = jobs.group_by("tenant").agg(pl.col("gpu_s_allocated").sum())
+    end_utc = site.start_utc + timedelta(seconds=tick_s * site.ticks)
+    allocated = (
+        jobs.select("tenant", "gpu_s_allocated").group_by("tenant").agg(pl.col("gpu_s_allocated").sum())
+    )
     used = dict(
         zip(
             allocated["tenant"].cast(pl.String).to_list(), allocated["gpu_s_allocated"].to_list(), strict=True
@@ -91,29 +102,29 @@ def summarise(
     return {
         "it_energy_mwh": it,
         "site_energy_mwh": total,
-        "losses_mwh": mwh("losses_mw"),
+        "losses_mwh": mwh["losses_mw"],
         "cooling_mwh": cooling,
-        "misc_mwh": mwh("misc_mw"),
-        "peak_site_mw": _number(site["site_power_mw"].max()),
-        "mean_site_mw": _number(site["site_power_mw"].mean()),
+        "misc_mwh": mwh["misc_mw"],
+        "peak_site_mw": site.peak_mw,
+        "mean_site_mw": site.mean_mw,
         "pue": ratio(total, it),
         "erf": ratio(export, total),
         "ref": ratio(ppa + goo + float(energy["generator_mwh"].sum()), total),
         "cue_kg_per_kwh": ratio(location_t, it),
         "cue_basis": LOCATION_BASIS,
-        "wue_l_per_kwh": ratio(float(site["water_l"].sum()), it * 1000),
+        "wue_l_per_kwh": ratio(site.water_l, it * 1000),
         "cer": ratio(it, cooling),
         "cfe_score": ratio(float(energy["carbon_free_mwh"].sum()), float(energy["site_mwh"].sum())),
-        "gpu_hours_installed": gpu_hours("gpu_s_installed"),
-        "gpu_hours_allocated": gpu_hours("gpu_s_allocated"),
-        "gpu_hours_idle": gpu_hours("gpu_s_idle"),
-        "gpu_hours_broken": gpu_hours("gpu_s_broken"),
+        "gpu_hours_installed": gpu_hours["gpu_s_installed"],
+        "gpu_hours_allocated": gpu_hours["gpu_s_allocated"],
+        "gpu_hours_idle": gpu_hours["gpu_s_idle"],
+        "gpu_hours_broken": gpu_hours["gpu_s_broken"],
         "gpu_hours_useful": float(jobs["gpu_s_useful"].sum()) / 3600,
         "gpu_hours_lost": {cause: float(jobs[f"gpu_s_lost_{cause}"].sum()) / 3600 for cause in LOSSES},
         "gpu_hours_lost_by_tenant": _lost_by_tenant(jobs, names),
         "gpu_hours_restart_recall": float(jobs["gpu_s_restart_recall"].sum()) / 3600,
         "goodput": ratio(float(jobs["gpu_s_useful"].sum()), float(jobs["gpu_s_allocated"].sum())),
-        "allocation_share": ratio(gpu_hours("gpu_s_allocated"), gpu_hours("gpu_s_installed")),
+        "allocation_share": ratio(gpu_hours["gpu_s_allocated"], gpu_hours["gpu_s_installed"]),
         "jobs_submitted": jobs.height,
         "jobs_started": started.height,
         "jobs_finished": int((jobs["state"] == "finished").sum()),
@@ -125,8 +136,8 @@ def summarise(
         "deadlines_met": deadlines_met(jobs, deadlines_h, end_utc),
         "loans": loans.height,
         "recalls": int(loans["noticed_utc"].count()),
-        "recall_latency_p50_s": _number(latency.quantile(0.50, "nearest")),
-        "recall_latency_p99_s": _number(latency.quantile(0.99, "nearest")),
+        "recall_latency_p50_s": number(latency.quantile(0.50, "nearest")),
+        "recall_latency_p99_s": number(latency.quantile(0.99, "nearest")),
         "recall_latency_by_lender": latency_by_lender(loans, [*names, POOL]),
         "failures": tables["events"].filter(pl.col("kind") == "failure").height,
         "interruptions": _interruptions(jobs),
@@ -148,16 +159,16 @@ def summarise(
         "annual_match_share": annual_match(
             energy["site_mwh"].to_numpy(), np.array(clean_on_paper_mwh(energy, tables["contracts"]))
         ),
-        "balance_error_max": _number(site["balance_error_fraction"].max()),
-        "hours_at_envelope": float(site["at_envelope"].sum()) * hours,
+        "balance_error_max": site.balance_error,
+        "hours_at_envelope": site.bound_ticks * hours,
         "hours_bound": _hours_bound(tables["nodes"]),
-        **shedding_summary(tables, tick_s, tenants),
+        **shedding_summary(site, jobs, tables, tick_s, tenants),
         **fragmentation(tables["room"]),
-        "hot_day_hours": float((site["ambient_c"] > hot_day_c).sum()) * hours,
-        "junction_peak_c": _number(site["junction_c"].max()),
-        "tcs_supply_peak_c": _number(tables["pods"]["supply_c"].max()),
-        "battery_throughput_mwh": float(site["battery_mw"].clip(lower_bound=0.0).sum()) * hours,
-        "battery_losses_mwh": mwh("battery_loss_mw"),
+        "hot_day_hours": site.hot_ticks * hours,
+        "junction_peak_c": site.junction_c,
+        "tcs_supply_peak_c": number(tables["pods"]["supply_c"].max()),
+        "battery_throughput_mwh": site.discharged_mwh,
+        "battery_losses_mwh": mwh["battery_loss_mw"],
         **_faults(tables["faults"]),
         **grant_summary(tables["grants"]),
     }
@@ -169,9 +180,10 @@ def clean_on_paper_mwh(energy: pl.DataFrame, contracts: pl.DataFrame) -> float:
     return delivered + float(energy["goo_mwh"].sum()) + float(energy["generator_mwh"].sum())
 
 
-def _lost_by_tenant(jobs: pl.DataFrame, tenants: list[str]) -> dict[str, dict[str, float]]:
+def _lost_by_tenant(jobs: Jobs, tenants: list[str]) -> dict[str, dict[str, float]]:
     """GPU-hours lost, by tenant and cause; zero for a tenant without jobs."""
-    summed = jobs.group_by("tenant").agg(pl.col(f"gpu_s_lost_{cause}").sum() / 3600 for cause in LOSSES)
+    lost = [f"gpu_s_lost_{cause}" for cause in LOSSES]
+    summed = jobs.select("tenant", *lost).group_by("tenant").agg(pl.col(name).sum() / 3600 for name in lost)
     rows = {row["tenant"]: row for row in summed.to_dicts()}
     return {
         name: {cause: float(rows.get(name, {}).get(f"gpu_s_lost_{cause}", 0.0)) for cause in LOSSES}
@@ -179,7 +191,7 @@ def _lost_by_tenant(jobs: pl.DataFrame, tenants: list[str]) -> dict[str, dict[st
     }
 
 
-def _interruptions(jobs: pl.DataFrame) -> dict[str, int]:
+def _interruptions(jobs: Jobs) -> dict[str, int]:
     """Count interruptions of jobs: failures by what failed, recalls and sheds."""
     counted = {cause: int(jobs[f"failures_{cause}"].sum()) for cause in CAUSES}
     return counted | {"recall": int(jobs["recalls"].sum()), "shed": int(jobs["sheds"].sum())}
@@ -201,7 +213,3 @@ def _faults(faults: pl.DataFrame) -> dict[str, float]:
         "gpu_hours_lost_faults": float(faults["lost_gpu_h"].sum()),
         "gpu_hours_slowed_faults": float(faults["slowed_gpu_h"].sum()),
     }
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)

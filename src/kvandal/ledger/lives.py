@@ -9,6 +9,7 @@ import polars as pl
 
 from kvandal.ledger.columns import POOL, counted, known, named, times_utc
 from kvandal.ledger.grants import rule_ids
+from kvandal.ledger.told import Gathered
 from kvandal.policy.rules import HOLDS, RULES
 from kvandal.scenario.tenants import TIERS
 from kvandal.twin.records import LOSSES, QUEUED, RUNNING
@@ -24,12 +25,12 @@ def _stints(run: Trajectory) -> Array:
     return run.state.stints[: int(run.state.tally["stints"][0])]
 
 
-def _waits_s(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+def _waits_s(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl.Series]:
     """Time that every job has waited, by the rule that held it back: columns WAITS, int64 [s].
 
     The time of a job that is still queued counts to the end of the run.
     """
-    waits = run.state.waits
+    waits = run.state.waits[:, rows]
     queued = np.flatnonzero(jobs["state"] == QUEUED)
     held_by, still_s = jobs["held_by"][queued], run.scenario.run.days * 86_400 - jobs["held_since_s"][queued]
     columns = {}
@@ -40,19 +41,21 @@ def _waits_s(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
     return columns
 
 
-def _last_run(run: Trajectory, jobs: dict[str, Array]) -> tuple[Array, Array]:
+def _last_run(run: Trajectory, jobs: dict[str, Array], rows: slice) -> tuple[Array, Array]:
     """Start [s] and GPUs of the last run of every job; -1 and 0 for a job that never ran.
 
     An elastic job may have run on fewer GPUs than it asked for: what its earlier runs have not held, the last one has.
     """
     stints = _stints(run)
+    stints = stints[(stints["job"] >= rows.start) & (stints["job"] < rows.stop)]
+    job = stints["job"] - rows.start
     has_run = jobs["starts"] > 0
     start_s = np.where(has_run, jobs["start_s"], -1)
     gpus = np.where(has_run, jobs["gpus"], 0).astype(np.int64)
-    interrupted = np.bincount(stints["job"], minlength=len(has_run)) == jobs["starts"]
-    gpus[stints["job"]] = stints["gpus"]  # in order of time: the last one stays
+    interrupted = np.bincount(job, minlength=len(has_run)) == jobs["starts"]
+    gpus[job] = stints["gpus"]  # in order of time: the last one stays
     before = np.zeros(len(has_run), np.int64)
-    np.add.at(before, stints["job"], stints["gpus"] * (stints["end_s"] - stints["start_s"]))
+    np.add.at(before, job, stints["gpus"] * (stints["end_s"] - stints["start_s"]))
     end_s = np.where(jobs["state"] == RUNNING, run.scenario.run.days * 86_400, jobs["end_s"])
     length_s = np.where(has_run & ~interrupted, end_s - start_s, 0)
     held = jobs["allocated_gpu_s"] - before
@@ -66,13 +69,13 @@ LIFE = (
 """Columns of the records of jobs that the life of a job is told from."""
 
 
-def life_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+def life_columns(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl.Series]:
     """Columns of the table of jobs: the limit, the last run and its rule, what holds it back, what it waited for.
 
-    `jobs` holds the columns LIFE of the records of jobs.
+    `jobs` holds the columns LIFE of those jobs' records.
     """
     start_utc = run.scenario.run.start_utc
-    last_s, gpus = _last_run(run, jobs)
+    last_s, gpus = _last_run(run, jobs, rows)
     held = (jobs["state"] == QUEUED) & (jobs["held_by"] > 0)
     return {
         "limit_s": pl.Series(jobs["limit_s"]),
@@ -80,7 +83,7 @@ def life_columns(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series
         "last_gpus": known(gpus.astype(np.int32), jobs["starts"] > 0),
         "start_rule": named(np.where(jobs["starts"] > 0, jobs["start_rule"], -1), rule_ids()),
         "held_rule": named(np.where(held, jobs["held_by"], -1), rule_ids()),
-        **_waits_s(run, jobs),
+        **_waits_s(run, jobs, rows),
     }
 
 
@@ -103,7 +106,9 @@ def interruptions_table(run: Trajectory) -> pl.DataFrame:
     )
 
 
-def deadlines_met(jobs: pl.DataFrame, deadlines_h: dict[str, float], end_utc: Any) -> dict[str, float | None]:
+def deadlines_met(
+    jobs: pl.DataFrame | Gathered, deadlines_h: dict[str, float], end_utc: Any
+) -> dict[str, float | None]:
     """Share of the jobs of each class that finished by their deadline.
 
     Counted are the jobs that finished and those whose deadline passed in the run before they did; refused jobs are not.

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from kvandal.ledger.site_sums import SiteSums
+from kvandal.ledger.told import Gathered
 from kvandal.policy.rules import POWER_RECALL, RULES
-from kvandal.scenario.tenants import TIERS
-
-HOURS_A_YEAR = 8760.0
-NEAR = {"90_pct": 0.90, "95_pct": 0.95, "99_pct": 0.99}
-"""Shares of the envelope above which the duration curve is told."""
 
 
 def shedding_summary(
-    tables: dict[str, pl.DataFrame], tick_s: int, prices: dict[str, float]
+    site: SiteSums,
+    jobs: pl.DataFrame | Gathered,
+    tables: Mapping[str, pl.DataFrame],
+    tick_s: int,
+    prices: dict[str, float],
 ) -> dict[str, Any]:
     """Summarise what power caps, recalls for power and sheds did.
 
     Parameters
     ----------
-    tables : tables `site`, `jobs`, `loans`, `events` of docs/run-folder.md
+    site : sums over the ticks
+    jobs : the table of jobs, or some of its columns
+    tables : tables `loans`, `events` of docs/run-folder.md
     tick_s : length of a tick [s]
     prices : price of an allocated GPU-hour [USD] by tenant
 
@@ -31,22 +35,19 @@ def shedding_summary(
     Keys of the summary as documented in docs/run-folder.md.
 
     """
-    site, jobs, events = tables["site"], tables["jobs"], tables["events"]
+    events = tables["events"]
     power_recalls = events.filter(
         (pl.col("kind") == "recall") & (pl.col("rule") == RULES[POWER_RECALL][0])
     ).select("job", pl.col("time_utc").alias("noticed_utc"))
     sheds = events.filter(pl.col("kind") == "shed")
-    lost = jobs.group_by("tenant").agg(pl.col("gpu_s_capped").sum(), pl.col("gpu_s_stopped").sum())
+    wanted = jobs.select("tenant", "gpu_s_capped", "gpu_s_stopped")
+    lost = wanted.group_by("tenant").agg(pl.col("gpu_s_capped").sum(), pl.col("gpu_s_stopped").sum())
     by_tenant = {
         str(tenant): (capped / 3600, stopped / 3600) for tenant, capped, stopped in sorted(lost.iter_rows())
     }
-    load = (site["site_power_mw"] / site["envelope_mw"]).to_numpy()
     return {
-        "capped_time_fraction": {
-            tier: float(((site[f"cap_{tier}_fraction"] < 1) & (site[f"gpu_s_{tier}"] > 0)).to_numpy().mean())
-            for tier in TIERS
-        },
-        "power_bound_time_fraction": float(site["at_envelope"].to_numpy().mean()),
+        "capped_time_fraction": site.capped_time_fraction,
+        "power_bound_time_fraction": site.bound_time_fraction,
         "shed_time_fraction": _giving_way(site, tables["loans"], power_recalls, sheds, tick_s),
         "jobs_shed": sheds.height,
         "recalls_for_power": power_recalls.height,
@@ -57,18 +58,15 @@ def shedding_summary(
         "shed_cost_usd": sum(
             (capped + stopped) * prices.get(name, 0.0) for name, (capped, stopped) in by_tenant.items()
         ),
-        "hours_per_year_near_envelope": {
-            name: float(np.mean(load > share)) * HOURS_A_YEAR for name, share in NEAR.items()
-        },
+        "hours_per_year_near_envelope": site.near_envelope_h,
     }
 
 
 def _giving_way(
-    site: pl.DataFrame, loans: pl.DataFrame, power_recalls: pl.DataFrame, sheds: pl.DataFrame, tick_s: int
+    site: SiteSums, loans: pl.DataFrame, power_recalls: pl.DataFrame, sheds: pl.DataFrame, tick_s: int
 ) -> float:
     """Share of ticks in which a job was shed or a loan was under notice for power."""
-    ticks = site.height
-    start = site["time_utc"][0]
+    ticks, start = site.ticks, site.start_utc
     open_loans = loans.join(power_recalls, on=["job", "noticed_utc"], how="semi")
 
     def tick_of(times: pl.Series) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from kvandal.energy.plan.stores import hourly_keep, store_flows
 from kvandal.ledger.columns import POOL, counted, every, known, named, stands, times_utc
 from kvandal.ledger.grants import job_columns, rule_ids
 from kvandal.ledger.lives import LIFE, life_columns
+from kvandal.ledger.told import Told
 from kvandal.scenario.tenants import TIERS
 from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
@@ -63,35 +65,83 @@ HEAT_MW = {
 }
 
 
+TICKS_IN_BLOCK = 16_384
+Ticks = dict[str, Callable[[], Any]]
+"""How to make each column of a table of ticks."""
+
+
+def _ticks(run: Trajectory, rows: slice) -> Ticks:
+    """Columns of the table of ticks, each to be made when it is wanted."""
+    scenario, count = run.scenario, run.outputs.tick_count[rows]
+    real = run.outputs.tick_real[rows]
+
+    def mw(index: int) -> Callable[[], Array]:
+        return lambda: real[:, index] / 1000
+
+    def as_it_is(table: Array, index: int) -> Callable[[], Array]:
+        return lambda: np.ascontiguousarray(table[:, index])
+
+    def allocated() -> Array:
+        return count[:, account.TICK_FIRM : account.TICK_LENT + 1].sum(axis=1)
+
+    columns: Ticks = {
+        "time_utc": lambda: times_utc(
+            scenario.run.start_utc, np.arange(rows.start, rows.stop, dtype=np.int64) * scenario.run.tick_s
+        )
+    }
+    columns |= {name: mw(index) for name, index in PLANT_MW.items()}
+    columns |= {name: mw(index) for name, index in CHAIN_MW.items()}
+    columns["envelope_mw"] = mw(account.METER_LIMIT_COLUMN)
+    columns["it_limit_mw"] = mw(account.IT_LIMIT_COLUMN)
+    columns["constraint"] = lambda: named(real[:, account.CONSTRAINT_COLUMN], plant.CONSTRAINTS)
+    columns["ambient_c"] = as_it_is(real, account.AMBIENT_COLUMN)
+    columns |= {name: as_it_is(real, index) for name, index in PLANT_C.items()}
+    columns |= {name: mw(index) for name, index in HEAT_MW.items()}
+    columns["water_l"] = as_it_is(real, plant.WATER_L)
+    columns["gpu_s_installed"] = as_it_is(count, account.TICK_INSTALLED)
+    columns["gpu_s_allocated"] = allocated
+    columns["gpu_s_idle"] = lambda: (
+        count[:, account.TICK_INSTALLED] - count[:, account.TICK_BROKEN] - allocated()
+    )
+    columns["gpu_s_broken"] = as_it_is(count, account.TICK_BROKEN)
+    columns |= {
+        f"gpu_s_{tier}": as_it_is(count, account.TICK_FIRM + index) for index, tier in enumerate(TIERS)
+    }
+    columns["running_jobs"] = lambda: count[:, account.TICK_RUNNING].astype(np.int32)
+    columns["queued_jobs"] = lambda: count[:, account.TICK_QUEUED].astype(np.int32)
+    columns["queued_gpus"] = as_it_is(count, account.TICK_QUEUED_GPUS)
+    columns |= {
+        f"cap_{tier}_fraction": as_it_is(real, account.CAP_COLUMN + index) for index, tier in enumerate(TIERS)
+    }
+    columns["at_envelope"] = lambda: real[:, account.ENVELOPE_COLUMN] > 0
+    columns["balance_error_fraction"] = as_it_is(real, plant.BALANCE_ERROR)
+    return columns
+
+
+def site_told(run: Trajectory) -> Told:
+    """Tell the table of ticks: one row each."""
+
+    def make(rows: slice) -> pl.DataFrame:
+        return pl.DataFrame({name: column() for name, column in _ticks(run, rows).items()})
+
+    return Told(len(run.outputs.tick_real), make, TICKS_IN_BLOCK)
+
+
 def site_table(run: Trajectory) -> pl.DataFrame:
     """One row per tick."""
-    real, count = run.outputs.tick_real, run.outputs.tick_count
-    scenario = run.scenario
-    columns: dict[str, Any] = {"time_utc": every(scenario.run.start_utc, len(real), scenario.run.tick_s)}
-    columns |= {name: real[:, index] / 1000 for name, index in PLANT_MW.items()}
-    columns |= {name: real[:, index] / 1000 for name, index in CHAIN_MW.items()}
-    columns["envelope_mw"] = real[:, account.METER_LIMIT_COLUMN] / 1000
-    columns["it_limit_mw"] = real[:, account.IT_LIMIT_COLUMN] / 1000
-    columns["constraint"] = named(real[:, account.CONSTRAINT_COLUMN], plant.CONSTRAINTS)
-    columns["ambient_c"] = real[:, account.AMBIENT_COLUMN]
-    columns |= {name: real[:, index] for name, index in PLANT_C.items()}
-    columns |= {name: real[:, index] / 1000 for name, index in HEAT_MW.items()}
-    columns["water_l"] = real[:, plant.WATER_L]
-    allocated = count[:, account.TICK_FIRM : account.TICK_LENT + 1].sum(axis=1)
-    columns["gpu_s_installed"] = count[:, account.TICK_INSTALLED]
-    columns["gpu_s_allocated"] = allocated
-    columns["gpu_s_idle"] = count[:, account.TICK_INSTALLED] - count[:, account.TICK_BROKEN] - allocated
-    columns["gpu_s_broken"] = count[:, account.TICK_BROKEN]
-    columns |= {f"gpu_s_{tier}": count[:, account.TICK_FIRM + index] for index, tier in enumerate(TIERS)}
-    columns["running_jobs"] = count[:, account.TICK_RUNNING].astype(np.int32)
-    columns["queued_jobs"] = count[:, account.TICK_QUEUED].astype(np.int32)
-    columns["queued_gpus"] = count[:, account.TICK_QUEUED_GPUS]
-    columns |= {
-        f"cap_{tier}_fraction": real[:, account.CAP_COLUMN + index] for index, tier in enumerate(TIERS)
-    }
-    columns["at_envelope"] = real[:, account.ENVELOPE_COLUMN] > 0
-    columns["balance_error_fraction"] = real[:, plant.BALANCE_ERROR]
-    return pl.DataFrame(columns)
+    return site_told(run).whole()
+
+
+class SiteColumns:
+    """The table of ticks, of which only those columns are made that are asked for."""
+
+    def __init__(self, run: Trajectory) -> None:
+        self.height = len(run.outputs.tick_real)
+        self._ticks = _ticks(run, slice(0, self.height))
+
+    def __getitem__(self, name: str) -> pl.Series:
+        """Return a column."""
+        return pl.Series(name, self._ticks[name]())
 
 
 def halls_table(run: Trajectory) -> pl.DataFrame:
@@ -200,20 +250,50 @@ def job_records(run: Trajectory) -> dict[str, Array]:
     return columns_of(run.state.jobs, dict.fromkeys((*JOB_COLUMNS, *LIFE)))
 
 
-def jobs_table(run: Trajectory, records: dict[str, Array] | None = None) -> pl.DataFrame:
-    """One row per job; `records` are :func:`job_records`, where they have been taken before."""
-    jobs = job_records(run) if records is None else records
-    parts = [_asked(run, jobs), _came(run, jobs), job_columns(run, jobs), life_columns(run, jobs)]
+def jobs_told(
+    run: Trajectory, records: dict[str, Array], amounts: Callable[[slice], list[pl.Series]] | None
+) -> Told:
+    """Tell the table of jobs.
+
+    Parameters
+    ----------
+    run : what happened; its records of jobs are not needed any more
+    records : :func:`job_records`
+    amounts : what some of the jobs drew, more columns; None where nobody has reckoned it
+
+    """
+
+    def told(rows: slice) -> pl.DataFrame:
+        jobs = _jobs(run, records, rows)
+        return jobs if amounts is None else jobs.with_columns(amounts(rows))
+
+    return Told(len(records["demand"]), told)
+
+
+def jobs_table(run: Trajectory) -> pl.DataFrame:
+    """One row per job, without what it drew."""
+    records = job_records(run)
+    return _jobs(run, records, slice(0, len(records["demand"])))
+
+
+def _jobs(run: Trajectory, records: dict[str, Array], rows: slice) -> pl.DataFrame:
+    jobs = {name: column[rows] for name, column in records.items()}
+    parts = [
+        _asked(run, jobs, rows),
+        _came(run, jobs, rows),
+        job_columns(run, jobs, rows),
+        life_columns(run, jobs, rows),
+    ]
     return pl.DataFrame({name: column for part in parts for name, column in part.items()})
 
 
-def _asked(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+def _asked(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl.Series]:
     """Columns of the table of jobs: what was asked, and when it ran."""
     scenario, start_utc = run.scenario, run.scenario.run.start_utc
     first = jobs["first_start_s"]
     tiers = np.array([TIERS.index(tenant.tier) for tenant in scenario.tenants.values()] or [0], np.int8)
     return {
-        "job": pl.Series(np.arange(len(first), dtype=np.int32)),
+        "job": pl.Series(np.arange(rows.start, rows.stop, dtype=np.int32)),
         "demand": named(jobs["demand"], list(scenario.demand) or [POOL]),
         "tenant": named(jobs["tenant"], list(scenario.tenants) or [POOL]),
         "tier": named(tiers[jobs["tenant"]], TIERS),
@@ -226,9 +306,9 @@ def _asked(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
     }
 
 
-def _came(run: Trajectory, jobs: dict[str, Array]) -> dict[str, pl.Series]:
+def _came(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl.Series]:
     """Columns of the table of jobs: what became of each, and of its GPU-seconds."""
-    interruptions, lost_gpu_s = run.state.interruptions, run.state.lost_gpu_s
+    interruptions, lost_gpu_s = run.state.interruptions[:, rows], run.state.lost_gpu_s[:, rows]
     columns = {
         "starts": jobs["starts"],
         "failures": jobs["failures"],

@@ -64,7 +64,7 @@ def queue_section(folder: RunFolder, site: Site) -> Section:
     """Draw how long jobs waited, by tenant, and how many GPUs were waited for."""
     wait = pl.col("wait_s").cast(pl.Float64)
     jobs = (
-        folder.scan("jobs", ["tenant", "wait_s", "state", "gpu_s_allocated"])
+        folder.scan("jobs", ["tenant", "wait_s", "state", "gpu_s_allocated"], texts=False)
         .group_by("tenant")
         .agg(
             pl.len().alias("jobs"),
@@ -75,6 +75,7 @@ def queue_section(folder: RunFolder, site: Site) -> Section:
             (pl.col("gpu_s_allocated").cast(pl.Int64).sum() / 3600).alias("gpu_h"),
             *(wait.quantile(q, "linear").alias(f"q{int(q * 100)}") for q in QUANTILES),
         )
+        .with_columns(pl.col("tenant").cast(pl.String))
         .collect()
     )
     loans = {
@@ -208,7 +209,9 @@ def loan_section(folder: RunFolder) -> Section:
         frame, "tenant", [pl.col("gpus_on_loan").mean(), pl.col("gpus_lent_out").mean()]
     )
     loans = folder.scan(
-        "loans", ["lender", "borrower", "gpus", "start_utc", "noticed_utc", "returned_utc", "reason"]
+        "loans",
+        ["lender", "borrower", "gpus", "start_utc", "noticed_utc", "returned_utc", "reason"],
+        texts=False,
     )
     latency = (pl.col("returned_utc") - pl.col("noticed_utc")).dt.total_milliseconds() / 1000
     held = (
@@ -223,6 +226,7 @@ def loan_section(folder: RunFolder) -> Section:
             pl.col("noticed_utc").is_not_null().sum().alias("recalled"),
             latency.filter(recalled).max().alias("slowest"),
         )
+        .with_columns(pl.col("lender", "borrower").cast(pl.String))
         .sort(["gpu_h", "lender", "borrower"], descending=[True, False, False])
         .collect()
     )
@@ -270,6 +274,7 @@ def loan_section(folder: RunFolder) -> Section:
     reasons = (
         loans.group_by("reason")
         .agg(pl.len().alias("n"))
+        .with_columns(pl.col("reason").cast(pl.String))
         .sort(["n", "reason"], descending=[True, False])
         .collect()
         .to_dicts()

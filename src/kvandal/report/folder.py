@@ -56,8 +56,8 @@ class RunFolder:
         """Length of the run [days]."""
         return self.seconds / 86_400
 
-    def scan(self, name: str, columns: list[str]) -> pl.LazyFrame:
-        """Scan the given columns of one table; categories become plain text."""
+    def scan(self, name: str, columns: list[str], *, texts: bool = True) -> pl.LazyFrame:
+        """Scan the given columns of one table; categories become plain text, unless millions of rows are grouped by them first."""
         path = self.path / f"{name}.parquet"
         if not path.is_file():
             raise RunFolderError("this table is missing from the run folder", file=path)
@@ -69,12 +69,12 @@ class RunFolder:
         missing = [column for column in columns if column not in schema]
         if missing:
             raise RunFolderError("the table lacks this column", file=path, key=", ".join(missing))
-        texts = [c for c in columns if isinstance(schema[c], pl.Categorical | pl.Enum)]
-        return frame.select(columns).with_columns(pl.col(c).cast(pl.String) for c in texts)
+        named = [c for c in columns if isinstance(schema[c], pl.Categorical | pl.Enum)] if texts else []
+        return frame.select(columns).with_columns(pl.col(c).cast(pl.String) for c in named)
 
-    def table(self, name: str, columns: list[str]) -> pl.DataFrame:
-        """Read the given columns of one table."""
-        return self.scan(name, columns).collect()
+    def table(self, name: str, columns: list[str], *, texts: bool = True) -> pl.DataFrame:
+        """Read the given columns of one table, as :meth:`scan` does."""
+        return self.scan(name, columns, texts=texts).collect()
 
     def site_grid(self) -> Grid:
         """Grid that the site's ticks are drawn on."""

@@ -40,7 +40,8 @@ def _hours() -> list[pl.Expr]:
 
 def by_tenant(jobs: pl.DataFrame) -> pl.DataFrame:
     """One row per tenant that has jobs: GPU-hours allocated, useful and lost by cause, `goodput`, interruptions."""
-    found = jobs.group_by(pl.col("tenant").cast(pl.String)).agg(pl.len().alias("jobs"), *_hours())
+    found = jobs.group_by("tenant").agg(pl.len().alias("jobs"), *_hours())
+    found = found.with_columns(pl.col("tenant").cast(pl.String))
     return found.with_columns(goodput=_share("gpu_hours_useful", "gpu_hours_allocated")).sort("tenant")
 
 
@@ -55,7 +56,8 @@ def by_size(jobs: pl.DataFrame) -> pl.DataFrame:
     names = size_names()
     number = sum((pl.col("gpus") > size).cast(pl.UInt32) for size in SIZES)
     return (
-        jobs.filter(pl.col("starts") > 0)
+        jobs.lazy()
+        .filter(pl.col("starts") > 0)
         .with_columns(number=number)
         .group_by("number")
         .agg(
@@ -72,6 +74,7 @@ def by_size(jobs: pl.DataFrame) -> pl.DataFrame:
             gpu_hours_per_failure=_share("gpu_hours_allocated", "failures"),
         )
         .drop("number")
+        .collect()
     )
 
 

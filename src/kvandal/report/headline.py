@@ -73,7 +73,7 @@ def _table_sums(folder: RunFolder) -> dict[str, float | None]:
         else None
         for name in energy.columns
     }
-    jobs = folder.scan("jobs", ["state", "tier", "wait_s", "gpu_s_useful"])
+    jobs = folder.scan("jobs", ["state", "tier", "wait_s", "gpu_s_useful"], texts=False)
     national = pl.col("wait_s").cast(pl.Float64).filter(pl.col("tier") == "assured")
     row = jobs.select(
         submitted=pl.len(),

@@ -26,7 +26,7 @@ def by_pair(folder: RunFolder) -> list[dict[str, Any]]:
         pl.col("returned_utc").fill_null(folder.end) - pl.col("start_utc")
     ).dt.total_milliseconds() / 3_600_000
     rows = (
-        folder.scan("loans", COLUMNS)
+        folder.scan("loans", COLUMNS, texts=False)
         .group_by("lender", "borrower")
         .agg(
             pl.len().cast(pl.Int64).alias("loans"),
@@ -37,6 +37,7 @@ def by_pair(folder: RunFolder) -> list[dict[str, Any]]:
             *((pl.col("reason") == reason).sum().cast(pl.Int64).alias(reason) for reason in REASONS),
             pl.col("reason").null_count().cast(pl.Int64).alias("still_lent"),
         )
+        .with_columns(pl.col("lender", "borrower").cast(pl.String))
         .sort(["gpu_hours", "lender", "borrower"], descending=[True, False, False])
     )
     return rows.collect().to_dicts()

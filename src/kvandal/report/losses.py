@@ -31,7 +31,7 @@ FAILED = {
 
 def loss_parts(folder: RunFolder) -> list[str | Figure]:
     """Figure and tables of a run's losses; nothing where no job ran."""
-    jobs = folder.table("jobs", goodput.COLUMNS)
+    jobs = folder.table("jobs", goodput.COLUMNS, texts=False)
     rows = {row["tenant"]: row for row in goodput.by_tenant(jobs).to_dicts()}
     order = [*(name for name in folder.scenario.get("tenants", {}) if name in rows)]
     order += sorted(set(rows) - set(order))

@@ -50,11 +50,12 @@ def shedding(folder: RunFolder) -> dict[str, Any]:
 def _by_tenant(folder: RunFolder) -> list[dict[str, Any]]:
     tenants = folder.scenario.get("tenants", {})
     jobs = (
-        folder.scan("jobs", ["tenant", "tier", "gpu_s_capped", "gpu_s_stopped"])
+        folder.scan("jobs", ["tenant", "tier", "gpu_s_capped", "gpu_s_stopped"], texts=False)
         .group_by("tenant")
         .agg(
             pl.col("tier").first(), pl.col("gpu_s_capped").sum() / 3600, pl.col("gpu_s_stopped").sum() / 3600
         )
+        .with_columns(pl.col("tenant", "tier").cast(pl.String))
         .collect()
     )
     found = {row["tenant"]: row for row in jobs.to_dicts()}

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kvandal.errors import OutputError, RunFolderError
 from kvandal.runs.contract import first_mistake, refuse_constant, without_nan
+from kvandal.runs.parquet import write_table
 from kvandal.runs.run import SAMPLES, SCHEMA_VERSION, TABLES, Run
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from kvandal.ledger.told import Told
 
 STATES = "states"
 """Folder of the saved states inside a run folder."""
@@ -39,29 +44,67 @@ def write_run(run: Run, folder: Path | str) -> None:
         If it cannot be written (disk full, no permission); nothing is left behind.
 
     """
-    from kvandal.report import render
+    with run_folder(folder) as writer:
+        writer.finish(run)
 
+
+@contextmanager
+def run_folder(folder: Path | str) -> Iterator[RunWriter]:
+    """Write a run folder table by table, as they are made; it is there when the block ends, and only if it ends well.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder exists already.
+    OutputError
+        If it cannot be written (disk full, no permission); nothing is left behind.
+
+    """
     folder = Path(folder)
     refuse_existing(folder)
-    with whole_folder(folder) as draft:
-        checksums = {}
-        for name in _names(SAMPLES in run.tables):
-            packed = io.BytesIO()
-            run.tables[name].write_parquet(packed, compression="zstd", compression_level=3, statistics=False)
-            raw = packed.getvalue()
-            write_durably(raw, draft / f"{name}.parquet")
-            checksums[f"{name}.parquet"] = {
-                "rows": run.tables[name].height,
-                "sha256": hashlib.sha256(raw).hexdigest(),
-            }
+    with ExitStack() as stack:
+        yield RunWriter(lambda: stack.enter_context(whole_folder(folder)))
+
+
+class RunWriter:
+    """Writes the files of a run into a draft that is made when the first of them comes."""
+
+    def __init__(self, make_draft: Callable[[], Path]) -> None:
+        self._make_draft = make_draft
+        self._draft: Path | None = None
+        self._checksums: dict[str, dict[str, Any]] = {}
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has been written."""
+        return self._draft is not None
+
+    def take(self, name: str, table: pl.DataFrame | Told) -> None:
+        """Write a table."""
+        file = f"{name}.parquet"
+        self._checksums[file] = {"rows": table.height, "sha256": write_table(table, self._folder() / file)}
+
+    def finish(self, run: Run) -> None:
+        """Write the tables that the run still holds, its states, its record and its report."""
+        from kvandal.report import render
+
+        for name, table in run.tables.items():
+            self.take(name, table)
+        draft = self._folder()
         if run.states:
             (draft / STATES).mkdir()
         for tick, state in run.states.items():
             write_durably(state, draft / STATES / state_name(tick))
-        record = without_nan({**run.record, "tables": checksums})
+        files = [f"{name}.parquet" for name in _names(SAMPLES in run.tables)]
+        record = without_nan({**run.record, "tables": {file: self._checksums[file] for file in files}})
         text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_durably(text.encode("utf-8"), draft / "run.json")
         write_durably(render(draft).encode("utf-8"), draft / "report.html")
+
+    def _folder(self) -> Path:
+        if self._draft is None:
+            self._draft = self._make_draft()
+        return self._draft
 
 
 def state_name(tick: int) -> str:

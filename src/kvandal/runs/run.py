@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kvandal.scenario.model import Scenario
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from kvandal.demand.build import DemandReport
     from kvandal.demand.jobs import JobTable
+    from kvandal.ledger.told import Told
+    from kvandal.runs.telling import Take
     from kvandal.series import Series
     from kvandal.twin.simulate import Progress, Trajectory
 
@@ -35,7 +37,8 @@ class Run:
     Attributes
     ----------
     record : contents of run.json: scenario, summary, inputs, warnings (docs/run-folder.md)
-    tables : polars frames by name (docs/run-folder.md); `samples` is there only with ``--samples``
+    tables : polars frames by name (docs/run-folder.md); `samples` is there only with ``--samples``. None of those that were
+        taken while they were made
     states : saved states by the ticks done, as their files hold them; none in a run that was read back
 
     Examples
@@ -97,6 +100,7 @@ def simulate(
     *,
     demand: tuple[JobTable, list[DemandReport]] | None = None,
     summary_only: bool = False,
+    take: Take | None = None,
 ) -> Run:
     """Simulate a scenario and account for it.
 
@@ -110,6 +114,9 @@ def simulate(
         Jobs to simulate, and where they came from; left out, those that the scenario draws.
     summary_only
         Leave out what the summary does not need: saved states, and everything about who drew which energy.
+    take
+        Takes the tables as they are made (:meth:`kvandal.runs.telling.Telling.tell`); the run then holds none of them, and
+        needs far less memory.
 
     Raises
     ------
@@ -117,75 +124,28 @@ def simulate(
         If the scenario or one of its inputs cannot be used.
 
     """
-    from kvandal.demand.build import build_demand
-    from kvandal.ledger import attribution, plant_tables, tables
-    from kvandal.ledger.energy import contracts_table, energy_table, reserves_table
-    from kvandal.ledger.grants import grant_hours_table, grants_table
-    from kvandal.ledger.indicators import summarise
-    from kvandal.ledger.lives import interruptions_table
-    from kvandal.ledger.plan_table import plan_table
-    from kvandal.ledger.room import room_table
-    from kvandal.twin import simulate as twin
-    from kvandal.twin.snapshot import PER_JOB, Recorder, without
+    import polars as pl
 
-    jobs, reports = build_demand(scenario) if demand is None else demand
+    from kvandal.demand import build as demands
+    from kvandal.runs.telling import Telling
+    from kvandal.twin import simulate as twin
+    from kvandal.twin.snapshot import Recorder
+
+    jobs, reports = demands.build_demand(scenario) if demand is None else demand
     recorder = None if summary_only else Recorder(scenario, jobs)
-    trajectory = twin.simulate_jobs(scenario, jobs, reports, progress=progress, recorder=recorder)
-    del jobs, recorder
-    site, heat = tables.site_table(trajectory), tables.heat_table(trajectory)
-    energy = energy_table(trajectory, site, heat)
-    contracts = contracts_table(trajectory, site)
-    tenant_energy = amounts = None
-    if not summary_only:
-        attributed = attribution.attribute(attribution.basis_of(trajectory, energy, heat, contracts))
-        tenant_energy = attribution.tenant_energy_table(scenario, attributed)
-        amounts = attribution.job_amounts(attributed)
-        del attributed
-    # records of jobs are the largest tables of all: none is kept longer than it is needed
-    records = tables.job_records(trajectory)
-    trajectory = replace(trajectory, state=without(trajectory.state, {"jobs"}))
-    jobs_told = tables.jobs_table(trajectory, records)
-    if amounts is not None:
-        jobs_told = jobs_told.with_columns(amounts)
-    del records, amounts
-    trajectory = replace(trajectory, state=without(trajectory.state, PER_JOB))
-    frames = {
-        "site": site,
-        "halls": tables.halls_table(trajectory),
-        "pods": plant_tables.pods_table(trajectory),
-        "racks": tables.racks_table(trajectory),
-        "tenants": tables.tenants_table(trajectory),
-        "jobs": jobs_told,
-        "interruptions": interruptions_table(trajectory),
-        "loans": tables.loans_table(trajectory),
-        "room": room_table(trajectory),
-        "energy": energy,
-        "heat": heat,
-        "events": tables.events_table(trajectory),
-        "limits": plant_tables.limits_table(trajectory),
-        "nodes": plant_tables.nodes_table(trajectory),
-        "faults": plant_tables.faults_table(trajectory),
-        "fault_costs": plant_tables.fault_costs_table(trajectory),
-        "grants": grants_table(trajectory),
-        "grant_hours": grant_hours_table(trajectory),
-        "contracts": contracts,
-        "reserves": reserves_table(trajectory, energy),
-        "plan": plan_table(trajectory, energy, site),
-    }
-    if tenant_energy is not None:
-        frames["placements"] = attribution.placements_table(trajectory)
-        frames["rack_hours"] = attribution.rack_hours_table(trajectory)
-        frames["tenant_energy"] = tenant_energy
-    prices = {name: float(tenant.price_usd_per_gpu_hour) for name, tenant in scenario.tenants.items()}
-    deadlines_h = {
-        name: one.deadline_h for name, one in scenario.demand.items() if one.deadline_h is not None
-    }
-    record, states = _record(trajectory), trajectory.snapshots
-    del trajectory
-    record["summary"] = summarise(
-        frames, scenario.run.tick_s, prices, scenario.cooling.adiabatic_on_c, deadlines_h
+    telling = Telling(
+        twin.simulate_jobs(scenario, jobs, reports, progress=progress, recorder=recorder),
+        attribute=not summary_only,
     )
-    return Run(record=record, tables=frames, states=states)
+    del jobs, recorder
+    record, states = _record(telling.run), telling.run.snapshots
+    frames: dict[str, pl.DataFrame] = {}
+
+    def keep(name: str, table: pl.DataFrame | Told) -> None:
+        frames[name] = table if isinstance(table, pl.DataFrame) else table.whole()
+
+    record["summary"] = telling.tell(keep if take is None else take)
+    return Run(record, {name: frames[name] for name in TABLES if name in frames}, states)
 
 
 def _record(trajectory: Trajectory) -> dict[str, Any]:

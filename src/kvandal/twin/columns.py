@@ -51,7 +51,9 @@ def seldom(shape: int | tuple[int, ...], dtype: Any) -> Array:
     [[0, 0, 0], [0, 0, 0]]
     """
     kind, rows = np.dtype(dtype), math.prod(np.atleast_1d(shape).tolist())
-    pages = mmap.mmap(-1, max(rows * kind.itemsize, 1))
+    size = max(rows * kind.itemsize, 1)
+    private = getattr(mmap, "MAP_PRIVATE", None)  # of pages that others might share, reading takes memory too
+    pages = mmap.mmap(-1, size) if private is None else mmap.mmap(-1, size, private | mmap.MAP_ANONYMOUS)
     return np.frombuffer(pages, kind, rows).reshape(shape)
 
 

@@ -25,6 +25,7 @@ from kvandal.twin.failures import draw_failures
 from kvandal.twin.fault_list import list_faults
 from kvandal.twin.heaps import ENTRY
 from kvandal.twin.inputs import gather_inputs, with_hot_weeks
+from kvandal.twin.memory import give_back_freed
 from kvandal.twin.planning import Planner
 from kvandal.twin.plant_state import CONSTRAINTS, DEMAND_KW, Plant, build_plant
 from kvandal.twin.records import FAULT
@@ -141,7 +142,10 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Trajectory
 
     """
     jobs, reports = build_demand(scenario)
-    return simulate_jobs(scenario, jobs, reports, progress=progress, recorder=Recorder(scenario, jobs))
+    recorder, start = Recorder(scenario, jobs), prepare(scenario, jobs)
+    del jobs
+    give_back_freed()
+    return _simulated(start, reports, progress, None, None, recorder)
 
 
 def simulate_jobs(
@@ -176,6 +180,18 @@ def simulate_jobs(
 
     """
     start = prepare(scenario, jobs, failures)
+    return _simulated(start, reports or [], progress, watch, watch_ticks, recorder)
+
+
+def _simulated(
+    start: Start,
+    reports: list[DemandReport],
+    progress: Progress | None,
+    watch: Watch | None,
+    watch_ticks: int | None,
+    recorder: Recorder | None,
+) -> Trajectory:
+    scenario = start.scenario
     step = watch_ticks or 86_400 // scenario.run.tick_s
     planner = None
     if scenario.plan.enabled:
@@ -188,7 +204,7 @@ def simulate_jobs(
         outputs,
         start.weather,
         start.prices,
-        reports or [],
+        reports,
         start.humidity_known,
         start.contracts,
         planner.finish(outputs) if planner is not None else None,
