@@ -34,7 +34,7 @@ ACTION = np.dtype(
 OWN_END, OWN_GPUS, OWN_TENANT, OWN_JOB = range(4)
 """Rows of `State.own_jobs`, the jobs that run on their tenant's share: when each should end (FAR until its start has been
 carried out), its GPUs, its tenant, the job."""
-NOT_YET = np.int64(2**62)
+NOT_YET = 2**31 - 1
 """An end that does not count."""
 ACTIONS = ("start", "notice", "move", "promote", "demote", "close")
 START, NOTICE, MOVE, PROMOTE, DEMOTE, CLOSE = range(6)
@@ -245,7 +245,7 @@ def list_own(state, job):
 @kernel
 def count_own(state, job):
     """Let the expected end of a job on its tenant's share count from now on: its start has been carried out."""
-    state.own_jobs[OWN_END, state.jobs[job].list_position] = state.jobs[job].until_s
+    state.own_jobs[OWN_END, state.jobs[job].list_position] = min(state.jobs[job].until_s, NOT_YET - 1)
 
 
 @kernel

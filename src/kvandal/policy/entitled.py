@@ -40,33 +40,20 @@ SHORTEST_SHADOW_S = 60
 """A reservation of share is not reckoned anew more often than this [s]."""
 NEAR_S = 600
 """So near its last answer a reservation of share is looked for first [s]."""
-FEW_GPUS = 48
-"""So many GPUs at most are put in order by when they should come back."""
-LONGEST_STEP_S = 2**40
-"""Nobody's end is expected so far away [s]."""
+FEW_JOBS = 32
+"""So many jobs at most are put in order by when they should end."""
 
 
 @kernel
 def _back_by(own_jobs, count, tenant, late_s):
-    """GPUs of its share that the running jobs of a tenant should have given back by an instant."""
-    back = np.int64(0)
+    """GPUs of its share that the running jobs of a tenant should have given back by an instant, and how many jobs these are."""
+    by_s, whose = np.int32(min(late_s, NOT_YET - 1)), np.int32(tenant)
+    back, jobs = np.int32(0), np.int32(0)
     for position in range(count):
-        ended = (own_jobs[OWN_END, position] <= late_s) & (own_jobs[OWN_TENANT, position] == tenant)
-        back += own_jobs[OWN_GPUS, position] if ended else np.int64(0)
-    return back
-
-
-@kernel
-def _back_by_each(own_jobs, count, tenant, one_s, other_s, last_s):
-    """GPUs as :func:`_back_by` counts them, by three instants at once."""
-    by_one, by_other, by_last = np.int64(0), np.int64(0), np.int64(0)
-    for position in range(count):
-        gpus = own_jobs[OWN_GPUS, position] if own_jobs[OWN_TENANT, position] == tenant else np.int64(0)
-        end_s = own_jobs[OWN_END, position]
-        by_one += gpus if end_s <= one_s else np.int64(0)
-        by_other += gpus if end_s <= other_s else np.int64(0)
-        by_last += gpus if end_s <= last_s else np.int64(0)
-    return by_one, by_other, by_last
+        ended = (own_jobs[OWN_END, position] <= by_s) & (own_jobs[OWN_TENANT, position] == whose)
+        back = np.int32(back + (own_jobs[OWN_GPUS, position] if ended else np.int32(0)))
+        jobs = np.int32(jobs + (np.int32(1) if ended else np.int32(0)))
+    return np.int64(back), np.int64(jobs)
 
 
 @kernel
@@ -107,34 +94,32 @@ def _free_share_s(state, job, ends_s, sizes, time_s):
         return np.int64(time_s)
     if missing > holder.own:
         return FAR
-    early_s = np.int64(time_s + 1)
-    late_s = max(early_s, holder.shadow_s + NEAR_S)
-    between_s = max(early_s, holder.shadow_s - NEAR_S)
-    back, by_then, by_late = _back_by_each(own_jobs, count, tenant, early_s, between_s, late_s)
+    soonest_s = np.int64(time_s + 1)
+    near_s = min(holder.shadow_s, np.int64(NOT_YET - 2 * NEAR_S))
+    early_s, late_s, step_s = max(soonest_s, near_s - NEAR_S), max(soonest_s, near_s) + NEAR_S, NEAR_S
+    back, jobs = _back_by(own_jobs, count, tenant, early_s)  # by `early_s`
+    if back >= missing and early_s > soonest_s:
+        late_s, by_late, jobs_late = early_s, back, jobs
+        early_s = soonest_s
+        back, jobs = _back_by(own_jobs, count, tenant, early_s)
+    else:
+        by_late, jobs_late = _back_by(own_jobs, count, tenant, late_s)
     if back >= missing:
         return early_s
-    if by_then < missing:
-        early_s, back = between_s, by_then
-    else:
-        late_s, by_late = between_s, by_then
-    step_s = NEAR_S
     while by_late < missing:
-        if step_s > LONGEST_STEP_S:
+        if late_s >= NOT_YET - 1:
             return FAR
-        early_s, back = late_s, by_late
+        early_s, back, jobs = late_s, by_late, jobs_late
         step_s *= 8
-        late_s = late_s + step_s if step_s <= LONGEST_STEP_S else NOT_YET - 1
-        by_late = _back_by(own_jobs, count, tenant, late_s)
-    is_middle = False  # where GPUs come back evenly a straight line hits; where not, every second step halves
-    while by_late - back > FEW_GPUS and late_s - early_s > 1:
-        part = 0.5 if is_middle else (missing - back) / (by_late - back)
-        is_middle = not is_middle
-        between_s = early_s + min(max(np.int64(1), np.int64(part * (late_s - early_s))), late_s - early_s - 1)
-        by_then = _back_by(own_jobs, count, tenant, between_s)
+        late_s = min(late_s + step_s, np.int64(NOT_YET - 1))
+        by_late, jobs_late = _back_by(own_jobs, count, tenant, late_s)
+    while jobs_late - jobs > FEW_JOBS and late_s - early_s > 1:
+        between_s = early_s + (late_s - early_s) // 2
+        by_then, jobs_then = _back_by(own_jobs, count, tenant, between_s)
         if by_then < missing:
-            early_s, back = between_s, by_then
+            early_s, back, jobs = between_s, by_then, jobs_then
         else:
-            late_s, by_late = between_s, by_then
+            late_s, by_late, jobs_late = between_s, by_then, jobs_then
     return _last_of(own_jobs, count, tenant, missing - back, early_s, late_s, ends_s, sizes)
 
 

@@ -64,7 +64,7 @@ class State(NamedTuple):
     (trays, n), times of the last failures of each tray; `touched` int64 (racks,), racks in which something changed in this
     tick; `pod_mw` and `group_mw` int64 (pods or power groups, tiers of use, rack
     models), sums of RACK_TIER.mw; `leaving` int64 (rows of tenants, 2), to work in: GPUs that come back
-    to each row after notice (:func:`kvandal.policy.lending.count_leaving`); `own_jobs` int64 (4, GPUs + 1), jobs that run on
+    to each row after notice (:func:`kvandal.policy.lending.count_leaving`); `own_jobs` int32 (4, GPUs + 1), jobs that run on
     their tenant's share (:data:`kvandal.policy.acting.OWN_END` and the following).
     """
 
@@ -332,7 +332,7 @@ def new_state(
         pod_mw=np.zeros((site.pods, POWER_TIERS, models), np.int64),
         group_mw=np.zeros((site.groups, POWER_TIERS, models), np.int64),
         lent_jobs=np.zeros(site.gpus + 1, np.int64),
-        own_jobs=np.zeros((4, site.gpus + 1), np.int64),
+        own_jobs=np.zeros((4, site.gpus + 1), np.int32),
         leaving=np.zeros((len(tenants), 2), np.int64),
         models=model_table(site),
         demands=filled(
