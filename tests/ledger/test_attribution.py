@@ -34,6 +34,14 @@ def column(name):
     return attribution.QUANTITIES.index(name)
 
 
+def of_jobs(amounts):
+    """What is told of jobs, from all quantities."""
+    names = {**{name: name for name in attribution.OF_JOBS}, "energy_cost_cents": "cost_cents"}
+    told = {name: amounts[..., column(names[name])] for name in attribution.OF_JOBS if name != "site_wh"}
+    told["site_wh"] = amounts[..., :3].sum(axis=-1)
+    return np.stack([told[name] for name in attribution.OF_JOBS], axis=-1)
+
+
 def test_a_shared_rack_by_hand():
     """48 GPUs of one tenant and 12 of another share a rack for an hour, 12 stand idle; the rule by hand."""
     scenario = small_site({"a": tenant("firm", 1.0), "b": tenant("firm", 0.0)}, racks=1)
@@ -136,16 +144,16 @@ def test_what_is_attributed_is_what_the_meter_showed(given_run):
     covered = energy["ppa_clean_mwh"].to_numpy() + energy["goo_mwh"].to_numpy()
     assert (covered <= energy["import_mwh"].to_numpy() + 1e-12).all()
     assert per_hour[:, column("cost_cents")].sum() == round(float(energy["cost_eur"].sum()) * 100)
-    assert (found.by_job.sum(axis=0) == found.by_tenant[:, :-1].sum(axis=(0, 1))).all()
+    assert (found.by_job.sum(axis=0) == of_jobs(found.by_tenant[:, :-1].sum(axis=(0, 1)))).all()
     held = run.outputs.tenant_hour[:, :3, 0]
     assert (found.gpu_s.sum(axis=2) == held).all()
     assert (
         found.gpu_s.sum(axis=(0, 2))
         == [run.state.jobs["allocated_gpu_s"][basis.tenant_of == t].sum() for t in range(3)]
     ).all()
-    for job in np.flatnonzero(found.by_job[:, column("it_wh")])[:3]:
+    for job in np.flatnonzero(found.by_job[:, attribution.OF_JOBS.index("it_wh")])[:3]:
         watched = attribution.attribute(basis, int(job))
-        assert (watched.detail.sum(axis=0) == found.by_job[job]).all()
+        assert (of_jobs(watched.detail.sum(axis=0)) == found.by_job[job]).all()
         assert (watched.by_job == found.by_job).all()
 
 

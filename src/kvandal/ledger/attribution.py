@@ -43,6 +43,7 @@ OF_SITE = QUANTITIES.index("overhead_wh") + 1
 OF_JOBS = ("it_wh", "site_wh", "carbon_location_direct_g", "carbon_market_direct_g", "energy_cost_cents")
 """What is told of every job: `site_wh` is the sum of the first OF_SITE quantities."""
 MICRO = 1_000_000
+HOURS_IN_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,9 @@ def rack_wh(run: Trajectory) -> Array:
     """Return the IT energy of every rack in every hour, int32 (hours, racks) [Wh]."""
     energy_kwh = run.outputs.rack_hour
     found = np.empty(energy_kwh.shape, np.int32)
-    for hour, row in enumerate(energy_kwh):  # no second table of floats
-        found[hour] = np.rint(row * 1000)
+    for first in range(0, len(found), HOURS_IN_BLOCK):  # no second table of floats
+        hours = slice(first, first + HOURS_IN_BLOCK)
+        found[hours] = np.rint(energy_kwh[hours] * 1000)
     return found
 
 

@@ -99,7 +99,7 @@ def grant_hours_table(run: Trajectory) -> pl.DataFrame:
     )
 
 
-def job_columns(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl.Series]:
+def job_columns(run: Trajectory, jobs: dict[str, Array], rows: slice = slice(None)) -> dict[str, pl.Series]:
     """Columns of the table of jobs: the grant that each drew on, what it was charged, why it was turned away.
 
     `jobs` holds the column `refused_rule` of those jobs' records.

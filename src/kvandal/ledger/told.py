@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 BLOCK = 65_536
-"""Rows of a block."""
+"""Rows of a block, and of a group of rows in a file."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Told:
     ----------
     height : its rows
     make : makes some of its rows, from `start` to `stop` of a slice
-    block : rows of a block; fewer where a row has many numbers
+    block : rows of a block, a part of BLOCK; fewer where a row has many numbers
 
     """
 

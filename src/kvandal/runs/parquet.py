@@ -53,6 +53,8 @@ def write_table(table: pl.DataFrame | Told, path: Path) -> str:
 def _stream(table: Told, file: _Digesting) -> None:
     from polars.io.plugins import register_io_source
 
+    from kvandal.ledger.told import BLOCK
+
     blocks = table.blocks()
     first = next(blocks)
 
@@ -60,7 +62,7 @@ def _stream(table: Told, file: _Digesting) -> None:
         yield first
         yield from blocks
 
-    register_io_source(source, schema=first.schema).sink_parquet(file, **OPTIONS)  # type: ignore[call-overload]
+    register_io_source(source, schema=first.schema).sink_parquet(file, row_group_size=BLOCK, **OPTIONS)  # type: ignore[call-overload]
 
 
 class _Digesting:

@@ -69,15 +69,3 @@ def columns_of(table: Array, names: Iterable[str]) -> dict[str, Array]:
         for name, column in columns.items():
             column[first : first + BLOCK] = block[name]
     return columns
-
-
-def turned(table: Array) -> Array:
-    """Columns of a matrix with many rows as the rows of another, each contiguous.
-
-    >>> turned(np.array([[1, 2], [3, 4], [5, 6]])).tolist()
-    [[1, 3, 5], [2, 4, 6]]
-    """
-    columns = np.empty(table.shape[::-1], table.dtype)
-    for first in range(0, len(table), BLOCK):
-        columns[:, first : first + BLOCK] = table[first : first + BLOCK].T
-    return columns
