@@ -1,6 +1,6 @@
 """Run the recipes of this folder, keep their figures, and write docs/benchmarks.md from all that were kept.
 
-``python benchmarks/benchmarks.py [--name NAME] [--scale] [--page] [RECIPE ...]``; ``make benchmarks`` calls this with
+``python benchmarks/benchmarks.py [--name NAME] [--note TEXT] [--scale] [--page] [RECIPE ...]``; ``make benchmarks`` calls this with
 ``--scale``. Every recipe is a scenario that ``kvandal bench`` runs in a process of its own. Figures go to
 ``results/NAME.json``; NAME is the version and the commit. Recipes that are not run again keep the figures they have there.
 ``--page`` runs nothing and only writes the page.
@@ -51,7 +51,7 @@ def bench(*arguments: str) -> dict[str, Any]:
     return figures
 
 
-def measure(name: str, wanted: list[str], scale: bool) -> None:
+def measure(name: str, wanted: list[str], scale: bool, note: str | None) -> None:
     """Run recipes and add their figures to ``results/NAME.json``."""
     target = RESULTS / f"{name}.json"
     kept = json.loads(target.read_text("utf-8")) if target.exists() else {"runs": {}}
@@ -60,6 +60,8 @@ def measure(name: str, wanted: list[str], scale: bool) -> None:
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "processor": processor(),
     }
+    if note is not None:
+        kept["note"] = note
     for recipe in wanted:
         sys.stderr.write(f"{recipe} ...\n")
         kept["runs"][recipe] = bench(str(HERE / f"{recipe}.toml"))
@@ -136,7 +138,9 @@ def page(kept: list[dict[str, Any]]) -> str:
     for one in kept:
         if "scale" in one:
             lines.append(growth_row(one["name"], one["scale"]))
-    lines += ["", "Processors: " + "; ".join(f"{one['name']}: {one['processor']}" for one in kept) + ".", ""]
+    lines += ["", "## Where", "", "| version | processor | |", "|---|---|---|"]
+    lines += [f"| {one['name']} | {one['processor']} | {one.get('note', '')} |" for one in kept]
+    lines.append("")
     return "\n".join(lines)
 
 
@@ -188,11 +192,12 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     asked.add_argument("recipes", nargs="*", choices=[[], *recipes()], help="default: all")
     asked.add_argument("--name", help="of the results; default: version and commit")
+    asked.add_argument("--note", help="what else should be known, e.g. that the machine was shared")
     asked.add_argument("--scale", action="store_true", help="also measure growth")
     asked.add_argument("--page", action="store_true", help="only write the page")
     given = asked.parse_args()
     if not given.page:
-        measure(given.name or commit_name(), given.recipes or recipes(), given.scale)
+        measure(given.name or commit_name(), given.recipes or recipes(), given.scale, given.note)
     kept = results()
     PAGE.write_text(page(kept), "utf-8")
     PICTURE.write_text(picture(kept), "utf-8")
