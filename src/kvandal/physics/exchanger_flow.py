@@ -17,8 +17,11 @@ TOLERANCE = 1e-10
 LEAST_FLOW = 1e-9
 """A flow over design below which the first guess is the answer: no pump or fan can tell."""
 
-MOST_EVALUATIONS = 60
+MOST_EVALUATIONS = 120
 """The search for a flow ends here in any case; six to eight evaluations are usual."""
+
+HALVED_AFTER = 12
+"""After so many evaluations every other one halves the bracket: close to all the heat that there is, false position crawls."""
 
 
 @kernel
@@ -85,7 +88,7 @@ def flow_fraction_at_heat(
     """Cold flow at which :func:`heat_at_flow_kw` gives `heat_kw`, to a relative error of heat of 1e-10.
 
     False position after Anderson and Björck on 1/heat over 1/flow, which is nearly a straight line: six to eight
-    evaluations. The bracket starts where the cold stream would leave as warm as the hot one comes in. `minimum` where
+    evaluations; halving of its logarithm where that does not do. The bracket starts where the cold stream would leave as warm as the hot one comes in. `minimum` where
     less flow would do, `maximum` where even that is not enough.
 
     N. Anderson, Å. Björck, "A new high order method of regula falsi type for computing a root of an equation", BIT 13,
@@ -149,8 +152,10 @@ def flow_fraction_below(
     u_high, g_high = 1.0 / maximum, heat_kw / high_heat_kw - 1.0
     u = u_high
     side = 0.0  # where the last point fell
-    for _ in range(MOST_EVALUATIONS):
+    for evaluation in range(MOST_EVALUATIONS):
         u = u_high - g_high * (u_low - u_high) / (g_low - g_high)
+        if evaluation >= HALVED_AFTER and evaluation % 2 == 0:
+            u = math.sqrt(u_low * u_high)
         found_kw = heat_at_flow_kw(
             1.0 / u, hot_kw_per_k, difference_k, cold_design_kw_per_k,
             constant_k_per_kw, cold_k_per_kw, exponent, crossflow,
