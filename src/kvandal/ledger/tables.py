@@ -19,7 +19,7 @@ from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
 from kvandal.twin.columns import columns_of
-from kvandal.twin.records import EVENTS, LOAN_REASONS, LOSSES, STATES
+from kvandal.twin.records import EVENTS, LOAN, LOAN_REASONS, LOSSES, STATES
 from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.simulate import Trajectory
 
@@ -330,18 +330,18 @@ def _came(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl.
 def loans_table(run: Trajectory) -> pl.DataFrame:
     """One row per loan, or per part of one that several lenders make up."""
     scenario = run.scenario
-    loans = run.state.loans[: int(run.state.tally["loans"][0])]
+    loans = columns_of(run.state.loans[: int(run.state.tally["loans"][0])], LOAN.names or ())
     start_utc = scenario.run.start_utc
     notice_s = np.array([tenant.notice_s for tenant in scenario.tenants.values()] or [0], np.int64)
     names = [*scenario.tenants, POOL]
     state = np.where(loans["returned_s"] >= 0, 2, np.where(loans["noticed_s"] >= 0, 1, 0))
     return pl.DataFrame(
         {
-            "loan": np.arange(len(loans), dtype=np.int32),
+            "loan": np.arange(len(state), dtype=np.int32),
             "lender": named(loans["lender"], names),
             "borrower": named(loans["borrower"], names),
-            "job": np.ascontiguousarray(loans["job"]),
-            "gpus": np.ascontiguousarray(loans["gpus"]),
+            "job": loans["job"],
+            "gpus": loans["gpus"],
             "start_utc": times_utc(start_utc, loans["start_s"]),
             "notice_s": notice_s[loans["borrower"]],
             "noticed_utc": times_utc(start_utc, loans["noticed_s"]),
