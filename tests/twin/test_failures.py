@@ -25,7 +25,7 @@ from kvandal.errors import ScenarioError
 from kvandal.scenario.plant import Reliability
 from kvandal.twin.account import TICK_BROKEN
 from kvandal.twin.failures import draw_failures, lemon_trays
-from kvandal.twin.records import EVENTS, LOST_RESTART
+from kvandal.twin.records import EVENTS, LOST_RESTART, PART_RESTORED
 from kvandal.twin.reliability_state import CAUSE_HOST, CAUSE_NETWORK, CAUSE_RACK, CAUSE_TRAY, CAUSES
 from kvandal.twin.simulate import prepare, simulate_jobs
 
@@ -326,7 +326,7 @@ def test_restarts_after_recalls_are_told_apart():
     assert times(run, "recalls")[0] == 1
     assert times(run, "failures")[0] == 1
     assert run.state.lost_gpu_s[LOST_RESTART, 0] == 72 * 600
-    assert times(run, "restored_gpu_s")[0] == 72 * 300
+    assert run.state.part_gpu_s[PART_RESTORED, 0] == 72 * 300
 
 
 def ettr_of(gpus, days, seed, **options):

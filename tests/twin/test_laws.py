@@ -8,7 +8,7 @@ from small_sites import check_books, check_lending, check_room, group, small_sit
 
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
-from kvandal.twin.records import FINISHED, LOST_RESTART, REFUSED, RUNNING
+from kvandal.twin.records import FINISHED, LOST_RESTART, PART_RESTORED, REFUSED, RUNNING
 from kvandal.twin.simulate import simulate_jobs
 
 DAY_S = 86_400
@@ -132,7 +132,7 @@ def test_everything_is_accounted_for(asked):
     assert (state.lost_gpu_s >= -1e-3).all()
     assert (state.interruptions.sum(axis=0) == state.jobs["failures"]).all()
     restarts = state.lost_gpu_s[LOST_RESTART]
-    assert (state.jobs["restored_gpu_s"] <= restarts + 1e-6).all()
+    assert (state.part_gpu_s[PART_RESTORED] <= restarts + 1e-6).all()
     assert (state.racks["waited_gpu_s"] >= 0).all()
     assert (state.racks["waited_gpu_s"] <= state.racks["broken_gpu_s"]).all()
     finished = state.jobs["state"] == FINISHED

@@ -15,7 +15,7 @@ from kvandal.policy.rules import RULES
 from kvandal.scenario.faults import Fault
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
-from kvandal.twin.records import EVENTS, LOAN_REASONS
+from kvandal.twin.records import EVENTS, LOAN_REASONS, PART_CAPPED, PART_CUT
 from kvandal.twin.simulate import simulate_jobs
 
 ORDER_S, LIFTED_S, NOTICE_S = 7200, 18_000, 600
@@ -118,7 +118,7 @@ def test_what_no_cap_can_hold_is_shed_at_once_and_the_rest_recalled():
     assert meter_kw(run, ORDER_S, LIFTED_S).max() <= 320 * (1 + 1e-9)
     assert caps(run, FIRM, ORDER_S, ORDER_S + NOTICE_S).max() < 0.7
     assert caps(run, FIRM, ORDER_S + NOTICE_S + 60, 86_400).min() == 1
-    cut_h = run.state.jobs["cut_gpu_s"] / 3600
+    cut_h = run.state.part_gpu_s[PART_CUT] / 3600
     assert cut_h[[2, 5]].tolist() == [0.0, 36 * 0.5]  # the shed job had run for half an hour
     assert cut_h[3:5] == pytest.approx(run.state.lost_gpu_s[1, 3:5] / 3600)
 
@@ -164,8 +164,8 @@ def test_a_contract_without_the_clause_gives_last():
     hard = ordered(0.22, who, *rows)
 
     assert happened(mild, "shed") == []
-    assert mild.state.jobs["capped_gpu_s"][0] > 3600 * 72 * 0.1
-    assert mild.state.jobs["capped_gpu_s"][1] == 0
+    assert mild.state.part_gpu_s[PART_CAPPED][0] > 3600 * 72 * 0.1
+    assert mild.state.part_gpu_s[PART_CAPPED][1] == 0
     assert [job for _, _, job, _ in happened(hard, "shed")] == [0]
     assert times(hard, "sheds") == [1, 0]
 
@@ -177,8 +177,8 @@ def test_power_is_lost_by_the_hour_and_the_cap():
     lost_s = 256 * 60 * (1 - ((p - 0.15) / 0.85) ** 0.25).sum()
 
     assert lost_s > 0
-    assert run.state.jobs["capped_gpu_s"].tolist() == [pytest.approx(lost_s, rel=5e-3)]
-    assert run.state.jobs["cut_gpu_s"].tolist() == [0.0]
+    assert run.state.part_gpu_s[PART_CAPPED].tolist() == [pytest.approx(lost_s, rel=5e-3)]
+    assert run.state.part_gpu_s[PART_CUT].tolist() == [0.0]
 
 
 @settings(max_examples=40)
@@ -202,7 +202,7 @@ def test_any_order_is_kept_and_in_the_order_of_the_rules(asked, part, length_h):
     low = real[:, account.CAP_COLUMN : account.CAP_COLUMN + 3]
     assert (np.where(held[over] > 0, low[over], floor) <= floor + 1e-9).all()
     assert run.state.lost_gpu_s[2] == pytest.approx(
-        run.state.lost_gpu_s[2].clip(min=run.state.jobs["capped_gpu_s"]), abs=1e-3
+        run.state.lost_gpu_s[2].clip(min=run.state.part_gpu_s[PART_CAPPED]), abs=1e-3
     )
     loans = run.state.loans[: run.state.tally["loans"][0]]
     shed_reason = LOAN_REASONS.index("shed")

@@ -15,7 +15,7 @@ def goodput_document(folder: Path) -> dict[str, Any]:
     from kvandal.report import goodput
     from kvandal.report.folder import RunFolder
 
-    jobs = RunFolder(folder).table("jobs", goodput.COLUMNS, texts=False)
+    jobs = RunFolder(folder).scan("jobs", goodput.COLUMNS, texts=False)
     return {
         "tenants": goodput.by_tenant(jobs).to_dicts(),
         "sizes": goodput.by_size(jobs).to_dicts(),

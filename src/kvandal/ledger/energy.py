@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from kvandal.twin.simulate import Trajectory
 
 Array = Any
 MICRO = 1_000_000
+_EXACT = pl.Decimal(38, 6)
 
 
 def decimals(name: str, micro: Array) -> pl.Series:
@@ -26,8 +26,8 @@ def decimals(name: str, micro: Array) -> pl.Series:
     >>> decimals("cost_eur", np.array([1_500_000])).to_list()
     [Decimal('1.500000')]
     """
-    values = [Decimal(int(value)).scaleb(-6) for value in micro]
-    return pl.Series(name, values, dtype=pl.Decimal(20, 6))
+    million = pl.Series([MICRO]).cast(_EXACT)
+    return (pl.Series(name, micro).cast(_EXACT) / million).cast(pl.Decimal(20, 6))
 
 
 def micro(amount: Array) -> Array:

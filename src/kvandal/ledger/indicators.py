@@ -45,11 +45,14 @@ def ratio(part: float | None, whole: float) -> float | None:
     return None if part is None or whole <= 0 else part / whole
 
 
-def _quantiles(table: pl.DataFrame, column: str, share: float, names: list[str]) -> dict[str, float | None]:
-    """Quantile by tenant; None for a tenant of whom nothing is known."""
-    by_tenant = table.group_by("tenant").agg(pl.col(column).quantile(share, "nearest"))
-    known = dict(zip(by_tenant["tenant"].cast(pl.String).to_list(), by_tenant[column].to_list(), strict=True))
-    return {name: (None if known.get(name) is None else float(known[name])) for name in names}
+def _waits(started: pl.DataFrame, names: list[str]) -> dict[str, dict[str, float | None]]:
+    """Median and 95th percentile of the wait by tenant; None for a tenant of whom no job started."""
+    shares = {"wait_p50_s": 0.50, "wait_p95_s": 0.95}
+    found = started.group_by("tenant").agg(
+        pl.col("wait_s").quantile(share, "nearest").alias(key) for key, share in shares.items()
+    )
+    rows = {row["tenant"]: row for row in found.to_dicts()}
+    return {key: {name: number(rows.get(name, {}).get(key)) for name in names} for key in shares}
 
 
 def summarise(
@@ -131,8 +134,7 @@ def summarise(
         "jobs_refused": int((jobs["state"] == "refused").sum()),
         "jobs_refused_by_rule": refused_by_rule(jobs),
         "jobs_stopped": int((jobs["state"] == "stopped").sum()),
-        "wait_p50_s": _quantiles(started, "wait_s", 0.50, names),
-        "wait_p95_s": _quantiles(started, "wait_s", 0.95, names),
+        **_waits(started, names),
         "deadlines_met": deadlines_met(jobs, deadlines_h, end_utc),
         "loans": loans.height,
         "recalls": int(loans["noticed_utc"].count()),
@@ -181,9 +183,10 @@ def clean_on_paper_mwh(energy: pl.DataFrame, contracts: pl.DataFrame) -> float:
 
 
 def _lost_by_tenant(jobs: Jobs, tenants: list[str]) -> dict[str, dict[str, float]]:
-    """GPU-hours lost, by tenant and cause; zero for a tenant without jobs."""
+    """GPU-hours lost, by tenant and cause; zero for a tenant that lost nothing."""
     lost = [f"gpu_s_lost_{cause}" for cause in LOSSES]
-    summed = jobs.select("tenant", *lost).group_by("tenant").agg(pl.col(name).sum() / 3600 for name in lost)
+    some = jobs.select("tenant", *lost).filter(pl.any_horizontal(pl.col(lost) != 0))  # few jobs lose anything
+    summed = some.group_by("tenant").agg(pl.col(name).sum() / 3600 for name in lost)
     rows = {row["tenant"]: row for row in summed.to_dicts()}
     return {
         name: {cause: float(rows.get(name, {}).get(f"gpu_s_lost_{cause}", 0.0)) for cause in LOSSES}

@@ -22,13 +22,13 @@ def latency_by_lender(loans: pl.DataFrame, lenders: list[str]) -> dict[str, dict
 
     """
     found = (
-        loans.with_columns(pl.col("lender").cast(pl.String))
-        .group_by("lender")
+        loans.group_by("lender")
         .agg(
             pl.col("noticed_utc").count().alias("recalls"),
             latency_s().quantile(0.50, "nearest").alias("p50_s"),
             latency_s().quantile(0.99, "nearest").alias("p99_s"),
         )
+        .with_columns(pl.col("lender").cast(pl.String))
     )
     known = {row.pop("lender"): row for row in found.to_dicts()}
     return {name: known.get(name, {"recalls": 0, "p50_s": None, "p99_s": None}) for name in lenders}

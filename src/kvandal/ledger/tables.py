@@ -19,7 +19,7 @@ from kvandal.scenario.tree import ROUNDING, limit_steps
 from kvandal.twin import account
 from kvandal.twin import plant_state as plant
 from kvandal.twin.columns import columns_of
-from kvandal.twin.records import EVENTS, LOAN_REASONS, LOSSES, STATES
+from kvandal.twin.records import EVENTS, LOAN, LOAN_REASONS, LOSSES, PARTS_OF_LOSSES, STATES
 from kvandal.twin.reliability_state import CAUSES
 from kvandal.twin.simulate import Trajectory
 
@@ -240,7 +240,7 @@ def _limits_by_hour(run: Trajectory, installed: Array) -> tuple[Array, Array]:
 
 JOB_COLUMNS = (
     "demand", "tenant", "asked_gpus", "submit_s", "first_start_s", "end_s", "state", "starts", "failures", "recalls", "sheds",
-    "racks", "work_s", "allocated_gpu_s", "useful_gpu_s", "restored_gpu_s", "capped_gpu_s", "cut_gpu_s", "refused_rule",
+    "racks", "work_s", "allocated_gpu_s", "useful_gpu_s", "refused_rule",
 )  # fmt: skip
 """Columns of the records of jobs that the table of jobs is made from, beside those of their lives."""
 
@@ -320,9 +320,9 @@ def _came(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl.
         "gpu_s_allocated": jobs["allocated_gpu_s"],
         "gpu_s_useful": jobs["useful_gpu_s"],
         **dict(zip((f"gpu_s_lost_{cause}" for cause in LOSSES), lost_gpu_s, strict=True)),
-        "gpu_s_restart_recall": jobs["restored_gpu_s"],
-        "gpu_s_capped": jobs["capped_gpu_s"],
-        "gpu_s_stopped": jobs["cut_gpu_s"],
+        **dict(
+            zip((f"gpu_s_{part}" for part in PARTS_OF_LOSSES), run.state.part_gpu_s[:, rows], strict=True)
+        ),
     }
     return {name: pl.Series(column) for name, column in columns.items()}
 
@@ -330,18 +330,18 @@ def _came(run: Trajectory, jobs: dict[str, Array], rows: slice) -> dict[str, pl.
 def loans_table(run: Trajectory) -> pl.DataFrame:
     """One row per loan, or per part of one that several lenders make up."""
     scenario = run.scenario
-    loans = run.state.loans[: int(run.state.tally["loans"][0])]
+    loans = columns_of(run.state.loans[: int(run.state.tally["loans"][0])], LOAN.names or ())
     start_utc = scenario.run.start_utc
     notice_s = np.array([tenant.notice_s for tenant in scenario.tenants.values()] or [0], np.int64)
     names = [*scenario.tenants, POOL]
     state = np.where(loans["returned_s"] >= 0, 2, np.where(loans["noticed_s"] >= 0, 1, 0))
     return pl.DataFrame(
         {
-            "loan": np.arange(len(loans), dtype=np.int32),
+            "loan": np.arange(len(state), dtype=np.int32),
             "lender": named(loans["lender"], names),
             "borrower": named(loans["borrower"], names),
-            "job": np.ascontiguousarray(loans["job"]),
-            "gpus": np.ascontiguousarray(loans["gpus"]),
+            "job": loans["job"],
+            "gpus": loans["gpus"],
             "start_utc": times_utc(start_utc, loans["start_s"]),
             "notice_s": notice_s[loans["borrower"]],
             "noticed_utc": times_utc(start_utc, loans["noticed_s"]),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import polars as pl
-
 from kvandal.report import goodput
 from kvandal.report.chart import Figure
 from kvandal.report.folder import RunFolder
@@ -31,7 +29,7 @@ FAILED = {
 
 def loss_parts(folder: RunFolder) -> list[str | Figure]:
     """Figure and tables of a run's losses; nothing where no job ran."""
-    jobs = folder.table("jobs", goodput.COLUMNS, texts=False)
+    jobs = folder.scan("jobs", goodput.COLUMNS, texts=False)
     rows = {row["tenant"]: row for row in goodput.by_tenant(jobs).to_dicts()}
     order = [*(name for name in folder.scenario.get("tenants", {}) if name in rows)]
     order += sorted(set(rows) - set(order))
@@ -81,7 +79,7 @@ def _by_tenant(rows: list[dict[str, float]]) -> Figure:
     return Figure("losses", "Where GPU-hours were lost, by tenant and cause", caption, spec, body)
 
 
-def _by_size(jobs: pl.DataFrame) -> str:
+def _by_size(jobs: goodput.Jobs) -> str:
     heads = [
         "GPUs of the job", "jobs", "GPU-hours", "useful share of running time (ETTR)", "goodput", "failures", "GPU-hours per failure",
     ]  # fmt: skip
@@ -101,7 +99,7 @@ def _by_size(jobs: pl.DataFrame) -> str:
     return caption + table(heads, rows, right=range(1, len(heads)))
 
 
-def _by_cause(jobs: pl.DataFrame) -> str:
+def _by_cause(jobs: goodput.Jobs) -> str:
     counted = goodput.interruptions(jobs)
     rows = [[FAILED[cause], number(count) if count else DASH] for cause, count in counted.items()]
     return '<p class="caption">What interrupted jobs.</p>' + table(

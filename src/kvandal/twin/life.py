@@ -33,6 +33,9 @@ from kvandal.twin.records import (
     LOST_RECALL,
     LOST_RESTART,
     LOST_SHED,
+    PART_CAPPED,
+    PART_CUT,
+    PART_RESTORED,
     POWER_TIERS,
     RECALLABLE,
     REST,
@@ -235,6 +238,13 @@ def _lose(state, job, cause, gpu_s):
         state.lost_gpu_s[cause, job] += gpu_s
 
 
+@kernel
+def _tell_apart(state, job, part, gpu_s):
+    """Count GPU-seconds that are part of a loss."""
+    if gpu_s != 0.0:
+        state.part_gpu_s[part, job] += gpu_s
+
+
 @large_kernel
 def _settle(state, job, time_s, cause):
     """Split the GPU-seconds of the run that ends now into useful and lost; return the useful seconds saved.
@@ -250,11 +260,11 @@ def _settle(state, job, time_s, cause):
     jobs[job].allocated_gpu_s += gpus * (time_s - jobs[job].start_s)
     _lose(state, job, LOST_SHED, gpus * (wall_s - worked_s))
     capped_s = state.demands[jobs[job].demand].speed * (wall_s - (clock_s - jobs[job].clock_start_s))
-    jobs[job].capped_gpu_s += gpus * min(wall_s - worked_s, max(0.0, capped_s))
+    _tell_apart(state, job, PART_CAPPED, gpus * min(wall_s - worked_s, max(0.0, capped_s)))
     restored_s = min(worked_s, float(jobs[job].restore_s))
     _lose(state, job, LOST_RESTART, gpus * restored_s)
     if jobs[job].last_loss == LOST_RECALL:
-        jobs[job].restored_gpu_s += gpus * restored_s
+        _tell_apart(state, job, PART_RESTORED, gpus * restored_s)
     left_s = worked_s - restored_s
     interval_s = float(jobs[job].interval_s)
     checkpoint_s = float(state.demands[jobs[job].demand].checkpoint_s)
@@ -281,7 +291,7 @@ def _settle(state, job, time_s, cause):
         kept_s -= gone_s
         _lose(state, job, cause, gpus * gone_s)
         if cause == LOST_SHED or (cause == LOST_RECALL and jobs[job].for_power):
-            jobs[job].cut_gpu_s += gpus * gone_s
+            _tell_apart(state, job, PART_CUT, gpus * gone_s)
     asked = jobs[job].asked_gpus
     whole_s = float(jobs[job].remaining_s)
     if cause != DONE:

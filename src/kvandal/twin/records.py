@@ -22,6 +22,10 @@ SPEED_CLASSES = 3 * POWER_TIERS
 
 LOST_FAILURE, LOST_RECALL, LOST_SHED, LOST_CHECKPOINT, LOST_RESTART, LOST_EXPIRY = range(6)
 LOSSES = ("failure", "recall", "shed", "checkpoint", "restart", "expiry")
+PART_RESTORED, PART_CAPPED, PART_CUT = range(3)
+PARTS_OF_LOSSES = ("restart_recall", "capped", "stopped")
+"""Parts of losses that are told apart: restarts that followed a recall; what caps on the job's tier took, of what shedding
+lost; work lost when a job was shed, or recalled, for power."""
 
 (
     REPAIR,
@@ -83,11 +87,8 @@ JOB = np.dtype(
         ("slow", "f8"),  # its speed over that of its class: limits of the plant slow it down
         ("allocated_gpu_s", "i8"),
         ("useful_gpu_s", "f8"),
-        ("restored_gpu_s", "f8"),  # spent on restarts that followed a recall
         ("recall_cost", "f8"),  # what a planned recall would lose [GPU-seconds; for power, per kW]
         ("clock_start_s", "f8"),  # reading of the speed clock at the start of the run that goes on now
-        ("capped_gpu_s", "f8"),  # lost to caps on its tier; part of what shedding lost
-        ("cut_gpu_s", "f8"),  # work lost when it was shed, or recalled, for power
         ("gpus", "i4"),  # now; an elastic job may run on fewer than it asked for
         ("asked_gpus", "i4"),  # `work_s` and `remaining_s` are seconds on so many
         ("limit_s", "i4"),  # run time that its owner asked for

@@ -45,12 +45,10 @@ _SAME, _AS_BEFORE, _VARIED = range(3)
 
 GIVEN = frozenset({"failures", "limit_steps", "limit_steps_s", "leaving", "plant.lanes"})
 """Tables that the scenario gives and the loop never changes, and two that only hold what is worked on."""
-PER_JOB = frozenset(
-    {"jobs", "lost_gpu_s", "waits", "interruptions", "job_grants", "room.first_piece", "room.first_claim"}
-)
+TURNED = frozenset({"lost_gpu_s", "part_gpu_s", "waits", "interruptions"})
+"""Tables whose columns are jobs."""
+PER_JOB = frozenset({"jobs", *TURNED, "job_grants", "room.first_piece", "room.first_claim"})
 """Tables with one row per job of the run."""
-TURNED = frozenset({"lost_gpu_s", "waits", "interruptions"})
-"""Of these, the ones whose columns are jobs."""
 GROWING = {"loans": new_loans, "events": new_events, "stints": new_stints, "placements": new_placements}
 """Tables that are enlarged on the way, and how new rows look."""
 

@@ -33,6 +33,7 @@ from kvandal.twin.records import (
     LOSSES,
     MODEL,
     NOTHING_YET,
+    PARTS_OF_LOSSES,
     PLACEMENT,
     POWER_TIERS,
     QUEUE,
@@ -57,7 +58,7 @@ Array = Any
 class State(NamedTuple):
     """A run at one instant: tables whose rows the record types above describe.
 
-    `lost_gpu_s` is float64 (6, jobs), `interruptions` int32 (5, jobs) by cause, `waits` int32 (rules in HOLDS, jobs): most
+    `lost_gpu_s` is float64 (6, jobs), `part_gpu_s` (3, jobs) parts of it, `interruptions` int32 (5, jobs) by cause, `waits` int32 (rules in HOLDS, jobs): most
     of their entries stay zero, and take no memory.
     `fault_cost` float64 (faults, tenants + 1, 3), `node_room_kw` float64 (nodes), power that each node of the plant has
     to spare; `limit_steps` float64 (steps, tenants, 6), limits that hold from `limit_steps_s` on; `recent_s` int64
@@ -70,6 +71,7 @@ class State(NamedTuple):
 
     jobs: Array
     lost_gpu_s: Array
+    part_gpu_s: Array
     interruptions: Array
     waits: Array
     actions: Array
@@ -301,6 +303,7 @@ def new_state(
     return State(
         jobs=jobs,
         lost_gpu_s=seldom((len(LOSSES), len(table)), np.float64),
+        part_gpu_s=seldom((len(PARTS_OF_LOSSES), len(table)), np.float64),
         interruptions=seldom((len(repair.CAUSES), len(table)), np.int32),
         waits=seldom((len(HOLDS), len(table)), np.int32),
         actions=np.zeros(4 * site.gpus + 1024, ACTION),
