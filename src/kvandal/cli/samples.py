@@ -41,7 +41,7 @@ WorkersOption = Annotated[
     typer.Option(
         "--workers",
         help="With --samples: processes; results do not depend on them. Each holds a whole run in memory (the default "
-        "year about 2 GiB). Default: all cores, as far as free memory allows.",
+        "year about 1.4 GiB). Default: all cores, as far as free memory allows.",
     ),
 ]
 NAMED = 3

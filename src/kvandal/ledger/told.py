@@ -62,10 +62,11 @@ class Gathered:
 
         return Told(told.height, make, told.block)
 
-    def complete(self, told: Told) -> None:
-        """Make the table that was watched, if nobody has."""
+    def complete(self, told: Told | pl.DataFrame) -> None:
+        """Take the columns of a table, unless they have come as it was made."""
         if self.height < told.height:
-            self._blocks = [block.select(self._names) for block in told.blocks()]
+            blocks = [told] if isinstance(told, pl.DataFrame) else told.blocks()
+            self._blocks = [block.select(self._names) for block in blocks]
 
     @property
     def height(self) -> int:

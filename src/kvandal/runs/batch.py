@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from kvandal.errors import InputError
 from kvandal.runs.members import peak_bytes
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from kvandal.ledger.told import Told
 
 WAITS = (("wait_p50_s", 0.50), ("wait_p95_s", 0.95))
 """Waits over all started jobs of the site; the summary has them by tenant."""
@@ -103,6 +108,7 @@ class Simulator:
 
     def simulate(self, member: Member) -> Simulated:
         """Simulate a member."""
+        from kvandal.ledger.told import Gathered
         from kvandal.runs import sampling
         from kvandal.runs.contract import without_nan
         from kvandal.runs.run import simulate
@@ -112,10 +118,16 @@ class Simulator:
             scenario = from_resolved(self._base.document, member.changes, name=self._base.name)
             if member.draws:
                 scenario = sampling.with_values(scenario, dict(member.draws))
-            run = simulate(scenario, demand=self.shelf.demand(scenario), summary_only=True)
+            jobs = Gathered("tenant", "wait_s", "start_utc")
+
+            def take(name: str, table: pl.DataFrame | Told) -> None:
+                if name == "jobs":
+                    jobs.complete(table)
+
+            run = simulate(scenario, demand=self.shelf.demand(scenario), summary_only=True, take=take)
         except InputError as error:
             return Simulated(None, str(error), peak_bytes())
-        return Simulated(without_nan(flat_numbers(run.summary, run.tables["jobs"])), None, peak_bytes())
+        return Simulated(without_nan(flat_numbers(run.summary, jobs)), None, peak_bytes())
 
 
 def flat_numbers(summary: dict[str, Any], jobs: Any) -> dict[str, Any]:
@@ -128,7 +140,12 @@ def flat_numbers(summary: dict[str, Any], jobs: Any) -> dict[str, Any]:
     for name, share in WAITS:
         wait_s = jobs["wait_s"].quantile(share, "nearest")
         flat[name] = None if wait_s is None else float(wait_s)
-    never = jobs.filter(pl.col("start_utc").is_null()).group_by(pl.col("tenant").cast(pl.String)).len()
+    never = (
+        jobs.select("tenant", "start_utc")
+        .filter(pl.col("start_utc").is_null())
+        .group_by(pl.col("tenant").cast(pl.String))
+        .len()
+    )
     by_tenant = dict(never.iter_rows())
     flat[NEVER] = sum(by_tenant.values())
     return flat | {f"{NEVER}.{tenant}": by_tenant.get(tenant, 0) for tenant in summary["wait_p95_s"]}

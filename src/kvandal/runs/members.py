@@ -42,9 +42,13 @@ def simulate_member(scenario: Scenario) -> Outcome:
     from kvandal.runs.run import simulate
 
     try:
-        return Outcome(flatten(simulate(scenario, summary_only=True).summary))
+        return Outcome(flatten(simulate(scenario, summary_only=True, take=_leave).summary))
     except InputError as error:
         return Outcome(None, str(error))
+
+
+def _leave(_name: str, _table: object) -> None:
+    """Take no table."""
 
 
 def simulate_members(

@@ -126,18 +126,18 @@ def simulate(
     """
     import polars as pl
 
-    from kvandal.demand import build as demands
     from kvandal.runs.telling import Telling
     from kvandal.twin import simulate as twin
     from kvandal.twin.snapshot import Recorder
 
-    jobs, reports = demands.build_demand(scenario) if demand is None else demand
-    recorder = None if summary_only else Recorder(scenario, jobs)
-    telling = Telling(
-        twin.simulate_jobs(scenario, jobs, reports, progress=progress, recorder=recorder),
-        attribute=not summary_only,
-    )
-    del jobs, recorder
+    if demand is None:
+        trajectory = twin.simulate(scenario, progress, record=not summary_only)
+    else:
+        jobs, reports = demand
+        recorder = None if summary_only else Recorder(scenario, jobs)
+        trajectory = twin.simulate_jobs(scenario, jobs, reports, progress=progress, recorder=recorder)
+    telling = Telling(trajectory, attribute=not summary_only)
+    del trajectory
     record, states = _record(telling.run), telling.run.snapshots
     frames: dict[str, pl.DataFrame] = {}
 

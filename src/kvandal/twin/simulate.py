@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from kvandal import climate
-from kvandal.demand.build import DemandReport, build_demand
+from kvandal.demand import build as demands
+from kvandal.demand.build import DemandReport
 from kvandal.demand.jobs import JobTable
 from kvandal.energy.contracts import Contract, contracts_of
 from kvandal.energy.plan.book import PlanBook
@@ -125,8 +126,8 @@ def checkpoint_intervals_s(scenario: Scenario, jobs: JobTable) -> Array:
     return intervals
 
 
-def simulate(scenario: Scenario, progress: Progress | None = None) -> Trajectory:
-    """Simulate a scenario.
+def simulate(scenario: Scenario, progress: Progress | None = None, *, record: bool = True) -> Trajectory:
+    """Simulate a scenario; its jobs are let go before the first tick, when the state has them.
 
     Parameters
     ----------
@@ -134,6 +135,8 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Trajectory
         What is asked.
     progress
         Called about once per simulated day.
+    record
+        Also save the state now and then.
 
     Raises
     ------
@@ -141,8 +144,8 @@ def simulate(scenario: Scenario, progress: Progress | None = None) -> Trajectory
         If an input series or trace cannot be used, or the site cannot even idle behind its connection.
 
     """
-    jobs, reports = build_demand(scenario)
-    recorder, start = Recorder(scenario, jobs), prepare(scenario, jobs)
+    jobs, reports = demands.build_demand(scenario)
+    recorder, start = Recorder(scenario, jobs) if record else None, prepare(scenario, jobs)
     del jobs
     give_back_freed()
     return _simulated(start, reports, progress, None, None, recorder)

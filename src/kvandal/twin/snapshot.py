@@ -4,10 +4,11 @@ A snapshot holds every table of the state and of the plant. Of the jobs it holds
 the loans the open ones, of heaps and lists the part in use, of the event log nothing but its length. The rest is what
 a fresh start from the same scenario and the same jobs gives.
 
-The file is a ZIP of four ``.npy`` members that :func:`numpy.load` opens without pickle. Every table is taken apart into
+The file is a ZIP of three ``.npy`` members that :func:`numpy.load` opens without pickle. Every table is taken apart into
 the bytes of its records, sorted by their place in the record (equal bytes side by side pack well). Most places have the
 same byte in all records, or in each that of the place before: ``planes`` says so, and ``bytes`` holds those of the other
-places, as a zlib stream. ``rows`` holds the rows that records belong to, ``head`` what the tables are.
+places, as a zlib stream; ``head`` says what the tables are. The rows that records belong to, each less the one before,
+are one more table.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -36,7 +38,7 @@ Record = TypeVar("Record", bound=NamedTuple)
 
 EVERY_DAYS = 7
 """A state is saved at the start and every so many days [days]."""
-FORMAT = 2
+FORMAT = 3
 """Version of the file."""
 PACKING = (1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
 """How bytes are packed: they are sorted already, so that runs are all there is to find."""
@@ -108,31 +110,28 @@ def packed(state: State, plant: Plant, tick: int, mark: dict[str, int], live: Ar
     """
     used = _rows_in_use(state, live)
     tables: dict[str, Any] = {}
-    planes, varied = [np.zeros((0, 2), np.uint8)], [np.zeros(0, np.uint8)]
+    parts = _Parts()
     groups: dict[int, tuple[int, Array]] = {}  # tables of jobs share their rows
-    at, first = 0, 0
     for name, table in _tables(state, plant):
         if _is_given(name, table):
             continue
         rows, records = used.get(name), _rows(name, table)
-        entry: dict[str, Any] = {"shape": list(table.shape), "type": _layout(table.dtype), "at": [first, at]}
+        entry: dict[str, Any] = {"shape": list(table.shape), "type": _layout(table.dtype)}
         if rows is not None:
             records = records[rows]
             entry["rows"] = groups.setdefault(id(rows), (len(groups), rows))[0]
-        bytes_of = _sorted_bytes(records)
-        planes.append(_planes(bytes_of))
-        varied.append(bytes_of[planes[-1][:, 0] == _VARIED].reshape(-1))
-        first, at = first + len(bytes_of), at + len(varied[-1])
-        tables[name] = entry
-    ends = np.cumsum([len(rows) for _, rows in groups.values()]).tolist()
-    head = {"format": FORMAT, "tick": tick, **mark, "rows": ends, "tables": tables}
-    packer = zlib.compressobj(*PACKING)
-    members = {
-        "head": np.frombuffer(json.dumps(head).encode(), np.uint8),
-        "planes": np.concatenate(planes),
-        "bytes": np.frombuffer(packer.compress(np.concatenate(varied).data) + packer.flush(), np.uint8),
-        "rows": np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in groups.values())]),
+        tables[name] = entry | parts.add(records)
+    told = [np.zeros(0, np.int64), *(rows for _, rows in groups.values())]
+    steps = np.diff(np.concatenate(told), prepend=0).astype(np.int32)
+    ends = np.cumsum([len(rows) for rows in told[1:]]).tolist()
+    head = {
+        "format": FORMAT,
+        "tick": tick,
+        **mark,
+        "rows": {"ends": ends, "count": len(steps), **parts.add(steps)},
+        "tables": tables,
     }
+    members = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8), **parts.members()}
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compresslevel=1) as archive:
         for name, member in members.items():
@@ -260,8 +259,8 @@ def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
         "agenda": np.arange(tally["agenda_size"]),
         "lent_jobs": np.arange(tally["lent_jobs"]),
         "own_jobs": np.concatenate([row * own + np.arange(tally["own_jobs"]) for row in range(4)]),
-        "parts": _touched(state.parts, empty_parts(len(state.parts) - 1)),
-        "room.pieces": _touched(state.room.pieces, empty_pieces(len(state.room.pieces) - 1)),
+        "parts": _touched(state.parts, _unused(empty_parts, len(state.parts) - 1)),
+        "room.pieces": _touched(state.room.pieces, _unused(empty_pieces, len(state.room.pieces) - 1)),
         "ends": np.concatenate(ends),
     }
 
@@ -300,6 +299,30 @@ def _sorted_bytes(records: Array) -> Array:
     return np.ascontiguousarray(plain.view(np.uint8).reshape(plain.shape[0], plain.dtype.itemsize).T)
 
 
+class _Parts:
+    """Tables taken apart into the bytes of their records."""
+
+    def __init__(self) -> None:
+        self._planes = [np.zeros((0, 2), np.uint8)]
+        self._varied = [np.zeros(0, np.uint8)]
+        self._places = self._bytes = 0
+
+    def add(self, records: Array) -> dict[str, Any]:
+        """Add a table; return where it stands."""
+        bytes_of, at = _sorted_bytes(records), [self._places, self._bytes]
+        self._planes.append(_planes(bytes_of))
+        self._varied.append(bytes_of[self._planes[-1][:, 0] == _VARIED].reshape(-1))
+        self._places += len(bytes_of)
+        self._bytes += len(self._varied[-1])
+        return {"at": at}
+
+    def members(self) -> dict[str, Array]:
+        """Return the members of the file that hold all that was added."""
+        packer = zlib.compressobj(*PACKING)
+        packed = packer.compress(np.concatenate(self._varied).data) + packer.flush()
+        return {"planes": np.concatenate(self._planes), "bytes": np.frombuffer(packed, np.uint8)}
+
+
 def _planes(bytes_of: Array) -> Array:
     """Say what the bytes of every place in a record are: uint8 (places, 2), a constant of `_SAME` to `_VARIED` and the lowest byte."""
     planes = np.zeros((len(bytes_of), 2), np.uint8)
@@ -307,27 +330,31 @@ def _planes(bytes_of: Array) -> Array:
         planes[:, 1] = bytes_of.min(axis=1)
         differ = bytes_of.max(axis=1) != planes[:, 1]
         planes[differ, 0] = _VARIED
-        for place in np.flatnonzero(differ[1:] & differ[:-1]) + 1:
-            if np.array_equal(bytes_of[place], bytes_of[place - 1]):
-                planes[place, 0] = _AS_BEFORE
+        after = np.flatnonzero(differ[1:] & differ[:-1]) + 1
+        planes[after[(bytes_of[after] == bytes_of[after - 1]).all(axis=1)], 0] = _AS_BEFORE
     return planes
 
 
 def _touched(table: Array, fresh: Array) -> Array:
     """Rows that are no longer as they were at the start."""
-    one, other = (
-        np.ascontiguousarray(records).view(np.int32).reshape(len(records), -1) for records in (table, fresh)
-    )
+    one, other = (records.view(np.int32).reshape(len(records), -1) for records in (table, fresh))
     return np.flatnonzero((one != other).any(axis=1))
+
+
+@lru_cache(maxsize=2)
+def _unused(table: Callable[[int], Array], rows: int) -> Array:
+    """Return a table of which nothing has been used, the same one when asked again; nobody must write to it."""
+    return table(rows)
 
 
 class _Content:
     """What a file holds of the tables."""
 
     def __init__(self, archive: Any, head: dict[str, Any]) -> None:
-        self._planes, rows = archive["planes"], archive["rows"]
+        self._planes = archive["planes"]
         self._bytes = np.frombuffer(zlib.decompress(archive["bytes"]), np.uint8)
-        self._groups = np.split(rows, head["rows"])
+        steps = self.records(head["rows"], np.dtype(np.int32), head["rows"]["count"])
+        self._groups = np.split(np.cumsum(steps), head["rows"]["ends"])
 
     def rows(self, entry: dict[str, Any]) -> Array | None:
         """Rows that were saved of a table; None: all."""
