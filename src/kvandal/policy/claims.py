@@ -145,7 +145,7 @@ def _free_s(state, rack, trays, tray_s, recalls, time_s, before_s):
     return tray_s[trays - 1] if trays <= count else FAR
 
 
-@kernel
+@large_kernel
 def _soonest_racks(state, job, needed, segments, chosen, free_s, tray_s, time_s, late_s):
     """List the racks that should have room for a segment of a job soonest, and when, in order; return how many there are.
 

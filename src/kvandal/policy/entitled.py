@@ -44,7 +44,7 @@ FEW_JOBS = 32
 """So many jobs at most are put in order by when they should end."""
 
 
-@kernel
+@large_kernel
 def _back_by(own_jobs, count, tenant, late_s):
     """GPUs of its share that the running jobs of a tenant should have given back by an instant, and how many jobs these are."""
     by_s, whose = np.int32(min(late_s, NOT_YET - 1)), np.int32(tenant)
