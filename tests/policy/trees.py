@@ -6,7 +6,8 @@ import numpy as np
 
 from kvandal.compiled.tables import by_reference
 from kvandal.policy import tree
-from kvandal.policy.lending import borrow, empty_parts
+from kvandal.policy.lending import PART, borrow
+from kvandal.policy.links import unused_records
 from kvandal.twin.records import JOB, TALLY
 
 
@@ -53,7 +54,7 @@ class Tree:
         tree.renew_shares(table, installed)
         self.books = Books(
             table,
-            empty_parts(installed + 10),
+            unused_records(PART, installed + 10),
             np.zeros(1, JOB),
             np.zeros(1, TALLY),
             np.zeros(1, np.int32),

@@ -10,6 +10,7 @@ from small_sites import BATCH, TRAINING, failing, granted, play, small_site, ten
 
 import kvandal as kv
 from kvandal.ledger import plant_tables, tables
+from kvandal.ledger.events import events_table
 from kvandal.ledger.lives import interruptions_table
 from kvandal.runs.run import Run
 from kvandal.scenario.faults import Fault
@@ -32,7 +33,7 @@ def lives(scenario: Any, *rows: Any, **options: Any) -> list[kv.Why]:
         "jobs": tables.jobs_table(run),
         "interruptions": interruptions_table(run),
         "loans": tables.loans_table(run),
-        "events": tables.events_table(run),
+        "events": events_table(run),
         "faults": plant_tables.faults_table(run),
     }
     told = [kv.why(Run(record, frames), job) for job in range(len(rows))]

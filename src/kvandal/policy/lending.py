@@ -23,15 +23,6 @@ PART = np.dtype([("lender", "i8"), ("gpus", "i8"), ("next", "i8"), ("record", "i
 """A part of a loan: its lender, its GPUs, the next part of the job, its record in the books (-1: not written yet)."""
 
 
-def empty_parts(rows: int) -> Array:
-    """Return room for parts; the last row heads the list of unused ones."""
-    parts = np.zeros(rows + 1, PART)
-    parts["next"][:-1] = np.arange(1, rows + 1)
-    parts["next"][-2] = -1
-    parts["next"][-1] = 0
-    return parts
-
-
 @kernel
 def _add_part(state, job, lender, gpus):
     parts = state.parts

@@ -15,6 +15,7 @@ import numpy as np
 
 from kvandal.compiled import kernel
 from kvandal.compiled.tables import by_reference
+from kvandal.policy.links import unused_records
 
 GPUS_PER_TRAY = 4
 TRAYS_PER_RACK = 18
@@ -69,15 +70,6 @@ class Room(NamedTuple):
     pieces: Array
 
 
-def empty_pieces(rows: int) -> Array:
-    """Return room for pieces; the last row heads the list of unused ones."""
-    pieces = np.zeros(rows + 1, PIECE)
-    pieces["next"][:-1] = np.arange(1, rows + 1)
-    pieces["next"][-2] = -1
-    pieces["next"][-1] = 0
-    return pieces
-
-
 def empty_room(racks: int, jobs: int) -> Room:
     """Return a room whose trays are all absent; :func:`deliver_rack` brings them in."""
     trays = np.zeros(racks * TRAYS_PER_RACK, TRAY)
@@ -93,7 +85,7 @@ def empty_room(racks: int, jobs: int) -> Room:
         levels=np.full(GPUS_PER_TRAY, -1, np.int64),
         first_piece=np.full(max(jobs, 1), -1, np.int32),
         first_claim=np.full(max(jobs, 1), -1, np.int32),
-        pieces=empty_pieces(racks * (GPUS_PER_RACK + TRAYS_PER_RACK)),
+        pieces=unused_records(PIECE, racks * (GPUS_PER_RACK + TRAYS_PER_RACK)),
     )
 
 

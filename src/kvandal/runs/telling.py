@@ -114,8 +114,9 @@ class Telling:
 
     def _tell_records(self, take: Take) -> None:
         """Tell what was written down as it happened."""
+        from kvandal.ledger.events import events_table
         from kvandal.ledger.lives import interruptions_table
-        from kvandal.ledger.tables import events_table, loans_table
+        from kvandal.ledger.tables import loans_table
 
         self._hand_over(take, "loans", loans_table(self.run))
         self._hand_over(take, "events", events_table(self.run))

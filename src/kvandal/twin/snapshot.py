@@ -18,7 +18,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,8 +26,7 @@ import numpy as np
 
 from kvandal.demand.jobs import JobTable
 from kvandal.errors import InputError
-from kvandal.policy.lending import empty_parts
-from kvandal.policy.placement import empty_pieces
+from kvandal.policy.links import unused_records
 from kvandal.scenario.model import Scenario
 from kvandal.twin.plant_state import Plant
 from kvandal.twin.records import QUEUED, RUNNING
@@ -259,8 +258,10 @@ def _rows_in_use(state: State, live: Array) -> dict[str, Array]:
         "agenda": np.arange(tally["agenda_size"]),
         "lent_jobs": np.arange(tally["lent_jobs"]),
         "own_jobs": np.concatenate([row * own + np.arange(tally["own_jobs"]) for row in range(4)]),
-        "parts": _touched(state.parts, _unused(empty_parts, len(state.parts) - 1)),
-        "room.pieces": _touched(state.room.pieces, _unused(empty_pieces, len(state.room.pieces) - 1)),
+        "parts": _touched(state.parts, _unused(state.parts.dtype, len(state.parts) - 1)),
+        "room.pieces": _touched(
+            state.room.pieces, _unused(state.room.pieces.dtype, len(state.room.pieces) - 1)
+        ),
         "ends": np.concatenate(ends),
     }
 
@@ -342,9 +343,9 @@ def _touched(table: Array, fresh: Array) -> Array:
 
 
 @lru_cache(maxsize=2)
-def _unused(table: Callable[[int], Array], rows: int) -> Array:
+def _unused(dtype: np.dtype[Any], rows: int) -> Array:
     """Return a table of which nothing has been used, the same one when asked again; nobody must write to it."""
-    return table(rows)
+    return unused_records(dtype, rows)
 
 
 class _Content:

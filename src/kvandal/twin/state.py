@@ -12,7 +12,8 @@ from kvandal.physics.rack import capped_speed
 from kvandal.policy.acting import ACTION
 from kvandal.policy.budget import JOB_GRANT
 from kvandal.policy.drawdown import LIMIT_COLUMNS, take_limits
-from kvandal.policy.lending import empty_parts
+from kvandal.policy.lending import PART
+from kvandal.policy.links import unused_records
 from kvandal.policy.placement import Room, empty_room
 from kvandal.policy.rules import HOLDS
 from kvandal.policy.tree import TENANT, largest_job, renew_shares
@@ -307,7 +308,7 @@ def new_state(
         interruptions=seldom((len(repair.CAUSES), len(table)), np.int32),
         waits=seldom((len(HOLDS), len(table)), np.int32),
         actions=np.zeros(4 * site.gpus + 1024, ACTION),
-        parts=empty_parts(site.gpus + len(tenants)),
+        parts=unused_records(PART, site.gpus + len(tenants)),
         stints=new_stints(2 * spare),
         placements=new_placements(2 * spare),
         node_room_kw=np.full(1 + site.halls + site.groups + site.pods, np.inf),
