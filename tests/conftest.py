@@ -39,6 +39,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_browser)
 
 
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+
 def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -53,6 +64,16 @@ def chromium_path() -> str:
     path = chromium()
     assert path is not None
     return path
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path):
+    """Return a headless Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=chromium_path, headless=True, args=FLAGS)
+        yield found
+        found.close()
 
 
 @pytest.fixture(scope="session")

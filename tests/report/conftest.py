@@ -10,15 +10,6 @@ import pytest
 
 from kvandal.scenario import load
 
-FLAGS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
 START = datetime(2027, 3, 27, tzinfo=UTC)  # the clocks of Europe/Oslo change on the 28th
 DAYS, TICK_S = 2, 600
 TICKS, HOURS = DAYS * 86_400 // TICK_S, DAYS * 24
@@ -324,13 +315,3 @@ def changed(made_run, tmp_path):
         return folder
 
     return change
-
-
-@pytest.fixture(scope="session")
-def browser(chromium_path):
-    """Return a headless Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=chromium_path, headless=True, args=FLAGS)
-        yield found
-        found.close()

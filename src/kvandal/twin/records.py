@@ -70,8 +70,8 @@ def spare_records(racks: int) -> int:
 JOB = np.dtype(
     [
         ("submit_s", "i4"),
-        ("work_s", "i4"),  # run time at full speed
-        ("remaining_s", "i4"),  # useful work still to do
+        ("work_s", "i8"),  # run time at full speed
+        ("remaining_s", "i8"),  # useful work still to do
         ("start_s", "i4"),  # of the run that goes on now
         ("left_s", "i4"),  # end of its last run
         ("placed_s", "i4"),  # since when it runs where and in the tier in which it runs now
