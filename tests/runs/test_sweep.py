@@ -255,19 +255,23 @@ class Copies:
 def test_the_parent_keeps_nothing_of_members(swept, tmp_path):
     """Ten times the members take no more memory while they are simulated; gathered, they take their numbers."""
     text = (swept.folder / "members" / "member-000000.json").read_text(encoding="utf-8")
-    peaks = []
-    for samples in (40, 400):
+    peaks = {}
+    for samples in (
+        40,
+        400,
+    ) * 3:  # other threads of this process may ask for memory too: the least of three counts
         grid = plan_grid(SMALL, {GRID: [1.5]}, samples, {"run.days": 1})
-        folder = opened(grid, tmp_path / str(samples))
+        folder = opened(grid, tmp_path / f"{samples}-{len(list(tmp_path.iterdir()))}")
         tracemalloc.start()
         folder.simulate(grid.members, Copies(text))
-        peaks.append(tracemalloc.get_traced_memory()[1])
+        peak = tracemalloc.get_traced_memory()[1]
         found = gather(folder, [member.name for member in grid.members()])
         whole = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert len(found.reasons) == samples
-    assert peaks[1] < peaks[0] + 200_000
-    assert whole < peaks[1] + 400 * len(found.numbers) * 8 + 500_000
+        peaks[samples] = min((peak, whole), peaks.get(samples, (peak, whole)))
+    assert peaks[400][0] < peaks[40][0] + 200_000
+    assert peaks[400][1] < peaks[400][0] + 400 * len(found.numbers) * 8 + 500_000
 
 
 def test_draws_are_the_same_for_every_combination(small_run, tmp_path):
