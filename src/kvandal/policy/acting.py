@@ -32,8 +32,8 @@ ACTION = np.dtype(
 )
 """One action: `other` is the claimant of a notice (-1: a lender), or the record to close."""
 OWN_END, OWN_GPUS, OWN_TENANT, OWN_JOB = range(4)
-"""Rows of `State.own_jobs`, the jobs that run on their tenant's share: when each should end (FAR until its start has been
-carried out), its GPUs, its tenant, the job."""
+"""Rows of `State.own_jobs`, the jobs that run on their tenant's share: when each should end (NOT_YET until its start has
+been carried out), its GPUs, its tenant, the job."""
 NOT_YET = 2**31 - 1
 """An end that does not count."""
 ACTIONS = ("start", "notice", "move", "promote", "demote", "close")

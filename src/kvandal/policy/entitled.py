@@ -33,6 +33,7 @@ from kvandal.policy.rules import (
 from kvandal.policy.tree import (
     has_share,
     may_hold,
+    share_left,
 )
 from kvandal.policy.trial import STARTED, backfill, delays_holder, least_gpus, try_entitled
 
@@ -89,7 +90,7 @@ def _free_share_s(state, job, ends_s, sizes, time_s):
     """
     tenant, own_jobs, count = state.jobs[job].tenant, state.own_jobs, state.tally[0].own_jobs
     holder = state.tenants[tenant]
-    missing = np.int64(holder.own + holder.claimed + state.jobs[job].gpus - holder.deserved)
+    missing = np.int64(state.jobs[job].gpus - share_left(holder))
     if missing <= 0:
         return np.int64(time_s)
     if missing > holder.own:
@@ -284,7 +285,7 @@ def _remember(state, queue, held):
     tenant = state.tenants[row.tenant]
     row.vain = True
     row.vain_held = held
-    row.vain_left = tenant.deserved - tenant.own - tenant.claimed
+    row.vain_left = share_left(tenant)
     row.vain_deserved = tenant.deserved
     row.vain_holder = tenant.holder
     row.vain_shadow_s = tenant.shadow_s
@@ -300,7 +301,7 @@ def _is_in_vain(state, queue, time_s):
     """
     row = state.queues[queue]
     tenant = state.tenants[row.tenant]
-    left = tenant.deserved - tenant.own - tenant.claimed
+    left = share_left(tenant)
     return (
         row.vain
         and row.vain_changes == row.changes

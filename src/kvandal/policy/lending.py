@@ -127,41 +127,18 @@ def _may_lend(state, lender, borrower, excluded, of_quota):
 
 @kernel
 def _lender_for(state, borrower, gpus, excluded, of_quota, soon):
-    """Lender that can lend `gpus` at once, and what it can lend; or -1 (rule L1).
+    """Lender that can lend `gpus` at once, or -1; what it can lend; and what all lenders can lend together (rule L1).
 
     The nearest group first; inside it the lender with the most to lend; ties: first by rank. `soon` counts what comes
     back after notice as there already.
     """
     tenants = state.tenants
-    best, most, nearest = -1, np.int64(0), -1
-    for place in range(tenants.shape[0]):
-        lender = tenants[place].ranked
-        if not _may_lend(state, lender, borrower, excluded, of_quota):
-            continue
-        if _quota_left(state, lender, soon) < gpus:
-            continue
-        top = common_group(tenants, lender, borrower)
-        depth = tenants[top].depth
-        if depth < nearest:
-            continue
-        room = _lendable_soon(state, lender, top) if soon else lendable_gpus(tenants, lender, top)
-        if room >= gpus and (depth > nearest or room > most):
-            best, most, nearest = lender, room, depth
-    return best, most
-
-
-@kernel
-def _survey(state, borrower, gpus, excluded, of_quota, soon):
-    """Lender as :func:`_lender_for` finds it, and whether all lenders together have `gpus`.
-
-    What a lender gives in parts, it has at the start: where the sum of what all of them have falls short, no parts will do.
-    """
-    tenants = state.tenants
     best, most, nearest, together = -1, np.int64(0), -1, np.int64(0)
     for place in range(tenants.shape[0]):
         lender = tenants[place].ranked
-        room = _quota_left(state, lender, soon)
-        if room <= 0 or not _may_lend(state, lender, borrower, excluded, of_quota):
+        if _quota_left(state, lender, soon) <= 0 or not _may_lend(
+            state, lender, borrower, excluded, of_quota
+        ):
             continue
         top = common_group(tenants, lender, borrower)
         room = _lendable_soon(state, lender, top) if soon else lendable_gpus(tenants, lender, top)
@@ -171,7 +148,7 @@ def _survey(state, borrower, gpus, excluded, of_quota, soon):
         depth = tenants[top].depth
         if room >= gpus and (depth > nearest or (depth == nearest and room > most)):
             best, most, nearest = lender, room, depth
-    return best, together >= gpus
+    return best, most, together
 
 
 @large_kernel
@@ -184,15 +161,15 @@ def borrow(state, job, gpus, excluded, of_quota):
     """
     tenant, before = state.jobs[job].tenant, state.jobs[job].first_part
     moves = excluded >= 0
-    lender, together = _survey(state, tenant, gpus, excluded, of_quota, moves)
+    lender, _, together = _lender_for(state, tenant, gpus, excluded, of_quota, moves)
     if lender >= 0:
         _add_part(state, job, lender, gpus)
         return True
-    if gpus <= GPUS_PER_TRAY or not together:
-        return False
+    if gpus <= GPUS_PER_TRAY or together < gpus:
+        return False  # what a lender gives in parts, it has at the start
     left = gpus
     while left > 0:
-        lender, room = _lender_for(state, tenant, min(left, GPUS_PER_TRAY), excluded, of_quota, moves)
+        lender, room, _ = _lender_for(state, tenant, min(left, GPUS_PER_TRAY), excluded, of_quota, moves)
         if lender < 0:
             while state.jobs[job].first_part != before:
                 _drop_first_part(state, job)

@@ -11,6 +11,7 @@ from kvandal.policy.tree import (
     excess_gpus,
     has_share,
     is_within,
+    share_left,
 )
 
 
@@ -155,7 +156,7 @@ def promote_loans(state, tenant, removed, time_s):
         else:
             index += 1
     holder = tenants[tenant]
-    holder.looked_left = holder.deserved - holder.own - holder.claimed
+    holder.looked_left = share_left(holder)
     holder.looked_holder = holder.holder
     holder.looked_shadow_s = holder.shadow_s
     holder.looked_loans = holder.loans
@@ -169,7 +170,7 @@ def has_looked(tenant):
     """
     return (
         tenant.looked_loans == tenant.loans
-        and tenant.looked_left >= tenant.deserved - tenant.own - tenant.claimed
+        and tenant.looked_left >= share_left(tenant)
         and tenant.looked_holder == tenant.holder
         and tenant.looked_shadow_s == tenant.shadow_s
     )

@@ -58,10 +58,8 @@ def choose_racks(room, jobs, racks, gpus, segment_trays, chosen, spare_trays=0):
     count = room.racks.shape[0]
     segments = segments_for(gpus, segment_trays)
     needed = segment_trays_for(gpus, segment_trays) + spares_kept(gpus, spare_trays)
-    possible, deficits = (
-        0,
-        0,
-    )  # racks that might do, and have power to spare above them; set of their deficits, as bits
+    # racks that might do, with power to spare above them; the set of their deficits, as bits
+    possible, deficits = 0, 0
     for rack in range(count):
         deficit = max(0, needed + room.racks[rack].promised - room.racks[rack].whole)
         if racks[rack].lent_gpus >= deficit and deficit <= TRAYS_PER_RACK and not room.racks[rack].barred:

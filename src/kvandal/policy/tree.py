@@ -150,10 +150,7 @@ def _reducible(tenant, step):
 @kernel
 def lendable_out(tenant):
     """GPUs that a subtree can still lend to the outside."""
-    return (
-        min(tenant.deserved - tenant.guarantee, tenant.deserved - tenant.own - tenant.claimed)
-        - tenant.lent_out
-    )
+    return min(tenant.deserved - tenant.guarantee, share_left(tenant)) - tenant.lent_out
 
 
 @kernel
@@ -201,7 +198,7 @@ def lendable_without_loans(tenants, borrower, part):
             if one.is_group:
                 one.could_lend += max(np.int64(0), one.quota) // part * part
             else:
-                one.could_lend = max(np.int64(0), one.deserved - one.own - one.claimed) // part * part
+                one.could_lend = max(np.int64(0), share_left(one)) // part * part
             if is_within(tenants, borrower, row):
                 if one.parent < 0:
                     return one.could_lend
@@ -282,10 +279,15 @@ def ceiling_reached(tenants, tenant, gpus, claims):
 
 
 @kernel
+def share_left(tenant):
+    """GPUs that a tenant deserves beside what it uses and has claimed; below 0 where that is more."""
+    return tenant.deserved - tenant.own - tenant.claimed
+
+
+@kernel
 def has_share(tenants, tenant, gpus):
     """Whether a job fits in what its tenant deserves beside what the tenant uses and has claimed."""
-    holder = tenants[tenant]
-    return holder.own + holder.claimed + gpus <= holder.deserved
+    return gpus <= share_left(tenants[tenant])
 
 
 @large_kernel
