@@ -11,7 +11,7 @@ from typing import Any
 from kvandal.compiled import kernel, large_kernel
 from kvandal.physics.dry_cooler import AIR_EXPONENT, dry_cooler_airflow_for
 from kvandal.physics.elementary import exponential, exponential_less_one, logarithm
-from kvandal.physics.exchanger_lanes import MOST_STEPS, SETTLED, WIDTH, bent_step
+from kvandal.physics.exchanger_lanes import MOST_STEPS, bent_step, start_lanes, take_step
 
 Array = Any
 
@@ -73,7 +73,7 @@ def settle_dry_coolers(table: Array, lanes: int) -> None:
     >>> import numpy as np
     >>> from kvandal.physics.dry_cooler import dry_cooler_design
     >>> conductance, air = dry_cooler_design(1000.0, 100.0, 46.0, 28.0, 12.0)
-    >>> table = np.ones((COOLER_ROWS, WIDTH))
+    >>> table = np.ones((COOLER_ROWS, 8))
     >>> table[:NEXT_AIRFLOW, 0] = [1.0, 1000.0 / 46.0, 100.0, air, conductance]
     >>> settle_dry_coolers(table, 1)
     >>> round(float(table[AIRFLOW, 0]), 3)
@@ -83,21 +83,12 @@ def settle_dry_coolers(table: Array, lanes: int) -> None:
     airflow, heat, water = table[0], table[1], table[2]
     air, conductance, following = table[3], table[4], table[5]
     moves = table[6]
-    width = (lanes + WIDTH - 1) // WIDTH * WIDTH
-    for lane in range(width):
-        moves[lane] = 1.0
+    width = start_lanes(moves, lanes)
     for _ in range(MOST_STEPS):
         for lane in range(width):
             stepped = _stepped(airflow[lane], heat[lane], water[lane], air[lane], conductance[lane])
             following[lane] = stepped if moves[lane] > 0.0 else airflow[lane]
-        moving = 0
-        for lane in range(lanes):
-            if abs(following[lane] - airflow[lane]) > SETTLED * following[lane]:
-                moving += 1
-            else:
-                moves[lane] = 0.0
-            airflow[lane] = following[lane]
-        if moving == 0:
+        if take_step(airflow, following, moves, lanes) == 0:
             return
     for lane in range(lanes):
         if moves[lane] > 0.0:

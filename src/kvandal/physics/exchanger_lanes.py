@@ -68,6 +68,28 @@ def bent_step(step: float, missing: float) -> float:
 
 
 @kernel
+def start_lanes(moves: Array, lanes: int) -> int:
+    """Let all lanes move; return how many the table is wide there."""
+    width = (lanes + WIDTH - 1) // WIDTH * WIDTH
+    for lane in range(width):
+        moves[lane] = 1.0
+    return width
+
+
+@kernel
+def take_step(now: Array, following: Array, moves: Array, lanes: int) -> int:
+    """Go on to what follows, let those rest that hardly moved, and return how many did move."""
+    moving = 0
+    for lane in range(lanes):
+        if abs(following[lane] - now[lane]) > SETTLED * following[lane]:
+            moving += 1
+        else:
+            moves[lane] = 0.0
+        now[lane] = following[lane]
+    return moving
+
+
+@kernel
 def _stepped(
     slowness: float,
     transfer: float,
@@ -86,8 +108,8 @@ def _stepped(
     """
     share = convective * exponential(CONVECTION_EXPONENT * logarithm(slowness))
     resistance = constant + share
-    value, slope = _bernoulli((hot - slowness * cold) / resistance)
     units = (hot - slowness * cold) / resistance
+    value, slope = _bernoulli(units)
     steepness = CONVECTION_EXPONENT * share * (value - slope * units) - slope * cold * slowness
     missing = 1.0 - value * resistance * transfer
     step = bent_step(missing / (steepness * transfer), missing)
@@ -123,9 +145,7 @@ def settle_counterflow(table: Array, lanes: int, minimum: float, maximum: float)
     slowness, transfer, hot, cold = table[0], table[1], table[2], table[3]
     constant, convective, following = table[4], table[5], table[6]
     moves = table[7]
-    width = (lanes + WIDTH - 1) // WIDTH * WIDTH
-    for lane in range(width):
-        moves[lane] = 1.0
+    width = start_lanes(moves, lanes)
     for _ in range(MOST_STEPS):
         for lane in range(width):
             stepped = _stepped(
@@ -139,14 +159,7 @@ def settle_counterflow(table: Array, lanes: int, minimum: float, maximum: float)
                 most,
             )
             following[lane] = stepped if moves[lane] > 0.0 else slowness[lane]
-        moving = 0
-        for lane in range(lanes):
-            if abs(following[lane] - slowness[lane]) > SETTLED * following[lane]:
-                moving += 1
-            else:
-                moves[lane] = 0.0
-            slowness[lane] = following[lane]
-        if moving == 0:
+        if take_step(slowness, following, moves, lanes) == 0:
             return
     for lane in range(lanes):
         if moves[lane] > 0.0:
