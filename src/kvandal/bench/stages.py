@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from kvandal.demand import build as demands
 from kvandal.ledger import attribution
 from kvandal.runs import folder as folders
 from kvandal.runs import run as runs
+from kvandal.runs.members import peak_bytes
 from kvandal.scenario.model import Scenario
 from kvandal.twin import kernel
 from kvandal.twin import simulate as twin
@@ -141,9 +141,5 @@ def versions() -> dict[str, str]:
 
 def peak_mib() -> float | None:
     """Largest memory of this process [MiB]; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+    peak = peak_bytes()
+    return None if peak is None else round(peak / 2**20, 1)

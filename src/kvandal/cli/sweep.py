@@ -97,7 +97,7 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Simulate every combination of values with N seeds, resumable, and show what trades off against what."""
-    from kvandal.runs.sweep import run_sweep
+    from kvandal.runs.sweep import opened, points_of, run_sweep
 
     refuse_workers(workers, ray)
     given = {
@@ -108,8 +108,6 @@ def sweep(
     grid, folder = _asked(scenario, given, resume)
     silent = quiet or as_json
     signals.hold()
-    from kvandal.runs.sweep import opened
-
     place = opened(grid, folder).path
     signals.keep(f"finished members are kept; go on with kvandal sweep --resume {place}")
     if not silent:
@@ -121,8 +119,6 @@ def sweep(
     signals.check()
     warn_refused(found.record["result"])
     if as_json:
-        from kvandal.runs.sweep import points_of
-
         print_json({"folder": str(place), **found.record["result"], "points": points_of(found)})
     elif not quiet:
         _print(grid, found)

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from kvandal.errors import OutputError, RunFolderError
 from kvandal.runs.batch import Base, Member, Simulated, Watch, Workers, sources_hash
 from kvandal.runs.folder import refuse_existing, sha256_of, whole_folder, write_durably, write_whole_bytes
 from kvandal.runs.members import Progress
 from kvandal.scenario.changes import differences, input_files
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SCHEMA_VERSION = 1
 MEMBERS = "members"
@@ -103,6 +107,12 @@ class BatchFolder:
             "summary": simulated.summary,
         }
         write_whole_bytes(_text(document), self._place(member.name))
+
+    def write_results(self, table: pl.DataFrame, file: str) -> None:
+        """Write the table of what came out."""
+        packed = io.BytesIO()
+        table.write_parquet(packed, compression="zstd", compression_level=3, statistics=False)
+        write_whole_bytes(packed.getvalue(), self.path / file)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write what came out into the manifest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kvandal.errors import RunFolderError
 from kvandal.runs.batch import Watch
 from kvandal.runs.batch_folder import BatchFolder, files_of, read_batch, workers_for
-from kvandal.runs.folder import next_folder, write_whole, write_whole_bytes
+from kvandal.runs.folder import next_folder, write_whole
 from kvandal.runs.gathered import column_of, gather, mean
 from kvandal.runs.members import Progress
 from kvandal.runs.pareto import front
@@ -161,9 +160,7 @@ def _finished(
 
     feasible = _fronts(search, trials)
     table = _table(search, folder, trials, feasible)
-    packed = io.BytesIO()
-    table.write_parquet(packed, compression="zstd", compression_level=3, statistics=False)
-    write_whole_bytes(packed.getvalue(), folder.path / RESULTS)
+    folder.write_results(table, RESULTS)
     best = _best(search, trials)
     nearest = None if best is not None else _nearest(search, trials)
     scenario = search.scenario

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,7 +12,7 @@ from kvandal.errors import RunFolderError
 from kvandal.runs import grid as grids
 from kvandal.runs.batch import Watch
 from kvandal.runs.batch_folder import BatchFolder, files_of, read_batch, workers_for
-from kvandal.runs.folder import next_folder, write_whole, write_whole_bytes
+from kvandal.runs.folder import next_folder, write_whole
 from kvandal.runs.gathered import Gathered, column_of, gather, mean
 from kvandal.runs.grid import Grid
 from kvandal.runs.members import Progress
@@ -165,9 +164,7 @@ def finished(grid: Grid, folder: BatchFolder) -> Sweep:
     found = gather(folder, [grids.member_name(number) for number in range(grid.size)])
     fronts = _fronts(grid, found)
     table = _table(grid, found, fronts)
-    packed = io.BytesIO()
-    table.write_parquet(packed, compression="zstd", compression_level=3, statistics=False)
-    write_whole_bytes(packed.getvalue(), folder.path / RESULTS)
+    folder.write_results(table, RESULTS)
     folder.finish(
         {
             "title": grid.scenario.site.title,
