@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,34 @@ def browser(chromium_path):
         found = started.chromium.launch(executable_path=chromium_path, headless=True, args=FLAGS)
         yield found
         found.close()
+
+
+@pytest.fixture
+def drawn(browser):
+    """Open a page whose charts are all drawn, then see that there were no errors and requests, and that it fits its window."""
+
+    @contextmanager
+    def opened(target, width, scheme):
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        troubles, requests = [], []
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(target.as_uri())
+        page.wait_for_selector("html[data-ready=true]", state="attached", timeout=60_000)
+        yield (
+            page,
+            page.eval_on_selector_all(
+                "[data-chart]",
+                "all => all.map(e => [e.dataset.chart, e.dataset.drawn, e.querySelectorAll('canvas').length])",
+            ),
+        )
+        assert troubles == []
+        assert requests == [target.as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        page.close()
+
+    return opened
 
 
 @pytest.fixture(scope="session")

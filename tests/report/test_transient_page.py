@@ -41,24 +41,8 @@ def test_the_page_holds_its_verdicts_and_escapes_names(folder, tmp_path):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-def test_every_chart_is_drawn(browser, folder, width, scheme):
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    troubles, requests = [], []
-    page.on("console", lambda message: troubles.append(message.text))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    target = folder / "transient.html"
-    page.goto(target.as_uri())
-    page.wait_for_selector("html[data-ready=true]", state="attached", timeout=60_000)
-
-    charts = page.eval_on_selector_all(
-        "[data-chart]",
-        "all => all.map(e => [e.dataset.chart, e.dataset.drawn, e.querySelectorAll('canvas').length])",
-    )
-    assert [name for name, drawn, canvases in charts if drawn == "true" and canvases] == [
-        "grid", "battery", "ramps", "amplitudes",
-    ]  # fmt: skip
-    assert troubles == []
-    assert requests == [target.as_uri()]
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    page.close()
+def test_every_chart_is_drawn(drawn, folder, width, scheme):
+    with drawn(folder / "transient.html", width, scheme) as (_, charts):
+        assert [name for name, done, canvases in charts if done == "true" and canvases] == [
+            "grid", "battery", "ramps", "amplitudes",
+        ]  # fmt: skip

@@ -90,26 +90,11 @@ def test_a_change_of_nothing_is_said(tmp_path):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-def test_the_page_is_drawn(browser, folder, width, scheme):
+def test_the_page_is_drawn(drawn, folder, width, scheme):
     """Every chart, without errors, requests or a page wider than its window."""
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    troubles, requests = [], []
-    page.on("console", lambda message: troubles.append(message.text))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    target = folder / "whatif.html"
-    page.goto(target.as_uri())
-    page.wait_for_selector("html[data-ready=true]", state="attached", timeout=60_000)
-    drawn = page.eval_on_selector_all(
-        "[data-chart]",
-        "all => all.map(e => [e.dataset.chart, e.dataset.drawn, e.querySelectorAll('canvas').length])",
-    )
-    assert {"delta-wait_p95_s", "delta-gpu_hours_useful", "waits", "losses", "site-deltas", "power"} <= {
-        name for name, done, canvases in drawn if done == "true" and canvases
-    }
-    assert all(done == "true" and canvases for _, done, canvases in drawn)
-    assert "recall" in page.inner_text("#keys-losses") or "shed" in page.inner_text("#keys-losses")
-    assert troubles == []
-    assert requests == [target.as_uri()]
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    page.close()
+    with drawn(folder / "whatif.html", width, scheme) as (page, found):
+        assert {"delta-wait_p95_s", "delta-gpu_hours_useful", "waits", "losses", "site-deltas", "power"} <= {
+            name for name, done, canvases in found if done == "true" and canvases
+        }
+        assert all(done == "true" and canvases for _, done, canvases in found)
+        assert "recall" in page.inner_text("#keys-losses") or "shed" in page.inner_text("#keys-losses")

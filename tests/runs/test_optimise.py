@@ -320,22 +320,8 @@ def test_the_page_escapes_what_it_tells(found, tmp_path):
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (360, "light")])
-def test_the_page_is_drawn(found, browser, width, scheme):
+def test_the_page_is_drawn(found, drawn, width, scheme):
     """Every chart, without errors, requests or a page wider than its window."""
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    troubles, requests = [], []
-    page.on("console", lambda message: troubles.append(message.text))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    target = found.folder / "optimise.html"
-    page.goto(target.as_uri())
-    page.wait_for_selector("html[data-ready=true]", state="attached", timeout=60_000)
-    drawn = page.eval_on_selector_all(
-        "[data-chart]", "all => all.map(e => [e.dataset.drawn, e.querySelectorAll('canvas').length])"
-    )
-    assert len(drawn) == 5
-    assert all(done == "true" and canvases for done, canvases in drawn)
-    assert troubles == []
-    assert requests == [target.as_uri()]
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    page.close()
+    with drawn(found.folder / "optimise.html", width, scheme) as (_, charts):
+        assert len(charts) == 5
+        assert all(done == "true" and canvases for _, done, canvases in charts)
