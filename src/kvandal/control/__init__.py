@@ -1,0 +1,1 @@
+"""The live service: store, identity, access office, loop, API and pages."""

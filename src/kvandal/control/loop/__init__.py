@@ -1,0 +1,1 @@
+"""The loop over the live site: observe, envelope, decide, act, account."""

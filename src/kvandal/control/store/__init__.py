@@ -1,0 +1,1 @@
+"""Everything that must survive: tables, transactions, audit trail, ledger."""

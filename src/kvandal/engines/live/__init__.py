@@ -1,0 +1,1 @@
+"""Engines on which jobs really run, behind one small protocol."""
