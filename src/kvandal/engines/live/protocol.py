@@ -1,8 +1,8 @@
 """What the loop needs of an engine, and no more: see what is there, start, recall, hold, cap, drain, and what happened since.
 
 Every order names a job by the loop's own key and an attempt, and may be given again: an engine that has carried it out
-already answers as if it did so now. An order that the engine cannot reach raises :class:`EngineUnreachable`, and nobody
-knows whether it was carried out; one that it will never carry out raises :class:`OrderRefused`.
+already answers as if it did so now. An order that the engine cannot reach raises :class:`EngineUnreachableError`, and nobody
+knows whether it was carried out; one that it will never carry out raises :class:`OrderRefusedError`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ EventKind = Literal["started", "ended", "held", "node_down", "node_up"]
 Outcome = Literal["completed", "failed", "cancelled", "timeout", "node_failed"]
 
 
-class EngineUnreachable(Exception):
+class EngineUnreachableError(Exception):
     """The engine did not answer; whether it did what was asked is not known."""
 
 
-class OrderRefused(Exception):
+class OrderRefusedError(Exception):
     """The engine understood the order and will not carry it out."""
 
 
@@ -176,7 +176,7 @@ class Engine(Protocol):
         ...
 
     def events(self, cursor: str) -> tuple[Sequence[EngineEvent], str]:
-        """What happened since a cursor ("" at first), in order, and the cursor for the next call; nothing is told twice."""
+        """Tell what happened since a cursor ("" at first), in order, and the cursor for the next call; nothing is told twice."""
         ...
 
     def hold(self, order: Order, attempt: int) -> None:
