@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kvandal import __version__
-from kvandal.control.api import jobs
+from kvandal.control.api import identity, jobs, people, tokens
 from kvandal.control.api.force import Force
 from kvandal.control.api.frame import Frame
 from kvandal.control.api.parts import ServiceParts
@@ -28,7 +28,7 @@ from kvandal.control.identity.dependencies import LocalGate
 from kvandal.control.store.errors import StoreUnavailableError
 
 RETRY_S = "2"
-ROUTERS = (jobs.router,)
+ROUTERS = (jobs.router, identity.router, tokens.router, people.router)
 _log = structlog.get_logger("kvandal.api")
 
 
