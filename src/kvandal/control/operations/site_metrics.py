@@ -8,9 +8,9 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from kvandal.control.operations.reading import Reads, site_now
+from kvandal.control.store.errors import StoreError
 from kvandal.control.store.tables.loop import CYCLES, INBOX
 
 MEGA = 1e6
@@ -69,7 +69,7 @@ class SiteFigures(Collector):
                 asked = tx.scalar(select(func.max(INBOX.c.id))) or 0
                 taken = tx.scalar(select(CYCLES.c.inbox_to).order_by(CYCLES.c.number.desc()).limit(1)) or 0
                 waiting, reached = float(max(0, asked - taken)), 1.0
-        except SQLAlchemyError:
+        except StoreError:
             pass  # it is what kvandal_store_up tells
         yield _family("kvandal_store_up", "1: the database answers.", [((), reached)])
         if waiting is not None:

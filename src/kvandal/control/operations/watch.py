@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -18,6 +19,7 @@ from kvandal.control.operations.traces import Traces
 
 _log = structlog.get_logger("kvandal")
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+EVENT_STREAM = b"text/event-stream"
 NO_ROUTE = "(none)"
 """Route of a request that fits none: its path could be anything."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -48,12 +50,47 @@ class Turn:
             self.steps[name] = self.steps.get(name, 0.0) + time.perf_counter() - started
 
 
+@dataclass(slots=True)
+class Streams:
+    """Answers without end that are being sent: event streams."""
+
+    open: set[asyncio.Task[object]] = field(default_factory=set)
+    ending: bool = False
+
+    def add(self) -> None:
+        """Note that this task sends one."""
+        task = asyncio.current_task()
+        if task is not None:
+            self.open.add(task)
+
+    def drop(self) -> None:
+        """Note that this task is done."""
+        task = asyncio.current_task()
+        if task is not None:
+            self.open.discard(task)
+
+    def end(self) -> None:
+        """End all of them; to be called in their event loop."""
+        self.ending = True
+        for task in list(self.open):
+            task.cancel()
+
+    def ended(self) -> bool:
+        """Say whether this task was cancelled by `end` alone, and take the cancellation back."""
+        task = asyncio.current_task()
+        if not self.ending or task is None or task not in self.open:
+            return False
+        task.uncancel()
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """What the loop and the server tell of themselves."""
 
     metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
+    streams: Streams = field(default_factory=Streams)
 
     @contextmanager
     def cycle(self, number: int) -> Iterator[Turn]:
@@ -102,7 +139,7 @@ class RequestWatch:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        metrics, traces = self.watch.metrics, self.watch.traces
+        metrics, traces, streams = self.watch.metrics, self.watch.traces, self.watch.streams
         request_id = _request_id(scope)
         started = time.perf_counter()
         status, seconds = 500, None
@@ -111,6 +148,8 @@ class RequestWatch:
             nonlocal status, seconds
             if message["type"] == "http.response.start":
                 status, seconds = message["status"], time.perf_counter() - started
+                if dict(message.get("headers", ())).get(b"content-type", b"").startswith(EVENT_STREAM):
+                    streams.add()
             await send(message)
 
         metrics.requests_open.inc()
@@ -125,7 +164,12 @@ class RequestWatch:
                     with traces.request(scope["method"], headers, {"kvandal.request_id": request_id}) as span:
                         await self.app(scope, receive, noting)
                         _tell_span(span, scope, status)
+        except asyncio.CancelledError:
+            if not streams.ended():
+                raise
+            await send({"type": "http.response.body", "body": b""})
         finally:
+            streams.drop()
             metrics.requests_open.dec()
             taken = time.perf_counter() - started if seconds is None else seconds
             method, route = method_of(scope), route_of(scope)
