@@ -33,11 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason=f"not run: real data not found at {shared_folder()} (set KVANDAL_SHARED_DATA)"
     )
     no_browser = pytest.mark.skip(reason="not run: no Chromium on this machine (Debian package: chromium)")
+    no_prometheus = pytest.mark.skip(reason="not run: no Prometheus on this machine (Debian package: prometheus)")
     for item in items:
         if "shared_data" in item.keywords and not shared_folder().is_dir():
             item.add_marker(no_data)
         if "browser" in item.keywords and chromium() is None:
             item.add_marker(no_browser)
+        if "prometheus" in item.keywords and shutil.which("prometheus") is None:
+            item.add_marker(no_prometheus)
 
 
 FLAGS = [
