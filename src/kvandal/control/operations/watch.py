@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from opentelemetry.trace import Span, Status, StatusCode
@@ -50,24 +51,15 @@ class Turn:
             self.steps[name] = self.steps.get(name, 0.0) + time.perf_counter() - started
 
 
+Task = asyncio.Task[Any]
+
+
 @dataclass(slots=True)
 class Streams:
     """Answers without end that are being sent: event streams."""
 
-    open: set[asyncio.Task[object]] = field(default_factory=set)
+    open: set[Task] = field(default_factory=set)
     ending: bool = False
-
-    def add(self) -> None:
-        """Note that this task sends one."""
-        task = asyncio.current_task()
-        if task is not None:
-            self.open.add(task)
-
-    def drop(self) -> None:
-        """Note that this task is done."""
-        task = asyncio.current_task()
-        if task is not None:
-            self.open.discard(task)
 
     def end(self) -> None:
         """End all of them; to be called in their event loop."""
@@ -75,10 +67,9 @@ class Streams:
         for task in list(self.open):
             task.cancel()
 
-    def ended(self) -> bool:
-        """Say whether this task was cancelled by `end` alone, and take the cancellation back."""
-        task = asyncio.current_task()
-        if not self.ending or task is None or task not in self.open:
+    def ended(self, task: Task) -> bool:
+        """Say whether a task was cancelled because its stream ends, and take the cancellation back."""
+        if not self.ending or task not in self.open:
             return False
         task.uncancel()
         return True
@@ -141,7 +132,8 @@ class RequestWatch:
             return
         metrics, traces, streams = self.watch.metrics, self.watch.traces, self.watch.streams
         request_id = _request_id(scope)
-        started = time.perf_counter()
+        started, task = time.perf_counter(), asyncio.current_task()
+        assert task is not None
         status, seconds = 500, None
 
         async def noting(message: Message) -> None:
@@ -149,7 +141,7 @@ class RequestWatch:
             if message["type"] == "http.response.start":
                 status, seconds = message["status"], time.perf_counter() - started
                 if dict(message.get("headers", ())).get(b"content-type", b"").startswith(EVENT_STREAM):
-                    streams.add()
+                    streams.open.add(task)  # the answer itself may be sent by a task below this one
             await send(message)
 
         metrics.requests_open.inc()
@@ -165,11 +157,11 @@ class RequestWatch:
                         await self.app(scope, receive, noting)
                         _tell_span(span, scope, status)
         except asyncio.CancelledError:
-            if not streams.ended():
+            if not streams.ended(task):
                 raise
             await send({"type": "http.response.body", "body": b""})
         finally:
-            streams.drop()
+            streams.open.discard(task)
             metrics.requests_open.dec()
             taken = time.perf_counter() - started if seconds is None else seconds
             method, route = method_of(scope), route_of(scope)
