@@ -17,7 +17,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from kvandal import __version__
-from kvandal.control.api import jobs, loans, nodes, proposals, records, setpoints, site, tenants, whatif
+from kvandal.control.api import (
+    identity,
+    jobs,
+    loans,
+    nodes,
+    people,
+    proposals,
+    records,
+    setpoints,
+    site,
+    tenants,
+    tokens,
+    whatif,
+)
 from kvandal.control.api.asking import WhatIfDesk
 from kvandal.control.api.force import Force
 from kvandal.control.api.frame import Frame
@@ -42,6 +55,9 @@ ROUTERS = (
     proposals.router,
     whatif.router,
     records.router,
+    identity.router,
+    tokens.router,
+    people.router,
 )
 _log = structlog.get_logger("kvandal.api")
 
