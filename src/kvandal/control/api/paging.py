@@ -46,3 +46,15 @@ def paged(
     others = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
     path = f"{request.url.path}?{urlencode([*others, ('cursor', encoded(getattr(rows[-1], key)))])}"
     return rows, path, {"link": f'<{path}>; rel="next"'}
+
+
+def paged_by_id(
+    request: Request, rows: Sequence[Any], limit: int
+) -> tuple[Sequence[Any], str | None, dict[str, str]]:
+    """Cut `limit` + 1 rows to a page where their ids are the order, and the cursor."""
+    if len(rows) <= limit:
+        return rows, None, {}
+    rows = rows[:limit]
+    others = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    path = f"{request.url.path}?{urlencode([*others, ('cursor', rows[-1].id)])}"
+    return rows, path, {"link": f'<{path}>; rel="next"'}
