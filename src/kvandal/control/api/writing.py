@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from kvandal.control.api.parts import Store
 
@@ -78,8 +79,9 @@ class Writer:
                     try:
                         with tx.begin_nested():
                             outcomes.append((future, work(tx), None))
-                    except Exception as error:  # noqa: BLE001  (it is the caller's, who is told)
-                        if tx.invalidated or tx.closed:
+                    except Exception as error:
+                        # An error of the database may have ended the whole transaction: nobody's work is kept then.
+                        if isinstance(error, SQLAlchemyError) and not isinstance(error, IntegrityError | DataError):
                             raise
                         outcomes.append((future, None, error))
         except Exception as error:  # noqa: BLE001  (nothing was written: all are told so)
