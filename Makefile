@@ -10,13 +10,13 @@ WORKERS ?= 2
 run: $(VENV)/installed
 	$(BIN)/kvandal run stargate-norway
 
-test: $(VENV)/installed-test chromium slurm
+test: $(VENV)/installed-test chromium slurm postgresql
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	$(BIN)/pytest -n $(WORKERS) -m "not slow and not browser and not slurm" -q
+	$(BIN)/pytest -n $(WORKERS) -m "not slow and not browser and not slurm and not postgres" -q
 
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
@@ -48,6 +48,17 @@ slurm:
 		test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; \
 			chmod 755 /usr/sbin/policy-rc.d; ours=1; }; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(SLURM); code=$$?; \
+		test -z "$$ours" || rm /usr/sbin/policy-rc.d; exit $$code; \
+	fi
+
+# Tests of the store run on a real PostgreSQL too: likewise.
+.PHONY: postgresql
+postgresql:
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null \
+		&& [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; \
+			chmod 755 /usr/sbin/policy-rc.d; ours=1; }; \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends postgresql; code=$$?; \
 		test -z "$$ours" || rm /usr/sbin/policy-rc.d; exit $$code; \
 	fi
 
