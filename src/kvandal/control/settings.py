@@ -8,7 +8,9 @@ in the settings' file, and are never printed.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -110,8 +112,14 @@ class OidcSettings(Part):
     """What the service asks the provider for."""
     operators: Texts = ()
     """Mail addresses or subjects of those who are operators from their first sign-in on; they name the others."""
+    groups_claim: str = "groups"
+    """Claim in which the provider tells the groups of somebody."""
+    groups: Annotated[Mapping[str, Texts], AfterValidator(MappingProxyType)] = MappingProxyType({})
+    """Roles by group, e.g. ``hpc-operators = ["operator"]``, ``ocean = ["member:norway/ocean"]``; renewed at each sign-in."""
     session_hours: float = Field(12.0, gt=0, le=720)
     """How long a sign-in at the pages lasts [h]."""
+    session_idle_hours: float = Field(4.0, gt=0, le=720)
+    """How long it lasts when nothing is asked with it [h]."""
 
     def secret(self) -> str:
         """Return the client's secret; empty for a public client.
