@@ -17,7 +17,7 @@ from kvandal.client.resources.applications import (
 )
 from kvandal.client.resources.calls import Rung
 from kvandal.control.office.gates import failed, unanswered
-from kvandal.control.office.steps import OFFICE, Step, grants_by_itself, waits_for
+from kvandal.control.office.steps import Step, grants_by_itself, waits_for
 
 
 def moved(application: Application, step: Step, rung: Rung) -> Application:
@@ -53,7 +53,7 @@ def _checked(application: Application, step: Step, rung: Rung) -> dict[str, Any]
     bad = failed(gates)
     if bad:
         reason = "; ".join(f"{gate.rule}: {gate.sentence}" for gate in bad)
-        changes |= {"state": "rejected", "decision": _by_office(step, gates, "reject", 0, reason)}
+        changes |= {"state": "rejected", "decision": _at_the_gates(step, gates, "reject", 0, reason)}
     elif not unanswered(gates):
         waits = waits_for(application, rung)
         changes["state"] = waits
@@ -61,16 +61,16 @@ def _checked(application: Application, step: Step, rung: Rung) -> dict[str, Any]
             hours = application.proposal.gpu_hours
             changes |= {
                 "state": "granted",
-                "decision": _by_office(step, gates, "grant", hours, "all gates are passed"),
+                "decision": _at_the_gates(step, gates, "grant", hours, "all gates are passed"),
             }
     return changes
 
 
-def _by_office(step: Step, gates: tuple[Gate, ...], outcome: str, hours: int, reason: str) -> Decision:
+def _at_the_gates(step: Step, gates: tuple[Gate, ...], outcome: str, hours: int, reason: str) -> Decision:
     return Decision.model_validate(
         {
             "outcome": outcome,
-            "by": OFFICE,
+            "by": step.by,
             "gpu_hours": hours,
             "reason": reason,
             "at_utc": step.at_utc,

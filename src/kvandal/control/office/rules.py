@@ -88,3 +88,11 @@ class RefusedByRule(InputError):  # noqa: N818  (says what happened, as the othe
     def __init__(self, rule: str, what: str, **numbers: Any) -> None:
         self.rule, self.what, self.numbers = rule, what, numbers
         super().__init__(f"{what} ({rule}: {RULES[rule]})")
+
+
+class NotThereError(InputError):
+    """Something that is not there, or that is none of the caller's business."""
+
+
+class NotAllowedError(InputError):
+    """Something that the caller's roles do not allow."""

@@ -87,6 +87,8 @@ class Circumstances:
     conflict: tuple[str, str] | None = None
 
 
+JUDGED = frozenset({"confirm", "return", "assign", "review", "look", "decide"})
+"""Steps by which an application is judged: a conflict of interest bars them."""
 RIGHT_FOR = {
     "revise": "apply",
     "submit": "apply",
@@ -165,12 +167,11 @@ def refuse(application: Application, step: Step, around: Circumstances) -> None:
     right = RIGHT_FOR.get(step.kind)
     if right is not None and right not in around.rights:
         raise RefusedByRule(RULE_OF[step.kind], f"{step.by} may not {step.kind} this application")
-    if (
-        step.kind in {"confirm", "return", "assign", "review", "look", "decide"}
-        and around.conflict is not None
-    ):
+    if step.kind in JUDGED and around.conflict is not None:
         raise RefusedByRule(around.conflict[0], f"{step.body.get('person', step.by)} {around.conflict[1]}")
-    _REFUSALS.get(step.kind, lambda *_: None)(application, step, around)
+    refusal = _REFUSALS.get(step.kind)
+    if refusal is not None:
+        refusal(application, step, around)
 
 
 def _refuse_submit(application: Application, step: Step, around: Circumstances) -> None:

@@ -10,7 +10,9 @@ PEOPLE = Table(
     "people",
     METADATA,
     Column("id", String, primary_key=True),  # person_...
-    Column("issuer", String, nullable=False),  # provider that knows him; "kvandal": made here, signs in nowhere
+    Column(
+        "issuer", String, nullable=False
+    ),  # provider that knows him; "kvandal": made here, signs in nowhere
     Column("subject", String, nullable=False),  # his key there
     Column("name", String, nullable=False),
     Column("email", String, nullable=False, default=""),
@@ -42,7 +44,9 @@ TOKENS = Table(
     Column("id", String, primary_key=True),  # token_...
     Column("person", String, ForeignKey("people.id"), nullable=False, index=True),  # in whose name
     Column("name", String, nullable=False),
-    Column("prefix", String, nullable=False, unique=True),  # its beginning, by which people know it: no secret
+    Column(
+        "prefix", String, nullable=False, unique=True
+    ),  # its beginning, by which people know it: no secret
     Column("digest", String, nullable=False),  # SHA-256 of the whole: it is random enough
     Column("scopes", JSON, nullable=False),  # actions
     Column("tenant", String, nullable=False, default=""),
