@@ -62,7 +62,9 @@ ROUTERS = (
 _log = structlog.get_logger("kvandal.api")
 
 
-def create_app(parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Sequence[APIRouter] = ()) -> FastAPI:
+def create_app(
+    parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Sequence[APIRouter] = ()
+) -> FastAPI:
     """Build the application.
 
     Parameters
