@@ -15,6 +15,7 @@ from kvandal.client.resources.jobs import ENDED, Cancellation, Job, JobInFull, J
 from kvandal.control.api.answers import dumped, refuse_changed, told
 from kvandal.control.api.force import Force, InForce
 from kvandal.control.api.idempotency import Answer, Once
+from kvandal.control.api.inbox import ask_loop
 from kvandal.control.api.paging import MOST_ITEMS, decoded, paged
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import Refusal, fault, not_found, not_valid
@@ -22,8 +23,7 @@ from kvandal.control.api.reading import Read
 from kvandal.control.api.sight import seen
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
-from kvandal.control.store.audit import record
-from kvandal.control.store.tables.loop import INBOX, JOB_EVENTS, JOBS
+from kvandal.control.store.tables.loop import JOB_EVENTS, JOBS
 from kvandal.control.store.tables.metadata import new_id
 from kvandal.policy.rules import RULES
 
@@ -44,7 +44,7 @@ _ONE = select(*_WHOLE).where(JOBS.c.id == bindparam("job"))
 _EVENTS = (
     select(JOB_EVENTS).where(JOB_EVENTS.c.job == bindparam("job")).order_by(JOB_EVENTS.c.id.desc()).limit(MOST_EVENTS)
 )
-_INSERT, _ASK = insert(JOBS), insert(INBOX)
+_INSERT = insert(JOBS)
 
 
 class JobQuery(BaseModel):
@@ -97,18 +97,17 @@ async def submit_job(
     def work(tx: Connection) -> Answer:
         _check(caller, force(tx), job)
         _check_grant(parts, tx, job)
-        now = parts.now()
         row = {
             "id": new_id("job"),
             "person": caller.id,
             "state": "accepted",
-            "submitted_utc": now,
+            "submitted_utc": parts.now(),
             **job.model_dump(),
         }
         tx.execute(_INSERT, row)
-        tx.execute(_ASK, {"at_utc": now, "by": caller.id, "kind": "submit", "body": {"job": row["id"]}})
-        told_of = {name: row[name] for name in ("tenant", "project", "demand", "gpus", "limit_s")}
-        record(tx, caller.id, "job.submit", row["id"], told_of, at_utc=now)
+        body = {"job": row["id"]}
+        detail = {name: row[name] for name in ("tenant", "project", "demand", "gpus", "limit_s")}
+        ask_loop(tx, parts, caller, "submit", body, what="job.submit", subject=row["id"], detail=detail)
         stored = tx.execute(_ONE, {"job": row["id"]}).one()
         where = {"location": f"/v1/jobs/{row['id']}", "etag": f'"{stored.version}"'}
         return Answer(201, stored._asdict(), where)
@@ -178,9 +177,8 @@ async def cancel_job(
         if row.state in ENDED:
             raise Refusal(409, f"the job has ended already: it is {row.state}", kind="job-ended")
         body = {"job": job_id, "reason": cancellation.reason}
-        now = parts.now()
-        tx.execute(_ASK, {"at_utc": now, "by": caller.id, "kind": "cancel", "body": body})
-        record(tx, caller.id, "job.cancel", job_id, {"reason": cancellation.reason}, at_utc=now)
+        detail = {"reason": cancellation.reason}
+        ask_loop(tx, parts, caller, "cancel", body, what="job.cancel", subject=job_id, detail=detail)
         return Answer(202, row._asdict(), {"etag": f'"{row.version}"'})
 
     return await write(work)

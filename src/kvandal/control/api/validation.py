@@ -53,7 +53,7 @@ def refusal_of(problems: Iterable[Mapping[str, Any]]) -> Refusal:
     found = [_fault_of(problem) for problem in problems]
     if len(found) == 1 and found[0]["unreadable"]:
         return Refusal(400, f"the body is not JSON: {found[0]['message']}", kind="not-json")
-    status = 400 if all(entry["missing_key"] for entry in found) else 422
+    status = 400 if any(entry["missing_key"] for entry in found) else 422
     for entry in found:
         del entry["unreadable"], entry["missing_key"]
     first = found[0]

@@ -24,10 +24,18 @@ class Writer:
 
     A write is a function of a transaction. What waits while one transaction is committed shares the next, each behind a
     savepoint of its own: one that is refused takes nothing with it.
+
+    Parameters
+    ----------
+    store
+        Where to.
+    forget
+        Called when a transaction was not kept: what was read in it may never have been.
+
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, forget: Callable[[], None] = lambda: None) -> None:
+        self._store, self._forget = store, forget
         self._waiting: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -85,6 +93,7 @@ class Writer:
                             raise
                         outcomes.append((future, None, error))
         except Exception as error:  # noqa: BLE001  (nothing was written: all are told so)
+            self._forget()
             for _, future in batch:
                 future.set_exception(error)
             return
