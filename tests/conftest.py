@@ -33,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason=f"not run: real data not found at {shared_folder()} (set KVANDAL_SHARED_DATA)"
     )
     no_browser = pytest.mark.skip(reason="not run: no Chromium on this machine (Debian package: chromium)")
+    no_prometheus = pytest.mark.skip(reason="not run: no Prometheus on this machine (Debian package: prometheus)")
     no_postgres = pytest.mark.skip(
         reason="not run: no PostgreSQL on this machine (Debian package: postgresql)"
     )
@@ -43,6 +44,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_data)
         if "browser" in item.keywords and chromium() is None:
             item.add_marker(no_browser)
+        if "prometheus" in item.keywords and shutil.which("prometheus") is None:
+            item.add_marker(no_prometheus)
 
 
 FLAGS = [

@@ -213,6 +213,8 @@ class Settings(Part):
     """The least that is logged."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """One JSON object a line, or lines for people; auto: for people on a terminal."""
+    metrics_token_file: FilePath | None = None
+    """File that holds the token with which other machines read /metrics; none: only this machine may."""
     otlp_endpoint: WebAddress | None = None
     """Base address of an OpenTelemetry collector that takes OTLP over HTTP; none: no traces."""
     shutdown_s: float = Field(10.0, ge=0, le=300)

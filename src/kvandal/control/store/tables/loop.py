@@ -26,6 +26,7 @@ SITE = Table(
     Column("scenario", JSON, nullable=False),  # in full, as it was when the store was made
     Column("epoch_utc", UtcTime, nullable=False),  # second 0 of the loop
     Column("engine", String, nullable=False),
+    Column("nodes", JSON, nullable=False),  # the engine's names of the trays, in order of racks
     Column("created_utc", UtcTime, nullable=False),
 )
 """The site that this store belongs to (one row)."""
@@ -116,7 +117,7 @@ KEYFRAMES = Table(
     METADATA,
     Column("cycle", BigInteger, primary_key=True, autoincrement=False),
     Column("state", LargeBinary, nullable=False),  # the state after that cycle
-    Column("jobs", JSON, nullable=False),  # ids of the jobs in it, in the order of its table
+    Column("extra", JSON, nullable=False),  # what belongs to the state: ids of its jobs and loans
     Column("scenario", JSON, nullable=False),  # in force from here on
 )
 """States from which the cycles behind them can be followed again."""

@@ -16,3 +16,5 @@ def upgrade() -> None:
     protect("job_events", "id")
     protect("inbox", "id")
     protect("cycles", "number")
+    protect("office_history", "number")
+    protect("looks", "number")
