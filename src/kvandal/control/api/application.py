@@ -43,6 +43,8 @@ from kvandal.control.api.validation import refusal_of
 from kvandal.control.api.watching import SiteWatch
 from kvandal.control.api.writing import Writer
 from kvandal.control.identity.dependencies import LocalGate
+from kvandal.control.identity.gate import Identity
+from kvandal.control.identity.guard import Guard
 from kvandal.control.store.errors import StoreUnavailableError
 
 RETRY_S = "2"
@@ -110,6 +112,8 @@ def create_app(
     app.add_exception_handler(HTTPException, _http)
     for kind in (StoreUnavailableError, OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _no_store)
+    if isinstance(parts.identity, Identity):
+        app.add_middleware(Guard, **parts.identity.guard_options)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.add_middleware(Frame, body_limit_bytes=parts.body_limit_bytes)
     return app
