@@ -113,9 +113,9 @@ def write(tx: Connection, record: Record, epoch_utc: datetime, names: Sequence[s
         ):
             tx.execute(insert(SITE_TICKS).values(**row))
     if record.keyframe is not None:
-        content, extra, scenario = record.keyframe
+        cycle, content, extra, scenario = record.keyframe
         tx.execute(
-            insert(KEYFRAMES).values(cycle=record.number, state=content, extra=extra, scenario=scenario)
+            insert(KEYFRAMES).values(cycle=cycle, state=content, extra=extra, scenario=scenario)
         )
     if record.view is not None:
         values = {"version": record.number, "at_utc": record.at_utc, "view": record.view}
@@ -246,12 +246,12 @@ def _write_loans(tx: Connection, effects: Iterable[Mapping[str, Any]], epoch_utc
     ]
     this = update(LOANS).where(LOANS.c.id == bindparam("loan"))
     if noticed:
-        until = bindparam("deadline")
+        until: Any = bindparam("deadline")
         tx.execute(
             this.values(state="noticed", noticed_utc=bindparam("noticed"), deadline_utc=until), noticed
         )
     if returned:
-        why = bindparam("why")
+        why: Any = bindparam("why")
         tx.execute(this.values(state="returned", returned_utc=bindparam("returned"), reason=why), returned)
 
 
