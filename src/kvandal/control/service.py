@@ -101,7 +101,7 @@ class LoopThread(threading.Thread):
             metrics.leads(True)
             loop = self.loop or self._open()
             with self.watch.cycle(loop.number + 1) as turn:
-                loop.step = turn.step
+                loop.step, loop.leads = turn.step, self._leader.is_leader
                 if self._demand is not None:
                     self._demand.submit(loop.site.now_s)
                 report = loop.turn()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
 from kvandal.control.loop.recording import Record, orders_of, write
@@ -46,7 +46,7 @@ MOST_TICKS = 2000
 
 
 class LeadershipLostError(Exception):
-    """Another server has written the cycle that this one was to write."""
+    """Another server leads: it has written a cycle that this one does not know of, or holds the right to lead."""
 
 
 @dataclass(slots=True)
@@ -100,6 +100,7 @@ class Loop:
     telemetry_timeout_s : how long a meter may be silent
     keyframe_cycles : cycles between two states that are kept
     step : entered around each of the five steps, with its name
+    leads : whether this server still leads; asked before each order that the engine is given
     clock : real time [s], for what is measured
 
     """
@@ -115,6 +116,7 @@ class Loop:
     telemetry_timeout_s: float = 120.0
     keyframe_cycles: int = KEYFRAME_CYCLES
     step: Callable[[str], AbstractContextManager[Any]] = nullcontext
+    leads: Callable[[], bool] = lambda: True
     clock: Callable[[], float] = time.monotonic
     _open: dict[int, _Intention] = field(default_factory=dict)
     _done: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -363,6 +365,10 @@ class Loop:
         """Write a turn down; what it says holds from here on."""
         try:
             with self.store.begin() as tx:
+                if (
+                    not record.written
+                ):  # no number of a cycle is taken, so nothing else would stop who leads no more
+                    self._refuse_stranger(tx)
                 ids = write(tx, record, self.epoch_utc, self.nodes)
         except IntegrityError:
             ids = self._written_already(record)
@@ -373,6 +379,12 @@ class Loop:
         for row, order in zip(ids, record.orders, strict=True):
             self._open[row] = _Intention(row, order["kind"], order["job"], order["attempt"], order["body"])
         self._unwritten = None
+
+    def _refuse_stranger(self, tx: Connection) -> None:
+        """Refuse to write behind cycles that another server has written."""
+        newest = tx.execute(select(func.max(CYCLES.c.number))).scalar() or 0
+        if newest > self.number:
+            raise LeadershipLostError(f"cycle {newest} has been written by another server")
 
     def _written_already(self, record: Record) -> list[int]:
         """Return the intentions of a turn that had been written although nobody said so; else somebody else leads."""
@@ -415,6 +427,8 @@ class Loop:
             some = given[first : first + BATCH]
             jobs = self._jobs_of(some)
             for one in some:
+                if not self.leads():
+                    raise LeadershipLostError("the right to lead was lost while orders were given")
                 try:
                     answer = self._give(one, jobs)
                 except OrderRefusedError as error:
