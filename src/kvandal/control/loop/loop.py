@@ -274,11 +274,9 @@ class Loop:
             events, cursor = self.engine.events(
                 self.cursor
             )  # after the look: what ended since stands in them
-            told = [
-                one
-                for one in told_by_engine(events, self._trays, self.epoch_utc)
-                if "job" not in one or self.site.runs(one["job"], one["attempt"])
-            ]
+            heard = told_by_engine(events, self._trays, self.epoch_utc)
+            ends = (self.site.end_of(one) if "job" in one else one for one in heard)
+            told = [one for one in ends if one is not None]
             known = {one["job"] for one in told if "job" in one}
             told += [one for one in seen if one.get("job") not in known]
         except EngineUnreachableError:
