@@ -78,6 +78,8 @@ class PostgresServer:
 
     def drop(self, url: str) -> None:
         """Remove a database, whoever is connected to it."""
+        if not self.running():
+            self.start()
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {url.rsplit('/', 1)[1]} WITH (FORCE)")
 

@@ -13,6 +13,7 @@ from kvandal.control.loop.told import Told, rows_of
 from kvandal.demand.jobs import JobTable
 from kvandal.errors import InputError
 from kvandal.policy.acting import ACTION
+from kvandal.policy.placement import TRAY_HEALTHY
 from kvandal.scenario.loading import from_resolved
 from kvandal.scenario.model import Scenario
 from kvandal.twin import kernel as kernels
@@ -20,7 +21,7 @@ from kvandal.twin import live as lives
 from kvandal.twin.grant_list import project_number
 from kvandal.twin.heaps import PRIORITY_SHIFT
 from kvandal.twin.plant_state import Plant
-from kvandal.twin.records import DRAW_DOWN, FAULT, LIMITS, QUEUED
+from kvandal.twin.records import DRAW_DOWN, FAULT, LIMITS, QUEUED, RUNNING
 from kvandal.twin.reliability_state import FAILURE
 from kvandal.twin.simulate import GROWTH, Start, checkpoint_intervals_s, new_outputs, new_scratch, prepare
 from kvandal.twin.snapshot import packed, unpacked
@@ -184,6 +185,26 @@ class LiveSite:
         self.state.room.first_piece[row] = self.state.room.first_claim[row] = -1
         self.ids.append(one["job"])
         self.rows[one["job"]] = row
+
+    def runs(self, job: str, attempt: int) -> bool:
+        """Whether an attempt of a job is the one that runs now."""
+        row = self.rows.get(job)
+        if row is None:
+            return False
+        record = self.state.jobs[row]
+        return bool(record["state"] == RUNNING and record["starts"] == attempt)
+
+    def running(self) -> list[tuple[str, int, int]]:
+        """List the jobs that run: id, attempt, start [s]."""
+        jobs = self.state.jobs[: len(self.ids)]
+        return [
+            (self.ids[row], int(jobs["starts"][row]), int(jobs["start_s"][row]))
+            for row in np.flatnonzero(jobs["state"] == RUNNING).tolist()
+        ]
+
+    def trays_down(self) -> dict[int, bool]:
+        """Tell of every tray whether it is out of use."""
+        return dict(enumerate((self.state.room.trays["state"] != TRAY_HEALTHY).tolist()))
 
     # -- changes
 

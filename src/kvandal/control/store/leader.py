@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import socket
 import threading
 import time
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Protocol
 
 import psycopg
-from psycopg import pq
 
 from kvandal.control.store.connections import KEEP_ALIVE, LEADER_LOCK
 from kvandal.control.store.database import Store
@@ -181,10 +181,8 @@ class PostgresLeadership:
         if connection is None or connection.closed:
             return False
         try:
-            connection.pgconn.consume_input()  # does not wait; sees that the server has hung up
-            if connection.pgconn.status != pq.ConnStatus.OK:
-                return False
-            if time.monotonic() - self._asked_s > ASK_EVERY_S:
+            # Nothing was asked: what can be read now is the server saying goodbye, or the end of the connection.
+            if _has_something_to_read(connection.fileno()) or time.monotonic() - self._asked_s > ASK_EVERY_S:
                 found = connection.execute(
                     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() "
                     "AND classid::bigint = %s",
@@ -212,3 +210,9 @@ class PostgresLeadership:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
