@@ -14,7 +14,7 @@ from site_in_store import HOSTILE, NOW, job_row, write_site
 from sqlalchemy import insert
 
 from kvandal.control.identity.principal import Principal, RoleGrant
-from kvandal.control.pages import day_chart
+from kvandal.control.pages import day_chart, words
 from kvandal.control.pages.day_chart import MOST_POINTS, Tick, charts, thinned
 from kvandal.control.store.tables.loop import JOBS
 
@@ -205,7 +205,7 @@ def test_a_job_tells_its_history_with_the_sentences_of_its_rules(get, jobs) -> N
     assert "Q1 32 GPUs asked, 8 free Jobs of one tenant and class start in order of submission." in page
 
     page = text_of(get(f"/jobs/{jobs['runs']}").text)
-    assert "started 8 GPUs on 2 trays" in page
+    assert "started: 8 GPUs on 2 trays" in page
     assert "r1n01: 4" in page
 
 
@@ -258,4 +258,5 @@ def test_a_day_is_drawn_to_scale_and_thinned(get, jobs) -> None:
 
 
 def test_examples() -> None:
-    assert doctest.testmod(day_chart).failed == 0
+    for module in (day_chart, words):
+        assert doctest.testmod(module).failed == 0

@@ -55,6 +55,7 @@ def _templates() -> jinja2.Environment:
         "percent": words.percent,
         "span": words.span,
         "hours": words.hours,
+        "happening": words.happening,
         "query": lambda values: urlencode(
             {key: value for key, value in values.items() if value not in {None, ""}}
         ),

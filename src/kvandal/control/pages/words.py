@@ -24,6 +24,19 @@ STATES = {
     "stopped": "stopped",
 }
 """Each state of a job in a word or two."""
+HAPPENINGS = {
+    "accepted": "accepted",
+    "hold": "waits",
+    "start": "started",
+    "notice": "called back",
+    "move": "its loan moved to another lender",
+    "promote": "runs on its tenant's own share now",
+    "demote": "runs on a loan now",
+    "take": "taken off its nodes",
+    "end": "ended",
+    "refuse": "refused",
+}
+"""Each kind of event of a job; one that is not here is told by its name."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "waiting": ("accepted", "queued"),
     "running": ("running", "recalled"),
@@ -81,3 +94,30 @@ def clock(zone: ZoneInfo) -> Callable[[Any], Markup | str]:
         )
 
     return written
+
+
+def happening(kind: str, detail: Mapping[str, Any] | None) -> str:
+    """Tell what happened to a job, in words and numbers.
+
+    >>> happening("start", {"attempt": 2, "tier": "firm", "gpus": 8, "shares": [["r1n01", 4], ["r1n02", 4]]})
+    'started, attempt 2, firm, 8 GPUs on 2 nodes'
+    >>> happening("end", {"attempt": 1, "outcome": "finished", "used_gpu_s": 5400})
+    'ended, finished, 1.5\xa0GPU-h used'
+    """
+    known = dict(detail or {})
+    said = [HAPPENINGS.get(kind, kind)]
+    if words := known.pop("text", ""):
+        return f"{said[0]}: {words}"
+    shares, gpus = known.pop("shares", None), known.get("gpus")
+    for key, value in known.items():
+        if key == "attempt":
+            said += [f"attempt {value}"] if isinstance(value, int) and value > 1 else []
+        elif key in {"tier", "outcome"}:
+            said.append(str(value))
+        elif key == "gpus" and shares:
+            said.append(f"{number(gpus)} GPUs on {number(len(shares))} nodes")
+        elif key.endswith("_gpu_s") and isinstance(value, int | float):
+            said.append(f"{hours(value)} {key.removesuffix('_gpu_s')}")
+        elif isinstance(value, str | int | float):
+            said.append(f"{key.replace('_', ' ')} {number(value) if isinstance(value, int | float) else value}")
+    return ", ".join(said)
