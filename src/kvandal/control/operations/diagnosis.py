@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,7 +25,7 @@ from kvandal.control.store import schema
 from kvandal.control.store.database import Store, open_store
 from kvandal.control.store.errors import StoreError
 from kvandal.control.store.leader import who_leads
-from kvandal.control.store.tables.loop import CYCLES, SITE
+from kvandal.control.store.tables.loop import SITE
 from kvandal.control.store.verification import verify
 from kvandal.engines.live.protocol import Engine, EngineUnreachableError
 from kvandal.errors import InputError, KvandalError
@@ -73,7 +72,11 @@ def diagnose(settings: Settings, slurm: Callable[[Settings], Engine]) -> Iterato
     slurm : makes the engine of a Slurm cluster from the settings
 
     """
-    yield Finding("settings", "ok", f"engine {settings.engine}, {settings.base_url}, {'local mode' if settings.is_local else 'signed-in people'}")
+    yield Finding(
+        "settings",
+        "ok",
+        f"engine {settings.engine}, {settings.base_url}, {'local mode' if settings.is_local else 'signed-in people'}",
+    )
     yield from _secrets(settings)
     yield _disk(settings)
     yield _kernels()
@@ -97,7 +100,7 @@ def diagnose(settings: Settings, slurm: Callable[[Settings], Engine]) -> Iterato
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
-    """Secrets are there and nobody else's to read."""
+    """See whether secrets are there and nobody else's to read."""
     oidc, slurm = settings.oidc, settings.slurm
     files = {
         "oidc.client_secret_file": oidc.client_secret_file if oidc is not None else None,
@@ -120,7 +123,9 @@ def secret_file(key: str, file: Path) -> Finding:
     if not held:
         return Finding(key, "wrong", f"{file}: is empty", "write the secret there")
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return Finding(key, "wrong", f"{file}: others may read it ({stat.filemode(mode)})", f"chmod 600 {file}")
+        return Finding(
+            key, "wrong", f"{file}: others may read it ({stat.filemode(mode)})", f"chmod 600 {file}"
+        )
     return Finding(key, "ok", f"{file}: only its owner reads it")
 
 
@@ -128,7 +133,9 @@ def _disk(settings: Settings) -> Finding:
     folder = settings.data_dir.absolute()
     there = next(one for one in (folder, *folder.parents) if one.exists())
     if not os.access(there, os.W_OK | os.X_OK):
-        return Finding("disk", "wrong", f"{there}: cannot be written to", "give it to the user of the service")
+        return Finding(
+            "disk", "wrong", f"{there}: cannot be written to", "give it to the user of the service"
+        )
     room = shutil.disk_usage(there)
     words = f"{there}: {room.free / 1e9:.1f} GB free of {room.total / 1e9:.1f}"
     if room.free < LEAST_FREE_BYTES or room.free < room.total * LEAST_FREE_SHARE:
@@ -140,7 +147,10 @@ def _kernels() -> Finding:
     if is_cached():
         return Finding("kernels", "ok", "compiled")
     return Finding(
-        "kernels", "note", "not compiled yet: the first start takes about half a minute longer", "kvandal run stargate-norway --days 1"
+        "kernels",
+        "note",
+        "not compiled yet: the first start takes about half a minute longer",
+        "kvandal run stargate-norway --days 1",
     )
 
 
@@ -154,7 +164,9 @@ def _scenario(settings: Settings, store: Store | None) -> Iterator[Finding]:
     if row is None or row.scenario_name == wanted.name:
         yield Finding("scenario", "ok", f"{wanted.name}: {wanted.site.racks:,} racks")
     else:
-        words = f"the store is that of {row.scenario_name}, the settings name {wanted.name}; the store's holds"
+        words = (
+            f"the store is that of {row.scenario_name}, the settings name {wanted.name}; the store's holds"
+        )
         yield Finding("scenario", "note", words, "give a new site a database of its own")
 
 
@@ -167,12 +179,15 @@ def _site(store: Store | None) -> Any:
 
 
 def _database(store: Store) -> Iterator[Finding]:
-    """It answers, its tables are ours, it refuses to forget, its trail holds, its clock is ours."""
+    """See whether it answers, its tables are ours, it refuses to forget, its trail holds, its clock is ours."""
     try:
         with store.read() as tx:
             if store.dialect == "postgresql":
                 version = tx.scalar(text("SHOW server_version"))
-                skew = float(tx.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0) - time.time()
+                skew = (
+                    float(tx.scalar(text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
+                    - time.time()
+                )
             else:
                 version, skew = tx.scalar(text("SELECT sqlite_version()")), 0.0
             revision = schema.revision(tx)
@@ -185,7 +200,9 @@ def _database(store: Store) -> Iterator[Finding]:
     missing = sorted(expected_triggers(store.dialect) - found)
     if missing:
         words = f"not enforced: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}"
-        yield Finding("append-only", "wrong", words, "somebody removed triggers; find out who, and restore a backup")
+        yield Finding(
+            "append-only", "wrong", words, "somebody removed triggers; find out who, and restore a backup"
+        )
     else:
         yield Finding("append-only", "ok", "the database refuses to change or remove what was written")
     if verdict.sound:
@@ -196,13 +213,15 @@ def _database(store: Store) -> Iterator[Finding]:
     if store.dialect != "postgresql":
         yield Finding("clock", "ok", "the database is on this machine")
     elif abs(skew) > MOST_SKEW_S:
-        yield Finding("clock", "wrong", f"the database's is {skew:+.1f} s off", "let both follow the same time servers")
+        yield Finding(
+            "clock", "wrong", f"the database's is {skew:+.1f} s off", "let both follow the same time servers"
+        )
     else:
         yield Finding("clock", "ok", f"the database's is {skew:+.1f} s off")
 
 
 def _loop(settings: Settings, store: Store) -> Iterator[Finding]:
-    """Somebody leads, and the loop turns."""
+    """See whether somebody leads and the loop turns."""
     try:
         leader = who_leads(store)
     except StoreError as error:
@@ -218,7 +237,9 @@ def _loop(settings: Settings, store: Store) -> Iterator[Finding]:
         checks = {one["name"]: one for one in ready["checks"]}
         loop = checks["loop"]
         yield Finding("server", "ok", f"{settings.base_url}: {ready['status']}")
-        yield Finding("cycle", "ok" if loop["ok"] else "wrong", loop["words"], "" if loop["ok"] else "see its log")
+        yield Finding(
+            "cycle", "ok" if loop["ok"] else "wrong", loop["words"], "" if loop["ok"] else "see its log"
+        )
         return
     yield Finding("server", "note" if leader is None else "ok", f"none answers at {settings.base_url}")
     if leader is not None:
@@ -249,15 +270,18 @@ def _readiness(settings: Settings) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "checks" in found else None
 
 
-def _engine(settings: Settings, store: Store | None, slurm: Callable[[Settings], Engine]) -> Iterator[Finding]:
-    """It answers, and has the nodes that the site was made with."""
+def _engine(
+    settings: Settings, store: Store | None, slurm: Callable[[Settings], Engine]
+) -> Iterator[Finding]:
+    """See whether it answers and has the nodes that the site was made with."""
     row = _site(store)
     if row is not None and row.engine != settings.engine:
         words = f"the store's site runs on {row.engine}, the settings say {settings.engine}"
         yield Finding("engine", "wrong", words, "give a site on another engine a database of its own")
         return
     if settings.engine == "twin":
-        yield Finding("engine", "ok", f"the twin, {settings.speed:g} times as fast as time")
+        pace = "in real time" if settings.speed == 1 else f"{settings.speed:g} times as fast as time"
+        yield Finding("engine", "ok", f"the twin, {pace}")
         return
     try:
         engine = slurm(settings)
@@ -266,11 +290,20 @@ def _engine(settings: Settings, store: Store | None, slurm: Callable[[Settings],
         finally:
             engine.close()
     except (EngineUnreachableError, KvandalError) as error:
-        yield Finding("engine", "wrong", f"Slurm does not answer: {error}", "look at slurmctld, slurmrestd and the token")
+        yield Finding(
+            "engine",
+            "wrong",
+            f"Slurm does not answer: {error}",
+            "look at slurmctld, slurmrestd and the token",
+        )
         return
     down = [node for node in seen.nodes if node.state != "up"]
     yield Finding("engine", "ok", f"Slurm answers: {len(seen.nodes):,} nodes, {len(down):,} of them not up")
-    yield nodes_fit([(node.name, node.gpus) for node in seen.nodes], _racks(settings, row), None if row is None else row.nodes)
+    yield nodes_fit(
+        [(node.name, node.gpus) for node in seen.nodes],
+        _racks(settings, row),
+        None if row is None else row.nodes,
+    )
 
 
 def _racks(settings: Settings, row: Any) -> int:
@@ -283,11 +316,21 @@ def nodes_fit(nodes: list[tuple[str, int]], racks: int, known: list[str] | None)
     remedy = "correct the nodes in slurm.conf, or site.racks of the scenario"
     trays, odd = racks * NODES_PER_RACK, [name for name, gpus in nodes if gpus != GPUS_PER_NODE]
     if not nodes or len(nodes) > trays:
-        return Finding("nodes", "wrong", f"{len(nodes):,} nodes, the scenario has {trays:,} trays in {racks:,} racks", remedy)
+        return Finding(
+            "nodes",
+            "wrong",
+            f"{len(nodes):,} nodes, the scenario has {trays:,} trays in {racks:,} racks",
+            remedy,
+        )
     if odd:
-        return Finding("nodes", "wrong", f"{len(odd):,} nodes have not {GPUS_PER_NODE} GPUs, e.g. {odd[0]}", remedy)
+        return Finding(
+            "nodes", "wrong", f"{len(odd):,} nodes have not {GPUS_PER_NODE} GPUs, e.g. {odd[0]}", remedy
+        )
     if known is not None:
-        gone, new = sorted(set(known) - {name for name, _ in nodes}), sorted({name for name, _ in nodes} - set(known))
+        gone, new = (
+            sorted(set(known) - {name for name, _ in nodes}),
+            sorted({name for name, _ in nodes} - set(known)),
+        )
         if gone or new:
             words = f"{len(gone):,} of the site's are gone, {len(new):,} are new, e.g. {(gone + new)[0]}"
             return Finding("nodes", "wrong", words, remedy)
@@ -298,7 +341,12 @@ def nodes_fit(nodes: list[tuple[str, int]], racks: int, known: list[str] | None)
 
 def _provider(settings: Settings) -> Iterator[Finding]:
     if settings.oidc is None:
-        yield Finding("identity", "note", "local mode: everybody at this machine may do everything", "a table [oidc] in the settings")
+        yield Finding(
+            "identity",
+            "note",
+            "local mode: everybody at this machine may do everything",
+            "a table [oidc] in the settings",
+        )
         return
     provider = Provider(settings.oidc, f"{settings.base_url}/v1/callback")
     try:
@@ -316,5 +364,10 @@ def _reached(name: str, url: str) -> Finding:
     try:
         httpx.head(f"{parts.scheme}://{parts.netloc}", timeout=ANSWER_S)
     except httpx.HTTPError as error:
-        return Finding(name, "wrong", f"{url}: does not answer ({type(error).__name__})", "start the collector, or take otlp_endpoint out")
+        return Finding(
+            name,
+            "wrong",
+            f"{url}: does not answer ({type(error).__name__})",
+            "start the collector, or take otlp_endpoint out",
+        )
     return Finding(name, "ok", f"{url} answers")

@@ -44,7 +44,7 @@ class Metrics:
     """
 
     def __init__(self, version: str = "", clock: Callable[[], float] = time.monotonic) -> None:
-        disable_created_metrics()  # when each series began doubles them, and nobody asks for it
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began doubles them, and nobody asks for it
         self.registry = CollectorRegistry()
         self._clock = clock
         self._lock = threading.Lock()

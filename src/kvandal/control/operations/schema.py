@@ -29,9 +29,12 @@ def triggers(tx: Connection) -> set[str]:
 
 def expected_triggers(dialect: str) -> set[str]:
     """Return the names of the triggers of a new store of this version."""
-    with tempfile.TemporaryDirectory() as folder, open_store(f"sqlite:///{Path(folder) / 'new.sqlite'}") as new:
-        with new.read() as tx:
-            names = triggers(tx)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_store(f"sqlite:///{Path(folder) / 'new.sqlite'}") as new,
+        new.read() as tx,
+    ):
+        names = triggers(tx)
     if dialect != "postgresql":
         return names
     return {f"{name.removesuffix(SUFFIX)}_append_only" for name in names if name.endswith(SUFFIX)}

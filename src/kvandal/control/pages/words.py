@@ -97,7 +97,7 @@ def clock(zone: ZoneInfo) -> Callable[[Any], Markup | str]:
 
 
 def happening(kind: str, detail: Mapping[str, Any] | None) -> str:
-    """Tell what happened to a job, in words and numbers.
+    r"""Tell what happened to a job, in words and numbers.
 
     >>> happening("start", {"attempt": 2, "tier": "firm", "gpus": 8, "shares": [["r1n01", 4], ["r1n02", 4]]})
     'started, attempt 2, firm, 8 GPUs on 2 nodes'
@@ -119,5 +119,7 @@ def happening(kind: str, detail: Mapping[str, Any] | None) -> str:
         elif key.endswith("_gpu_s") and isinstance(value, int | float):
             said.append(f"{hours(value)} {key.removesuffix('_gpu_s')}")
         elif isinstance(value, str | int | float):
-            said.append(f"{key.replace('_', ' ')} {number(value) if isinstance(value, int | float) else value}")
+            said.append(
+                f"{key.replace('_', ' ')} {number(value) if isinstance(value, int | float) else value}"
+            )
     return ", ".join(said)
