@@ -8,9 +8,7 @@ in the settings' file, and are never printed.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -114,7 +112,7 @@ class OidcSettings(Part):
     """Mail addresses or subjects of those who are operators from their first sign-in on; they name the others."""
     groups_claim: str = "groups"
     """Claim in which the provider tells the groups of somebody."""
-    groups: Annotated[Mapping[str, Texts], AfterValidator(MappingProxyType)] = MappingProxyType({})
+    groups: dict[str, Texts] = Field(default_factory=dict)
     """Roles by group, e.g. ``hpc-operators = ["operator"]``, ``ocean = ["member:norway/ocean"]``; renewed at each sign-in."""
     session_hours: float = Field(12.0, gt=0, le=720)
     """How long a sign-in at the pages lasts [h]."""

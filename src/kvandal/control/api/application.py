@@ -11,7 +11,8 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,11 +38,13 @@ from kvandal.control.api.frame import Frame
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import TITLES, Refusal, answer_of
 from kvandal.control.api.reading import Reader
-from kvandal.control.api.validation import refusal_of
 from kvandal.control.api.specification import describe
+from kvandal.control.api.validation import refusal_of
 from kvandal.control.api.watching import SiteWatch
 from kvandal.control.api.writing import Writer
 from kvandal.control.identity.dependencies import LocalGate
+from kvandal.control.identity.gate import Identity
+from kvandal.control.identity.guard import Guard
 from kvandal.control.store.errors import StoreUnavailableError
 
 RETRY_S = "2"
@@ -109,6 +112,8 @@ def create_app(
     app.add_exception_handler(HTTPException, _http)
     for kind in (StoreUnavailableError, OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _no_store)
+    if isinstance(parts.identity, Identity):
+        app.add_middleware(Guard, **parts.identity.guard_options)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     app.add_middleware(Frame, body_limit_bytes=parts.body_limit_bytes)
     return app

@@ -83,6 +83,7 @@ _TABLE = """
     application.assign  . S . . . . .   choosing the reviewers
     application.decide  . S . . . . .   eligibility, decisions, decisions on appeals and change requests
     person.read         T . . T . T .   people and their roles
+    person.write        S . . . . . .   locking people out
     role.write          T . . T . . .   giving and taking roles
     token.read          T . . . . T O   tokens, without their secret
     token.create        . . . . . . O   making a token for oneself
