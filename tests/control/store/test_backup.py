@@ -7,12 +7,14 @@ import sqlite3
 import threading
 
 import pytest
+from alembic import command
 from sqlalchemy import insert, select, text
 
 from kvandal.control.store import schema
+from kvandal.control.store.address import address_of
 from kvandal.control.store.audit import record
 from kvandal.control.store.backup import back_up, restore
-from kvandal.control.store.database import open_store
+from kvandal.control.store.database import Store, open_store
 from kvandal.control.store.errors import StoreBusyError, StoreError, StoreFullError, StoreVersionError
 from kvandal.control.store.leader import leadership_of
 from kvandal.control.store.ledger import Posting, balance, post
@@ -99,6 +101,24 @@ def test_what_is_restored_is_what_was_there(full, target_url, tmp_path):
         with store.read() as tx:
             assert verify(tx).sound
             assert balance(tx, "grant:1", "gpu_s") == -10
+
+
+def test_a_store_of_an_older_version_is_saved_as_it_is_and_brought_up_to_date_when_restored(
+    store_url, target_url, tmp_path
+):
+    with Store(address_of(store_url)) as store:
+        with store.begin() as tx:
+            command.upgrade(schema.configuration(tx), "0003")
+        fill(store)
+    with open_store(store_url, create=False, older=True) as store:
+        saved = back_up(store, tmp_path / "backup")
+    restored = restore(tmp_path / "backup", target_url)
+
+    assert (saved.version, restored.version) == ("0003", schema.newest())
+    assert saved.verdict == restored.verdict
+    assert {name: restored.counts[name] for name in saved.counts} == saved.counts
+    assert saved.counts["audit"] == 1
+    assert set(saved.counts) < set(restored.counts)
 
 
 def test_a_backup_while_others_write_is_one_snapshot(store, tmp_path):
