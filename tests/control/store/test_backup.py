@@ -158,6 +158,20 @@ def test_a_backup_is_one_file_and_no_other_is_written_over(full, tmp_path):
         back_up(full, tmp_path / "absent" / "one")
 
 
+def test_the_log_of_a_database_that_was_removed_is_not_taken_for_that_of_the_new_one(sqlite_store, tmp_path):
+    fill(sqlite_store)
+    back_up(sqlite_store, tmp_path / "backup")
+    before = content(sqlite_store)
+    with sqlite_store.begin() as tx:
+        record(tx, "me", "job.cancel", "job_1")
+    (tmp_path / "new").mkdir()
+    shutil.copy(f"{sqlite_store.file}-wal", tmp_path / "new" / "kvandal.db-wal")
+    restore(tmp_path / "backup", f"sqlite:///{tmp_path}/new/kvandal.db")
+
+    with open_store(f"sqlite:///{tmp_path}/new/kvandal.db", create=False) as store:
+        assert content(store) == before
+
+
 def test_a_store_that_holds_something_is_replaced_only_by_force(full, tmp_path, store_url):
     back_up(full, tmp_path / "backup")
     with full.begin() as tx:

@@ -122,6 +122,9 @@ def restore(file: Path, url: str, *, force: bool = False, unverified: bool = Fal
                 elif beside.exists():
                     found = _overwrite(part, store, expected)
                 else:
+                    _remove_traces(
+                        beside
+                    )  # of a database that was there once: SQLite would take its log for ours
                     _settle(part, beside)
                     found = expected
             finally:
@@ -285,8 +288,13 @@ def _temporary(file: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{file}: cannot be written: {error.strerror}") from None
     finally:
-        for name in (part, *(part.with_name(part.name + end) for end in ("-wal", "-shm", "-journal"))):
-            name.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+        _remove_traces(part)
+
+
+def _remove_traces(file: Path) -> None:
+    for end in ("-wal", "-shm", "-journal"):
+        file.with_name(file.name + end).unlink(missing_ok=True)
 
 
 def _settle(part: Path, file: Path) -> None:
