@@ -28,7 +28,10 @@ LONGEST_PARAMETER = 4000
 
 
 def _problem(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    return {
+        "description": description,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
 
 
 LOCAL = {409: _problem("The site is local: nobody signs in.")}
@@ -49,7 +52,9 @@ def login(request: Request, return_to: Annotated[str, Query(max_length=2000)] = 
     return answer
 
 
-@router.get("/callback", status_code=303, response_class=Response, responses={**REFUSED}, dependencies=[public])
+@router.get(
+    "/callback", status_code=303, response_class=Response, responses={**REFUSED}, dependencies=[public]
+)
 def callback(request: Request) -> Response:
     """Take a browser back from the provider: its session begins if all that the provider tells holds."""
     identity, provider = _with_provider(request)
@@ -80,7 +85,12 @@ def callback(request: Request) -> Response:
 
 
 @router.post(
-    "/logout", response_class=Response, responses={200: {"description": "sign_out_url: where to sign out of the provider too.", "content": {JSON: {}}}, 303: {"description": "A page is sent on."}}
+    "/logout",
+    response_class=Response,
+    responses={
+        200: {"description": "sign_out_url: where to sign out of the provider too.", "content": {JSON: {}}},
+        303: {"description": "A page is sent on."},
+    },
 )
 def logout(request: Request, caller: Annotated[Principal, require("me.read")]) -> Response:
     """End the session of this browser; a page is sent on to the provider, to sign out there too."""
