@@ -68,6 +68,12 @@ lock: $(VENV)/installed-test
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra test --extra lint --output-file requirements-dev.lock pyproject.toml
 
+# The next migration of the store, from what the tables in the code have become: read it before it is kept.
+.PHONY: migration
+migration: $(VENV)/installed-test
+	$(BIN)/python -m kvandal.control.store.migrations.draft next "$(MESSAGE)"
+	$(BIN)/ruff check --quiet --fix src/kvandal/control/store/migrations; $(BIN)/ruff format --quiet src/kvandal/control/store/migrations
+
 # The picture of the README, from a year simulated now.
 picture: $(VENV)/installed-test chromium
 	rm -rf runs/picture && $(BIN)/kvandal run stargate-norway --quiet --out runs/picture

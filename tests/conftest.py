@@ -33,7 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason=f"not run: real data not found at {shared_folder()} (set KVANDAL_SHARED_DATA)"
     )
     no_browser = pytest.mark.skip(reason="not run: no Chromium on this machine (Debian package: chromium)")
-    no_prometheus = pytest.mark.skip(reason="not run: no Prometheus on this machine (Debian package: prometheus)")
+    no_prometheus = pytest.mark.skip(
+        reason="not run: no Prometheus on this machine (Debian package: prometheus)"
+    )
     no_postgres = pytest.mark.skip(
         reason="not run: no PostgreSQL on this machine (Debian package: postgresql)"
     )

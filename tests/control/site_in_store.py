@@ -18,7 +18,17 @@ TENANTS = (
     ("norway-research", "Norwegian research", "norway", "assured", 60, 120, 200, 72, 8, 0, 1, 8, 2),
     ("uk", "United Kingdom", None, "lent", 0, 0, 96, 0, 24, 0, 3, 48, 1),
 )
-NUMBERS = ("guarantee", "deserved", "ceiling", "own", "on_loan", "lent_out", "queued_jobs", "queued_gpus", "running_jobs")
+NUMBERS = (
+    "guarantee",
+    "deserved",
+    "ceiling",
+    "own",
+    "on_loan",
+    "lent_out",
+    "queued_jobs",
+    "queued_gpus",
+    "running_jobs",
+)
 HOSTILE = "<script>document.title='owned'</script>\"'><img src=x onerror=alert(1)>"
 
 
@@ -38,7 +48,12 @@ def view_of(**changes: Any) -> dict[str, Any]:
         "gpus": {"installed": 720, "broken": 8, "free": 122, "firm": 390, "assured": 176, "lent": 24},
         "jobs": {"running": 10, "queued": 6, "queued_gpus": 80, "recalled": 1},
         "caps": {"firm": 1.0, "assured": 1.0, "lent": 0.8},
-        "water": {"tcs_supply_c": 35.1, "tcs_return_c": 46.2, "facility_supply_c": 31.0, "facility_return_c": None},
+        "water": {
+            "tcs_supply_c": 35.1,
+            "tcs_return_c": 46.2,
+            "facility_supply_c": 31.0,
+            "facility_return_c": None,
+        },
         "ambient_c": -3.5,
         "heat": {
             "wanted_mw": 0.9,
@@ -48,7 +63,8 @@ def view_of(**changes: Any) -> dict[str, Any]:
         "price_eur_per_mwh": 41.5,
         "carbon_g_per_kwh": 18.0,
         "tenants": [
-            {"name": name, "title": title, "group": group, "tier": tier} | dict(zip(NUMBERS, numbers, strict=True))
+            {"name": name, "title": title, "group": group, "tier": tier}
+            | dict(zip(NUMBERS, numbers, strict=True))
             for name, title, group, tier, *numbers in TENANTS
         ],
         "nodes_down": [{"node": "r1n03", "state": "down", "reason": "leak"}],
@@ -88,7 +104,13 @@ def write_jobs(store: Store) -> dict[str, str]:
     """Jobs of three tenants, with their history and a loan; ids by name."""
     rows = [
         job_row("norway-startups", "runs", "running"),
-        job_row("norway-startups", HOSTILE, "queued", reason_rule="Q1", reason="no tray is free for 8 GPUs <b>now</b>"),
+        job_row(
+            "norway-startups",
+            HOSTILE,
+            "queued",
+            reason_rule="Q1",
+            reason="no tray is free for 8 GPUs <b>now</b>",
+        ),
         job_row("norway-research", "waits", "queued", reason_rule="Q1", reason="32 GPUs asked, 8 free"),
         job_row("uk", "secret-of-uk", "queued", reason_rule="Q1", reason="nothing to lend"),
         job_row("uk", "borrows", "running", tier="lent"),
@@ -105,7 +127,11 @@ def write_jobs(store: Store) -> dict[str, str]:
             (waits, "accepted", "", "", 30),
         ):
             at = NOW - timedelta(minutes=minutes)
-            tx.execute(insert(JOB_EVENTS).values(job=job, at_utc=at, cycle=1, kind=kind, rule=rule, detail={"text": text}))
+            tx.execute(
+                insert(JOB_EVENTS).values(
+                    job=job, at_utc=at, cycle=1, kind=kind, rule=rule, detail={"text": text}
+                )
+            )
         tx.execute(
             insert(LOANS).values(
                 job=borrows, lender="norway-startups", borrower="uk", gpus=8, state="lent", started_utc=NOW
@@ -136,6 +162,13 @@ def write_commands(store: Store, asked: int, taken: int) -> None:
             tx.execute(insert(INBOX).values(at_utc=NOW, by="person_x", kind="envelope", body={}))
         tx.execute(
             insert(CYCLES).values(
-                number=1, at_utc=NOW, time_s=0, inbox_to=taken, cursor="", inputs=[], actions=[], state_digest=""
+                number=1,
+                at_utc=NOW,
+                time_s=0,
+                inbox_to=taken,
+                cursor="",
+                inputs=[],
+                actions=[],
+                state_digest="",
             )
         )

@@ -208,7 +208,7 @@ def turn(state, plant, inputs, out, scratch, told, decided, now_s):
         tick = tally.tick_start_s // rules.tick_s
         end_s = tally.tick_start_s + rules.tick_s
         at, some, power = _take_until(state, plant, told, at, end_s)
-        happened = happened or some
+        happened, powered = happened or some, powered or power
         loop.close_tick(state, plant, inputs, out, scratch, tick)
         while at < told.shape[0] and told[at].time_s <= end_s and told[at].kind < TOLD_CANCEL:
             _take(state, told[at], end_s)
@@ -219,7 +219,7 @@ def turn(state, plant, inputs, out, scratch, told, decided, now_s):
     at, some, power = _take_until(state, plant, told, at, now_s + 1)
     happened = happened or some
     loop.pass_time(state, now_s)
-    if power or powered:
+    if powered or power:
         loop.limit_meter(state, plant)
         limit_ramp(state, now_s)
         hold_envelope(state, now_s)

@@ -86,7 +86,11 @@ class NewPolicyChange(Asked):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"changes": {"tenants.uk.ceiling_share": 0.02}, "reason": "more room for research", "days": 1.0}
+                {
+                    "changes": {"tenants.uk.ceiling_share": 0.02},
+                    "reason": "more room for research",
+                    "days": 1.0,
+                }
             ]
         }
     )

@@ -213,7 +213,11 @@ class NewSetPoint(Asked):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"value": 180.0, "until_utc": "2027-01-12T06:00:00Z", "reason": "Statnett asks for less until six"}
+                {
+                    "value": 180.0,
+                    "until_utc": "2027-01-12T06:00:00Z",
+                    "reason": "Statnett asks for less until six",
+                }
             ]
         }
     )

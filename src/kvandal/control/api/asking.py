@@ -57,7 +57,12 @@ class WhatIfDesk:
         if caller.id in self._asking and caller.kind != "local":
             raise Refusal(429, "your last what-if is not answered yet", headers={"retry-after": "10"})
         if self._count >= self._parts.whatifs_at_once + self._parts.whatifs_waiting:
-            raise Refusal(503, "too many what-ifs are asked now", headers={"retry-after": "20"}, kind="too-many-what-ifs")
+            raise Refusal(
+                503,
+                "too many what-ifs are asked now",
+                headers={"retry-after": "20"},
+                kind="too-many-what-ifs",
+            )
         self._count += 1
         self._asking.add(caller.id)
 
@@ -68,7 +73,11 @@ class WhatIfDesk:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         except InputError as error:
             field = "body" if error.key is None else f"body.changes.{error.key}"
-            raise Refusal(422, str(error), errors=[fault(field, changes.get(error.key or ""), error.message, error.message)]) from None
+            raise Refusal(
+                422,
+                str(error),
+                errors=[fault(field, changes.get(error.key or ""), error.message, error.message)],
+            ) from None
         except KvandalError as error:
             raise Refusal(422, " ".join(str(error).split())) from None
         finally:

@@ -73,7 +73,9 @@ class Frame:
                 raise
             await answer_of(self._too_large(), scope)(scope, receive, send_with_id)
         except Exception as error:
-            _log.exception("request failed", request_id=request_id, path=scope.get("path"), error=repr(error)[:500])
+            _log.exception(
+                "request failed", request_id=request_id, path=scope.get("path"), error=repr(error)[:500]
+            )
             if started:
                 raise
             refusal = Refusal(500, f"the server failed; its log tells more under {request_id}")
@@ -87,5 +89,8 @@ class Frame:
             "message": f"must be at most {self.body_limit_bytes} bytes",
         }
         return Refusal(
-            413, f"the body must be at most {self.body_limit_bytes} bytes", errors=[found], headers={"connection": "close"}
+            413,
+            f"the body must be at most {self.body_limit_bytes} bytes",
+            errors=[found],
+            headers={"connection": "close"},
         )

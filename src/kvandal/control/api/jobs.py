@@ -42,7 +42,10 @@ _LISTED = [JOBS.c[name] for name in Job.model_fields]
 _WHOLE = [JOBS.c[name] for name in JobInFull.model_fields]
 _ONE = select(*_WHOLE).where(JOBS.c.id == bindparam("job"))
 _EVENTS = (
-    select(JOB_EVENTS).where(JOB_EVENTS.c.job == bindparam("job")).order_by(JOB_EVENTS.c.id.desc()).limit(MOST_EVENTS)
+    select(JOB_EVENTS)
+    .where(JOB_EVENTS.c.job == bindparam("job"))
+    .order_by(JOB_EVENTS.c.id.desc())
+    .limit(MOST_EVENTS)
 )
 _INSERT = insert(JOBS)
 
@@ -63,7 +66,10 @@ class JobQuery(BaseModel):
 
 @router.get("/jobs", response_model=Page[Job])
 async def list_jobs(
-    request: Request, query: Annotated[JobQuery, Query()], caller: Annotated[Principal, require("job.read")], read: Read
+    request: Request,
+    query: Annotated[JobQuery, Query()],
+    caller: Annotated[Principal, require("job.read")],
+    read: Read,
 ) -> Response:
     """List jobs that the caller may see, page by page; each once, whatever is added meanwhile."""
     newest = query.order == "newest"
@@ -83,7 +89,9 @@ async def list_jobs(
         statement = statement.where(JOBS.c.number < key if newest else JOBS.c.number > key)
     rows = await read(lambda tx: tx.execute(statement).all())
     rows, following, headers = paged(request, rows, query.limit, "number")
-    return told(request, dumped({"items": [row._asdict() for row in rows], "next": following}), headers=headers)
+    return told(
+        request, dumped({"items": [row._asdict() for row in rows], "next": following}), headers=headers
+    )
 
 
 @router.post("/jobs", status_code=201, response_model=JobInFull)
@@ -193,9 +201,17 @@ def _visible(tx: Connection, caller: Principal, action: str, job_id: str) -> Any
 
 def _check(caller: Principal, force: InForce, job: NewJob) -> None:
     """Refuse what the scenario in force or the caller's roles do not allow; a tenant is told of its own alone."""
-    mine = [name for name in force.leaves if caller.places("job.submit").cover(name) or name in caller.places("job.submit").tenants]
+    mine = [
+        name
+        for name in force.leaves
+        if caller.places("job.submit").cover(name) or name in caller.places("job.submit").tenants
+    ]
     if job.tenant not in mine:
-        if job.tenant in force.scenario.tenants and job.tenant not in force.leaves and caller.may("job.submit"):
+        if (
+            job.tenant in force.scenario.tenants
+            and job.tenant not in force.leaves
+            and caller.may("job.submit")
+        ):
             message = "is a group and submits no jobs"
             raise not_valid("body.tenant", job.tenant, f"one of {', '.join(mine)}", message)
         raise not_valid("body.tenant", job.tenant, f"one of {', '.join(mine) or 'none'}")

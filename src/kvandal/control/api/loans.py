@@ -37,7 +37,10 @@ class LoanQuery(BaseModel):
 
 @router.get("/loans", response_model=Page[Loan])
 async def list_loans(
-    request: Request, query: Annotated[LoanQuery, Query()], caller: Annotated[Principal, require("loan.read")], read: Read
+    request: Request,
+    query: Annotated[LoanQuery, Query()],
+    caller: Annotated[Principal, require("loan.read")],
+    read: Read,
 ) -> Response:
     """List loans that a tenant of the caller gave or took, page by page."""
     newest = query.order == "newest"

@@ -39,9 +39,9 @@ class SiteQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     wait: Annotated[float, Field(ge=0, le=60, description="Longest wait [s].")] = 0.0
-    after: Annotated[
-        int, Field(ge=0, lt=2**63, description="Wait until the version is above this one.")
-    ] | None = None
+    after: (
+        Annotated[int, Field(ge=0, lt=2**63, description="Wait until the version is above this one.")] | None
+    ) = None
 
 
 class TickQuery(BaseModel):
@@ -94,7 +94,9 @@ async def follow_site(
     if last is not None and not (last.isascii() and last.isdigit() and len(last) < 19):
         raise not_valid("header.Last-Event-ID", last, "the id of an event, a whole number")
     if watch.following >= parts.streams_at_once:
-        raise Refusal(503, "too many follow the site already", headers={"retry-after": "30"}, kind="too-many-streams")
+        raise Refusal(
+            503, "too many follow the site already", headers={"retry-after": "30"}, kind="too-many-streams"
+        )
     await watch.now()
     identity: Gate = request.app.state.identity
     known = -1 if last is None else int(last)
@@ -130,7 +132,10 @@ async def follow_site(
 
 @router.get("/site/ticks", response_model=Page[SiteTick])
 async def list_site_ticks(
-    request: Request, query: Annotated[TickQuery, Query()], caller: Annotated[Principal, require("site.read")], read: Read
+    request: Request,
+    query: Annotated[TickQuery, Query()],
+    caller: Annotated[Principal, require("site.read")],
+    read: Read,
 ) -> Response:
     """List the ticks of the recent past, page by page."""
     del caller
@@ -145,4 +150,6 @@ async def list_site_ticks(
         statement = statement.where(time_s < key if newest else time_s > key)
     rows = await read(lambda tx: tx.execute(statement).all())
     rows, following, headers = paged(request, rows, query.limit, "time_s")
-    return told(request, dumped({"items": [row._asdict() for row in rows], "next": following}), headers=headers)
+    return told(
+        request, dumped({"items": [row._asdict() for row in rows], "next": following}), headers=headers
+    )

@@ -26,7 +26,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """Return the document; it is made once."""
     if app.openapi_schema is None:
         document = get_openapi(
-            title=app.title, version=app.version, openapi_version="3.1.0", description=ABOUT, routes=app.routes
+            title=app.title,
+            version=app.version,
+            openapi_version="3.1.0",
+            description=ABOUT,
+            routes=app.routes,
         )
         components = document.setdefault("components", {})
         schemas = components.setdefault("schemas", {})
@@ -91,8 +95,12 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
             "description": "Version of what is told.",
             "schema": {"type": "string"},
         }
-        operation.setdefault("parameters", []).append(_condition("If-None-Match", "What the caller has already."))
-    if method in WRITES and any(entry["name"] == "Idempotency-Key" for entry in operation.get("parameters", ())):
+        operation.setdefault("parameters", []).append(
+            _condition("If-None-Match", "What the caller has already.")
+        )
+    if method in WRITES and any(
+        entry["name"] == "Idempotency-Key" for entry in operation.get("parameters", ())
+    ):
         operation["parameters"].append(
             _condition("If-Match", "The version that is meant; refused (412) where there is another.")
         )

@@ -36,7 +36,9 @@ class Writer:
 
     def __init__(self, store: Store, forget: Callable[[], None] = lambda: None) -> None:
         self._store, self._forget = store, forget
-        self._waiting: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -89,7 +91,9 @@ class Writer:
                             outcomes.append((future, work(tx), None))
                     except Exception as error:
                         # An error of the database may have ended the whole transaction: nobody's work is kept then.
-                        if isinstance(error, SQLAlchemyError) and not isinstance(error, IntegrityError | DataError):
+                        if isinstance(error, SQLAlchemyError) and not isinstance(
+                            error, IntegrityError | DataError
+                        ):
                             raise
                         outcomes.append((future, None, error))
         except Exception as error:  # noqa: BLE001  (nothing was written: all are told so)

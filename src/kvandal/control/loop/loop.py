@@ -236,14 +236,17 @@ class Loop:
     def _observe(self) -> tuple[list[Told], str]:
         """Return what the engine tells, and the cursor behind it; nothing where it does not answer."""
         try:
-            events, cursor = self.engine.events(self.cursor)
+            seen = self._look() if self.clock() - self._looked >= LOOK_S else []
+            events, cursor = self.engine.events(
+                self.cursor
+            )  # after the look: what ended since stands in them
             told = [
                 one
                 for one in told_by_engine(events, self._trays, self.epoch_utc)
                 if "job" not in one or self.site.runs(one["job"], one["attempt"])
             ]
-            if self.clock() - self._looked >= LOOK_S:
-                told += self._look()
+            known = {one["job"] for one in told if "job" in one}
+            told += [one for one in seen if one.get("job") not in known]
         except EngineUnreachableError:
             self._reachable = False
             return self._telemetry(None, silent=True), self.cursor

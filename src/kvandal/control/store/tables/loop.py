@@ -16,7 +16,7 @@ from sqlalchemy import (
     Table,
 )
 
-from kvandal.control.store.tables.metadata import METADATA, SEQUENCE, UtcTime
+from kvandal.control.store.tables.metadata import APPEND_ONLY, METADATA, SEQUENCE, UtcTime
 
 SITE = Table(
     "site",
@@ -82,6 +82,7 @@ JOB_EVENTS = Table(
     ),  # accepted queued held started noticed moved promoted demoted taken ended refused
     Column("rule", String, nullable=False, default=""),
     Column("detail", JSON, nullable=False, default=dict),
+    info=APPEND_ONLY,
 )
 """What happened to a job and by which rule; append-only."""
 
@@ -93,6 +94,7 @@ INBOX = Table(
     Column("by", String, nullable=False),
     Column("kind", String, nullable=False),  # submit cancel envelope grant grant_end policy drain
     Column("body", JSON, nullable=False),
+    info=APPEND_ONLY,
 )
 """What people asked the loop for, acknowledged once it stands here; the loop takes it in this order; append-only."""
 
@@ -109,6 +111,7 @@ CYCLES = Table(
     Column(
         "state_digest", String, nullable=False
     ),  # SHA-256 of the state after it, "" where it was not taken
+    info=APPEND_ONLY,
 )
 """One row for each turn of the loop that changed or decided something; append-only."""
 
