@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from kvandal.cli import (
+    audit,
     bench,
     books,
     compare,
@@ -23,6 +24,7 @@ from kvandal.cli import (
     show,
     signals,
     statement,
+    store,
     sweep,
     token,
     trace,
@@ -99,6 +101,24 @@ policies.command("export", epilog="Example: kvandal policy export --to kueue sta
 app.add_typer(
     policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json"
 )
+stores = typer.Typer(help="The database of the control plane.", no_args_is_help=True, rich_markup_mode=None)
+stores.command("upgrade", epilog="Example: kvandal store upgrade --database sqlite:///kvandal.db")(
+    store.upgrade
+)
+stores.command(
+    "backup", epilog="Example: kvandal store backup kvandal-monday --database sqlite:///kvandal.db"
+)(store.backup)
+stores.command(
+    "restore",
+    epilog="Example: kvandal store restore kvandal-monday --database postgresql://kvandal@localhost/kvandal",
+)(store.restore)
+audits = typer.Typer(help="Who did what.", no_args_is_help=True, rich_markup_mode=None)
+audits.command("verify", epilog="Example: kvandal audit verify --database sqlite:///kvandal.db")(audit.verify)
+audits.command(
+    "list", epilog="Example: kvandal audit list --subject job_... --database sqlite:///kvandal.db"
+)(audit.list_)
+app.add_typer(stores, name="store", epilog="Example: kvandal store backup kvandal-monday")
+app.add_typer(audits, name="audit", epilog="Example: kvandal audit verify")
 app.add_typer(traces, name="trace", epilog="Example: kvandal trace info lingjun --json")
 tokens = typer.Typer(help="Tokens of programs.", no_args_is_help=True, rich_markup_mode=None)
 tokens.command(
