@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from kvandal.cli.database import ConfigOption, DatabaseOption, database_url, serve_extra
 from kvandal.cli.options import JsonOption, emit, note, print_json, print_table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def create(
@@ -59,7 +56,7 @@ def create(
             days=days,
             now=datetime.now(UTC),
         )
-        told = _document(row)
+        told = _document(dict(row))
     if as_json:
         print_json({**told, "token": token})
     else:
@@ -115,14 +112,14 @@ def revoke(
         from kvandal.control.identity.by_hand import revoke_by_hand
         from kvandal.control.store.database import open_store
     with open_store(database_url(database, config), create=False) as store, store.begin() as tx:
-        told = _document(revoke_by_hand(tx, token, now=datetime.now(UTC), reason=reason))
+        told = _document(dict(revoke_by_hand(tx, token, now=datetime.now(UTC), reason=reason)))
     if as_json:
         print_json(told)
     else:
         emit(f"token {told['prefix']}... ({told['name']}) is revoked")
 
 
-def _document(row: Mapping[str, Any]) -> dict[str, Any]:
+def _document(row: dict[str, Any]) -> dict[str, Any]:
     from datetime import UTC, datetime
 
     over = "expired" if row["expires_utc"] <= datetime.now(UTC) else "valid"
