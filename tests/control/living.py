@@ -29,8 +29,8 @@ TENANTS = {
 class Wall:
     """Seconds since 1970 that go when they are told to."""
 
-    def __init__(self, now_s=START.timestamp()):
-        self.now_s = now_s
+    def __init__(self):
+        self.now_s = START.timestamp()
 
     def __call__(self):
         return self.now_s

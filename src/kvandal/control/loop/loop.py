@@ -9,16 +9,17 @@ what the engine says.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from kvandal.control.loop.recording import Record, orders_of, write
-from kvandal.control.loop.site import Document, LiveSite, changed
+from kvandal.control.loop.site import Document, LiveSite, Turn, changed
 from kvandal.control.loop.taking import commands, differences, submitted, told_by, told_by_engine
 from kvandal.control.loop.told import Told
 from kvandal.control.loop.view import ticks_of, view_of
@@ -45,14 +46,6 @@ MOST_TICKS = 2000
 
 class LeadershipLostError(Exception):
     """Another server has written the cycle that this one was to write."""
-
-
-class Watcher(Protocol):
-    """Who wants to know how the loop goes: metrics, traces."""
-
-    def turned(self, report: CycleReport) -> None:
-        """Tell of a turn."""
-        ...
 
 
 @dataclass(slots=True)
@@ -104,6 +97,8 @@ class Loop:
     number : cycles written down so far
     inbox_to, cursor : what has been taken of the inbox and of the engine's events
     telemetry_timeout_s : how long a meter may be silent
+    keyframe_cycles : cycles between two states that are kept
+    step : entered around each of the five steps, with its name
     clock : real time [s], for what is measured
 
     """
@@ -118,11 +113,13 @@ class Loop:
     cursor: str = ""
     telemetry_timeout_s: float = 120.0
     keyframe_cycles: int = KEYFRAME_CYCLES
-    watch: Callable[[CycleReport], None] | None = None
+    step: Callable[[str], AbstractContextManager[Any]] = nullcontext
     clock: Callable[[], float] = time.monotonic
     _open: dict[int, _Intention] = field(default_factory=dict)
     _done: dict[int, tuple[str, str]] = field(default_factory=dict)
     _tried: list[int] = field(default_factory=list)
+    _seconds: dict[str, float] = field(default_factory=dict)
+    _said: tuple[bool, str | None] | None = None
     _unwritten: Record | None = None
     _set_point_until: datetime | None = None
     _set_point_reason: str = ""
@@ -166,28 +163,62 @@ class Loop:
             Another server leads.
 
         """
-        seconds: dict[str, float] = {}
+        self._seconds = {}
         if self._unwritten is not None:
-            self._write(self._unwritten)
-        began = self.clock()
-        told, cursor = self._observe()
-        seconds["observe"] = self.clock() - began
+            with self._step("account"):
+                self._write(self._unwritten)
+        with self._step("observe"):
+            told, cursor = self._observe()
         now_s = self._now_s()
-        with self.store.read() as tx:
-            rows = commands(tx, self.inbox_to)
-            jobs = submitted(tx, rows)
-        from_people, orders = told_by(rows, jobs, now_s, self._trays, self.epoch_utc)
-        inputs = self._acceptable([*told, *self._pending, *from_people, *self._envelope(from_people, now_s)])
-        seconds["envelope"] = self.clock() - began - sum(seconds.values())
-        turn = self.site.turn(now_s, inputs)
-        self._pending = []
-        seconds["decide"] = self.clock() - began - sum(seconds.values())
-        happened = turn.happened or bool(inputs) or bool(rows) or cursor != self.cursor or bool(orders)
+        with self._step("envelope"):
+            with self.store.read() as tx:
+                rows = commands(tx, self.inbox_to)
+                jobs = submitted(tx, rows)
+            from_people, orders = told_by(rows, jobs, now_s, self._trays, self.epoch_utc)
+            from_people += self._envelope(from_people, now_s)
+            inputs = self._acceptable([*told, *self._pending, *from_people])
+        with self._step("decide"):
+            turn = self.site.turn(now_s, inputs)
+            self._pending = []
+        with self._step("account"):
+            record = self._record(turn, inputs, orders, now_s, rows[-1].id if rows else self.inbox_to, cursor)
+            if record.written or record.ticks or record.done or record.view is not None or record.tried:
+                self._unwritten = record
+                self._write(record)
+        with self._step("act"):
+            self._act()
+        return CycleReport(
+            self.number,
+            now_s,
+            self._seconds,
+            record.written,
+            turn.effects,
+            len(self._open),
+            self._reachable,
+            self._fail_safe,
+        )
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        began = self.clock()
+        try:
+            with self.step(name):
+                yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + self.clock() - began
+
+    def _record(
+        self, turn: Turn, inputs: list[Told], orders: list[Document], now_s: int, inbox_to: int, cursor: str
+    ) -> Record:
+        """Gather what a turn writes down."""
+        happened = bool(
+            turn.happened or inputs or orders or inbox_to != self.inbox_to or cursor != self.cursor
+        )
         record = Record(
             number=self.number + 1 if happened else self.number,
             at_utc=self._at(now_s),
             time_s=now_s,
-            inbox_to=rows[-1].id if rows else self.inbox_to,
+            inbox_to=inbox_to,
             cursor=cursor,
             inputs=inputs,
             effects=turn.effects,
@@ -197,30 +228,13 @@ class Loop:
             orders=[*orders, *orders_of(turn.effects, inputs, self.nodes)] if happened else [],
             ticks=ticks_of(self.site, turn.ticks, self.epoch_utc) if turn.ticks else [],
         )
-        if happened or turn.ticks or self._looked == began:
-            record.view = self._view(record)
+        said = (self._reachable, self._fail_safe)
+        if happened or turn.ticks or said != self._said:
+            record.view, self._said = self._view(record), said
         if happened and record.number % self.keyframe_cycles == 0:
             content, extra = self.site.kept()
             record.keyframe = (content, extra, self.site.document)
-        if happened or record.ticks or record.done or record.view is not None or record.tried:
-            self._unwritten = record
-            self._write(record)
-        seconds["account"] = self.clock() - began - sum(seconds.values())
-        self._act()
-        seconds["act"] = self.clock() - began - sum(seconds.values())
-        report = CycleReport(
-            self.number,
-            now_s,
-            seconds,
-            happened,
-            turn.effects,
-            len(self._open),
-            self._reachable,
-            self._fail_safe,
-        )
-        if self.watch is not None:
-            self.watch(report)
-        return report
+        return record
 
     def _at(self, seconds: float) -> datetime:
         return self.epoch_utc + timedelta(seconds=seconds)
