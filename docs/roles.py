@@ -1,6 +1,6 @@
 """Write docs/roles.md: who may do what, from the table of permissions and the endpoints of the service.
 
-Run it after a change of either: python docs/roles.py
+Run it after a change of either: .venv/bin/python docs/roles.py
 """
 
 from __future__ import annotations
@@ -8,23 +8,23 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import kvandal as kv
-from kvandal.control.api.application import close, create_app
-from kvandal.control.api.parts import ServiceParts
+from kvandal.control.api.application import close
 from kvandal.control.identity.matrix import permissions_page
-from kvandal.control.store.database import open_store
+from kvandal.control.service import Service
+from kvandal.control.settings import Settings
 
 PAGE = Path(__file__).parent / "roles.md"
 
 
 def page() -> str:
     """Return the page."""
-    with tempfile.TemporaryDirectory() as folder, open_store(f"sqlite:///{folder}/kvandal.db") as store:
-        app = create_app(ServiceParts(store=store, scenario=kv.load("stargate-norway")))
+    with tempfile.TemporaryDirectory() as folder:
+        service = Service(Settings(data_dir=Path(folder)), demand=False)
         try:
-            return permissions_page(app)
+            return permissions_page(service.app)
         finally:
-            close(app)
+            close(service.app)
+            service.close()
 
 
 if __name__ == "__main__":
