@@ -59,6 +59,7 @@ class Living:
         return self.loop
 
     def down(self):
+        self.loop.close()
         self.store.close()
 
     def again(self):

@@ -150,6 +150,8 @@ class LoopThread(threading.Thread):
 
     def _forget(self) -> None:
         """Let go of the state: who leads next has the truth."""
+        if self.loop is not None:
+            self.loop.close()
         self.loop = self._demand = None
         if self._engine is not None:
             self._engine.close()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from kvandal.control.loop.recording import Record, orders_of, write
-from kvandal.control.loop.site import Document, LiveSite, Turn, changed
+from kvandal.control.loop.site import Document, LiveSite, SiteCopy, Turn, changed
 from kvandal.control.loop.taking import commands, differences, submitted, told_by, told_by_engine
 from kvandal.control.loop.told import Told
 from kvandal.control.loop.view import ticks_of, view_of
@@ -120,6 +121,8 @@ class Loop:
     _tried: list[int] = field(default_factory=list)
     _seconds: dict[str, float] = field(default_factory=dict)
     _said: tuple[bool, str | None] | None = None
+    _packer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "kvandal-keeping"))
+    _keeping: tuple[int, Future[tuple[SiteCopy, bytes]]] | None = None
     _unwritten: Record | None = None
     _set_point_until: datetime | None = None
     _set_point_reason: str = ""
@@ -182,7 +185,14 @@ class Loop:
             self._pending = []
         with self._step("account"):
             record = self._record(turn, inputs, orders, now_s, rows[-1].id if rows else self.inbox_to, cursor)
-            if record.written or record.ticks or record.done or record.view is not None or record.tried:
+            if (
+                record.written
+                or record.ticks
+                or record.done
+                or record.view is not None
+                or record.tried
+                or record.keyframe
+            ):
                 self._unwritten = record
                 self._write(record)
         with self._step("act"):
@@ -231,10 +241,18 @@ class Loop:
         said = (self._reachable, self._fail_safe)
         if happened or turn.ticks or said != self._said:
             record.view, self._said = self._view(record), said
-        if happened and record.number % self.keyframe_cycles == 0:
-            content, extra = self.site.kept()
-            record.keyframe = (content, extra, self.site.document)
+        if self._keeping is not None and self._keeping[1].done():
+            cycle, packing = self._keeping
+            copy, content = packing.result()
+            record.keyframe, self._keeping = (cycle, content, copy.extra, copy.document), None
+        if happened and record.number % self.keyframe_cycles == 0 and self._keeping is None:
+            copy = self.site.copy()
+            self._keeping = record.number, self._packer.submit(lambda: (copy, copy.packed()[0]))
         return record
+
+    def close(self) -> None:
+        """Let go of what the loop itself holds; the engine and the store are others'."""
+        self._packer.shutdown()
 
     def _at(self, seconds: float) -> datetime:
         return self.epoch_utc + timedelta(seconds=seconds)

@@ -39,7 +39,7 @@ class Record:
     view : the site now; None: as before
     ticks : rows of SITE_TICKS
     done : answers to intentions, by their id: (state, answer)
-    keyframe : the state after it, what belongs to it, and the scenario in force; None: not this time
+    keyframe : the state after a cycle: its number, the state, what belongs to it, the scenario then in force; None: not this time
     orders : intentions, in order
     tried : intentions that could not be given, to be tried again
 
@@ -56,7 +56,7 @@ class Record:
     view: Document | None = None
     ticks: list[Document] = field(default_factory=list)
     done: dict[int, tuple[str, str]] = field(default_factory=dict)
-    keyframe: tuple[bytes, Document, Document] | None = None
+    keyframe: tuple[int, bytes, Document, Document] | None = None
     orders: list[Document] = field(default_factory=list)
     tried: list[int] = field(default_factory=list)
 
@@ -92,15 +92,16 @@ def write(tx: Connection, record: Record, epoch_utc: datetime, names: Sequence[s
         )
         _write_jobs(tx, record, epoch_utc, names)
         _write_loans(tx, record.effects, epoch_utc)
-        for order in record.orders:
-            found = tx.execute(insert(INTENTIONS).values(cycle=record.number, state="open", **order))
-            key = found.inserted_primary_key
-            assert key is not None
-            ids.append(int(key[0]))
+        if record.orders:
+            rows = [{"cycle": record.number, "state": "open", **order} for order in record.orders]
+            numbered = insert(INTENTIONS).returning(INTENTIONS.c.id, sort_by_parameter_order=True)
+            ids = [int(row) for row in tx.execute(numbered, rows).scalars()]
     for state in {state for state, _ in record.done.values()}:
-        rows = [{"row": row, "answer": answer} for row, (one, answer) in record.done.items() if one == state]
+        answers = [
+            {"row": row, "answer": answer} for row, (one, answer) in record.done.items() if one == state
+        ]
         statement = update(INTENTIONS).where(INTENTIONS.c.id == bindparam("row"))
-        tx.execute(statement.values(state=state, done_utc=record.at_utc, answer=bindparam("answer")), rows)
+        tx.execute(statement.values(state=state, done_utc=record.at_utc, answer=bindparam("answer")), answers)
     if record.tried:
         tx.execute(
             update(INTENTIONS).where(INTENTIONS.c.id.in_(record.tried)).values(tries=INTENTIONS.c.tries + 1)
@@ -112,9 +113,9 @@ def write(tx: Connection, record: Record, epoch_utc: datetime, names: Sequence[s
         ):
             tx.execute(insert(SITE_TICKS).values(**row))
     if record.keyframe is not None:
-        content, extra, scenario = record.keyframe
+        cycle, content, extra, scenario = record.keyframe
         tx.execute(
-            insert(KEYFRAMES).values(cycle=record.number, state=content, extra=extra, scenario=scenario)
+            insert(KEYFRAMES).values(cycle=cycle, state=content, extra=extra, scenario=scenario)
         )
     if record.view is not None:
         values = {"version": record.number, "at_utc": record.at_utc, "view": record.view}
@@ -221,29 +222,37 @@ def _write_loans(tx: Connection, effects: Iterable[Mapping[str, Any]], epoch_utc
     def at(seconds: int) -> datetime:
         return epoch_utc + timedelta(seconds=seconds)
 
-    for one in effects:
-        if one["do"] == "lend":
-            tx.execute(
-                insert(LOANS).values(
-                    id=one["loan"],
-                    job=one["job"],
-                    lender=one["lender"],
-                    borrower=one["borrower"],
-                    gpus=one["gpus"],
-                    state="lent",
-                    started_utc=at(one["time_s"]),
-                )
-            )
-        elif one["do"] == "loan_notice":
-            values = {
-                "state": "noticed",
-                "noticed_utc": at(one["time_s"]),
-                "deadline_utc": at(one["deadline_s"]),
-            }
-            tx.execute(update(LOANS).where(LOANS.c.id == one["loan"]).values(**values))
-        elif one["do"] == "loan_end":
-            values = {"state": "returned", "returned_utc": at(one["time_s"]), "reason": one["reason"]}
-            tx.execute(update(LOANS).where(LOANS.c.id == one["loan"]).values(**values))
+    lent = [
+        {
+            "id": one["loan"],
+            "state": "lent",
+            "started_utc": at(one["time_s"]),
+            **{name: one[name] for name in ("job", "lender", "borrower", "gpus")},
+        }
+        for one in effects
+        if one["do"] == "lend"
+    ]
+    if lent:
+        tx.execute(insert(LOANS), lent)
+    noticed = [
+        {"loan": one["loan"], "noticed": at(one["time_s"]), "deadline": at(one["deadline_s"])}
+        for one in effects
+        if one["do"] == "loan_notice"
+    ]
+    returned = [
+        {"loan": one["loan"], "returned": at(one["time_s"]), "why": one["reason"]}
+        for one in effects
+        if one["do"] == "loan_end"
+    ]
+    this = update(LOANS).where(LOANS.c.id == bindparam("loan"))
+    if noticed:
+        until: Any = bindparam("deadline")
+        tx.execute(
+            this.values(state="noticed", noticed_utc=bindparam("noticed"), deadline_utc=until), noticed
+        )
+    if returned:
+        why: Any = bindparam("why")
+        tx.execute(this.values(state="returned", returned_utc=bindparam("returned"), reason=why), returned)
 
 
 def orders_of(

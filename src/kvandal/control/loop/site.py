@@ -24,7 +24,7 @@ from kvandal.twin.plant_state import Plant
 from kvandal.twin.records import DRAW_DOWN, FAULT, LIMITS, QUEUED, RUNNING
 from kvandal.twin.reliability_state import FAILURE
 from kvandal.twin.simulate import GROWTH, Start, checkpoint_intervals_s, new_outputs, new_scratch, prepare
-from kvandal.twin.snapshot import packed, unpacked
+from kvandal.twin.snapshot import copied, packed, unpacked
 from kvandal.twin.state import State, job_records, new_state, queue_tables
 
 Array = Any
@@ -54,6 +54,29 @@ class Turn(NamedTuple):
     happened: bool
     effects: list[Document]
     ticks: int
+
+
+class SiteCopy(NamedTuple):
+    """A live site at one instant, apart from it.
+
+    Attributes
+    ----------
+    state, plant : tables of the twin
+    extra : what belongs to them: ids of jobs, numbers of loans
+    document : the scenario that is in force
+
+    """
+
+    state: State
+    plant: Plant
+    extra: Document
+    document: Document
+
+    def packed(self) -> tuple[bytes, Document]:
+        """Return it as it is kept in the store."""
+        rows = np.arange(len(self.extra["jobs"]))
+        mark = {"jobs": len(self.state.jobs), "crc32": 0}
+        return packed(self.state, self.plant, 0, mark, rows), self.extra
 
 
 class LiveSite:
@@ -127,10 +150,9 @@ class LiveSite:
         """
         inputs = list(told)
         self._make_room(sum(one["kind"] == "submit" for one in inputs))
+        self._add_jobs([one for one in inputs if one["kind"] == "submit"])
         for one in inputs:
-            if one["kind"] == "submit":
-                self._add_job(one)
-            elif one["kind"] == "change":
+            if one["kind"] == "change":
                 one["step"] = self._change(one["changes"], now_s)
         table = rows_of(inputs, self.rows, self.now_s, now_s)
         before = Before(self.state, len(self.ids))
@@ -166,25 +188,32 @@ class LiveSite:
         if more:
             self.state = self.state._replace(**more)
 
-    def _add_job(self, one: Mapping[str, Any]) -> None:
-        """Write a submitted job into the next row."""
-        row, tenants, classes = len(self.ids), self._tenants, self._classes
-        work_s = one["run_time_s"] or one["limit_s"]
+    def _add_jobs(self, submitted: list[Told]) -> None:
+        """Write submitted jobs into the next rows."""
+        if not submitted:
+            return
+
+        def column(name: str, kind: Any) -> Array:
+            return np.array([one[name] for one in submitted], kind)
+
+        limit_s = column("limit_s", np.int64)
         table = JobTable(
-            np.array([one["time_s"]], np.int64),
-            np.array([one["gpus"]], np.int32),
-            np.array([work_s], np.int64),
-            np.array([tenants[one["tenant"]]], np.int16),
-            np.array([classes[one["demand"]]], np.int16),
+            np.full(len(submitted), self.now_s, np.int64),
+            column("gpus", np.int32),
+            np.array([one["run_time_s"] or one["limit_s"] for one in submitted], np.int64),
+            np.array([self._tenants[one["tenant"]] for one in submitted], np.int16),
+            np.array([self._classes[one["demand"]] for one in submitted], np.int16),
         )
         interval_s = checkpoint_intervals_s(self.scenario, table)
-        record = job_records(self.scenario, table, self._queue_of, self.state.tenants, interval_s)
-        record["limit_s"] = one["limit_s"]
-        self.state.jobs[row] = record[0]
-        self.state.job_grants[row]["project"] = project_number(one["project"])
-        self.state.room.first_piece[row] = self.state.room.first_claim[row] = -1
-        self.ids.append(one["job"])
-        self.rows[one["job"]] = row
+        records = job_records(self.scenario, table, self._queue_of, self.state.tenants, interval_s)
+        records["limit_s"], records["submit_s"] = limit_s, column("time_s", np.int64)
+        rows = slice(len(self.ids), len(self.ids) + len(submitted))
+        self.state.jobs[rows] = records
+        self.state.job_grants["project"][rows] = [project_number(one["project"]) for one in submitted]
+        self.state.room.first_piece[rows] = self.state.room.first_claim[rows] = -1
+        for one in submitted:
+            self.rows[one["job"]] = len(self.ids)
+            self.ids.append(one["job"])
 
     def runs(self, job: str, attempt: int) -> bool:
         """Whether an attempt of a job is the one that runs now."""
@@ -292,16 +321,18 @@ class LiveSite:
 
     def kept(self) -> tuple[bytes, Document]:
         """Return the state as it can be kept, and what belongs to it; jobs that are over are forgotten first."""
+        return self.copy().packed()
+
+    def copy(self) -> SiteCopy:
+        """Return the state as it is now, to be kept or forked; jobs that are over are forgotten first."""
         self.compact()
-        rows = np.arange(len(self.ids))
-        mark = {"jobs": len(self.state.jobs), "crc32": 0}
         extra = {
-            "jobs": self.ids,
-            "loans": self.loan_numbers,
+            "jobs": list(self.ids),
+            "loans": list(self.loan_numbers),
             "next_loan": self._next_loan,
             "capacity": len(self.state.jobs),
         }
-        return packed(self.state, self.plant, 0, mark, rows), extra
+        return SiteCopy(copied(self.state), copied(self.plant), extra, self.document)
 
     @classmethod
     def restored(cls, document: Mapping[str, Any], content: bytes, extra: Mapping[str, Any]) -> LiveSite:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kvandal.engines.live.protocol import (
     EngineEvent,
@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS about (id INTEGER PRIMARY KEY CHECK (id = 1), start_u
     site_s REAL NOT NULL, speed REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS jobs (key TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS nodes (name TEXT PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ended (key TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
 """
 
@@ -123,7 +124,8 @@ class TwinEngine:
     ) -> None:
         self._lock = threading.RLock()
         self._wall, self._speed_at = wall, speed_at or (lambda _: 1.0)
-        self._names, self._known = list(nodes), set(nodes)
+        self._known = {name: place for place, name in enumerate(nodes)}
+        self._all_up = [NodeNow(name, GPUS_PER_NODE, "up") for name in nodes]
         self._book = sqlite3.connect(
             str(file) if file is not None else ":memory:", check_same_thread=False, isolation_level=None
         )
@@ -181,7 +183,9 @@ class TwinEngine:
         """All that is known now."""
         with self._lock:
             now_s = self._advance()
-            nodes = tuple(NodeNow(name, GPUS_PER_NODE, *self._state_of(name)) for name in self._names)
+            nodes = list(self._all_up)
+            for name, (state, reason) in self._down.items():
+                nodes[self._known[name]] = NodeNow(name, GPUS_PER_NODE, cast("Any", state), reason)
             jobs = {
                 job.key: JobNow(
                     job.key,
@@ -192,7 +196,7 @@ class TwinEngine:
                 )
                 for job in self._jobs.values()
             }
-            return Observation(self._at(now_s), nodes, jobs)
+            return Observation(self._at(now_s), tuple(nodes), jobs)
 
     def _state_of(self, name: str) -> tuple[Any, str]:
         return self._down.get(name, ("up", ""))
@@ -362,6 +366,7 @@ class TwinEngine:
         self._tell("ended", now_s, job, outcome)
         del self._jobs[job.key]
         self._book.execute("DELETE FROM jobs WHERE key = ?", (job.key,))
+        self._book.execute("INSERT OR IGNORE INTO ended VALUES (?)", (job.key,))
 
     # -- the book
 
@@ -394,7 +399,4 @@ class TwinEngine:
 
     def _has_ended(self, key: str) -> bool:
         """Whether a job of this key has been here before."""
-        found = self._book.execute(
-            "SELECT 1 FROM events WHERE body LIKE ? LIMIT 1", (f'%"key": "{key}"%',)
-        ).fetchone()
-        return found is not None
+        return self._book.execute("SELECT 1 FROM ended WHERE key = ?", (key,)).fetchone() is not None
