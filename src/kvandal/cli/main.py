@@ -28,6 +28,7 @@ from kvandal.cli import (
     statement,
     store,
     sweep,
+    token,
     trace,
     transient,
     whatif,
@@ -123,6 +124,13 @@ audits.command(
 app.add_typer(stores, name="store", epilog="Example: kvandal store backup kvandal-monday")
 app.add_typer(audits, name="audit", epilog="Example: kvandal audit verify")
 app.add_typer(traces, name="trace", epilog="Example: kvandal trace info lingjun --json")
+tokens = typer.Typer(help="Tokens of programs.", no_args_is_help=True, rich_markup_mode=None)
+tokens.command(
+    "create", epilog="Example: kvandal token create first --person olga@example.org --role operator"
+)(token.create)
+tokens.command("list", epilog="Example: kvandal token list --database sqlite:///kvandal.db")(token.list_)
+tokens.command("revoke", epilog="Example: kvandal token revoke kvd_3kQ8sZ1x --reason lost")(token.revoke)
+app.add_typer(tokens, name="token", epilog="Example: kvandal token list")
 
 
 def _version(wanted: bool) -> None:
