@@ -13,6 +13,7 @@ from kvandal.cli import (
     bench,
     books,
     compare,
+    doctor,
     forecast,
     models,
     optimise,
@@ -89,6 +90,7 @@ app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-
 app.command(
     "forecast", epilog="Example: kvandal forecast runs/week --job tenant=uk,gpus=64,hours=6,class=surplus"
 )(forecast.forecast)
+app.command("doctor", epilog="Example: kvandal doctor --config kvandal.toml")(doctor.doctor)
 app.command("serve", epilog="Example: kvandal serve stargate-norway --speed 60")(serve.serve)
 app.command("replay", epilog="Example: kvandal replay --data-dir kvandal-data")(replay.replay)
 app.command("bench", epilog="Example: kvandal bench --days 7 --json")(bench.bench)

@@ -278,7 +278,11 @@ def without_password(url: str) -> str:
 
     >>> without_password("postgresql://kvandal:secret@db.example/kvandal?password=secret")
     'postgresql://kvandal:***@db.example/kvandal?***'
+    >>> without_password("sqlite:////var/lib/kvandal/kvandal.sqlite")
+    'sqlite:////var/lib/kvandal/kvandal.sqlite'
     """
+    if url.startswith("sqlite:"):
+        return url
     parts = urlsplit(url)
     place = parts.netloc
     if "@" in place:
