@@ -33,11 +33,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason=f"not run: real data not found at {shared_folder()} (set KVANDAL_SHARED_DATA)"
     )
     no_browser = pytest.mark.skip(reason="not run: no Chromium on this machine (Debian package: chromium)")
+    no_prometheus = pytest.mark.skip(
+        reason="not run: no Prometheus on this machine (Debian package: prometheus)"
+    )
+    no_postgres = pytest.mark.skip(
+        reason="not run: no PostgreSQL on this machine (Debian package: postgresql)"
+    )
     for item in items:
+        if "postgres" in item.keywords and not has_postgres():
+            item.add_marker(no_postgres)
         if "shared_data" in item.keywords and not shared_folder().is_dir():
             item.add_marker(no_data)
         if "browser" in item.keywords and chromium() is None:
             item.add_marker(no_browser)
+        if "prometheus" in item.keywords and shutil.which("prometheus") is None:
+            item.add_marker(no_prometheus)
 
 
 FLAGS = [
@@ -49,6 +59,11 @@ FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
+
+
+def has_postgres() -> bool:
+    debian = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    return any(debian) or shutil.which("initdb") is not None
 
 
 def chromium() -> str | None:

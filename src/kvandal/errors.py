@@ -7,6 +7,7 @@ Hierarchy::
     │   ├── ScenarioError        a scenario does not hold together
     │   ├── TraceError           a job trace cannot be read
     │   ├── SeriesError          a weather, price or demand series cannot be used
+    │   ├── SettingsError        a setting of the service is wrong
     │   └── RunFolderError       a run folder is absent, incomplete or in the way
     └── OutputError              a result cannot be written (disk full, no permission; exit code 2)
 """
@@ -70,6 +71,10 @@ class TraceError(InputError):
 
 class SeriesError(InputError):
     """A weather, price or heat-demand series cannot be used."""
+
+
+class SettingsError(InputError):
+    """A setting of the service is wrong: in its file, in the environment or on the command line."""
 
 
 class RunFolderError(InputError):

@@ -18,8 +18,10 @@ from kvandal.cli import (
     params,
     plan,
     policy,
+    replay,
     report,
     run,
+    serve,
     show,
     signals,
     statement,
@@ -84,6 +86,8 @@ app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-
 app.command(
     "forecast", epilog="Example: kvandal forecast runs/week --job tenant=uk,gpus=64,hours=6,class=surplus"
 )(forecast.forecast)
+app.command("serve", epilog="Example: kvandal serve stargate-norway --speed 60")(serve.serve)
+app.command("replay", epilog="Example: kvandal replay --data-dir kvandal-data")(replay.replay)
 app.command("bench", epilog="Example: kvandal bench --days 7 --json")(bench.bench)
 traces = typer.Typer(help="Job traces.", no_args_is_help=True, rich_markup_mode=None)
 traces.command("info", epilog="Example: kvandal trace info philly    or    kvandal trace info my-jobs.csv")(

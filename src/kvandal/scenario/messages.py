@@ -1,4 +1,4 @@
-"""Say in one sentence what is wrong with a scenario: the key, the value, what is allowed."""
+"""Say in one sentence what is wrong with a scenario, or another tree of settings: the key, the value, what is allowed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from kvandal.scenario.base import described, model_in
+from kvandal.scenario.base import Part, described, model_in
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.parameters import parameters
 
@@ -47,19 +47,19 @@ _BOUNDS = {
 }
 
 
-def sentence(problem: ErrorDetails) -> str:
-    """Say what is wrong with the value at one key, and what would be right."""
+def sentence(problem: ErrorDetails, root: type[Part] = Scenario) -> str:
+    """Say what is wrong with the value at one key of `root`, and what would be right."""
     kind, location = problem["type"], problem["loc"]
     context = problem.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key{_suggestion(location)}"
+        return f"unknown key{_suggestion(location, root)}"
     if kind == "value_error":
         return str(context["error"])
     if kind == "missing":
         if len(location) == 3 and location[0] == "tenants":
             return "this key is missing: neither this tenant nor a group above it has one; is the tenant's name right?"
         return "this key is missing"
-    field = _field_at(location)
+    field = _field_at(location, root)
     hint = ""
     if location and location[-1] == "[key]":
         return f"unknown name; allowed are {context.get('expected', 'other names')}"
@@ -133,15 +133,15 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
 
 
-def _field_at(location: tuple[int | str, ...]) -> FieldInfo | None:
-    """Find the field that a place of the scenario belongs to."""
-    field, _ = _descend(location)
+def _field_at(location: tuple[int | str, ...], root: type[Part]) -> FieldInfo | None:
+    """Find the field that a place of the tree belongs to."""
+    field, _ = _descend(location, root)
     return field
 
 
-def _descend(location: tuple[int | str, ...]) -> tuple[FieldInfo | None, Any]:
-    """Field at the end of a path, and the part of the scenario whose keys are allowed below it."""
-    part: Any = Scenario
+def _descend(location: tuple[int | str, ...], root: type[Part]) -> tuple[FieldInfo | None, Any]:
+    """Field at the end of a path, and the part of the tree whose keys are allowed below it."""
+    part: Any = root
     field: FieldInfo | None = None
     inside = False  # a table of named parts, or a list: the next step is a name or an index
     for step in location:
@@ -158,14 +158,14 @@ def _descend(location: tuple[int | str, ...]) -> tuple[FieldInfo | None, Any]:
     return field, None if inside else part
 
 
-def _suggestion(location: tuple[int | str, ...]) -> str:
+def _suggestion(location: tuple[int | str, ...], root: type[Part]) -> str:
     """Name the nearest allowed key, the place where this key belongs, or all allowed keys."""
-    _, part = _descend(location[:-1])
+    _, part = _descend(location[:-1], root)
     if part is None:
         return ""
     wrong = str(location[-1])[:LONGEST_SHOWN]
     fields = list(part.model_fields)
-    elsewhere = [key for key in known_keys() if key.rsplit(".", 1)[-1] == wrong]
+    elsewhere = [key for key in known_keys(root) if key.rsplit(".", 1)[-1] == wrong]
     near = difflib.get_close_matches(wrong, fields, n=1, cutoff=0.6)
     if near and not any("." in key for key in elsewhere):
         return f"; did you mean {near[0]!r}?"
@@ -174,9 +174,9 @@ def _suggestion(location: tuple[int | str, ...]) -> str:
     return f"; allowed are: {', '.join(fields)}"
 
 
-def known_keys() -> Iterator[str]:
-    """All keys of a scenario, dotted; a star stands for a name that the scenario chooses."""
-    yield from _keys_of(Scenario, "")
+def known_keys(root: type[Part] = Scenario) -> Iterator[str]:
+    """All keys of a scenario (or of `root`), dotted; a star stands for a name that it chooses."""
+    yield from _keys_of(root, "")
 
 
 def _keys_of(part: type[BaseModel], prefix: str) -> Iterator[str]:

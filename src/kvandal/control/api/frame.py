@@ -1,0 +1,96 @@
+"""Around every request: its id, the size of its body, and an answer even when the program is at fault."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kvandal.control.api.problems import Refusal, answer_of
+
+_GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_log = structlog.get_logger("kvandal.api")
+
+
+class _BodyTooLargeError(Exception):
+    """More bytes came than are allowed."""
+
+
+class Frame:
+    """Pure ASGI: request ids, a limit of the body, faults as problems.
+
+    Parameters
+    ----------
+    app
+        What is framed.
+    body_limit_bytes
+        Largest body.
+
+    """
+
+    def __init__(self, app: ASGIApp, body_limit_bytes: int) -> None:
+        self.app, self.body_limit_bytes = app, body_limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id, length = "", 0
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _GIVEN_ID.fullmatch(value):
+                request_id = value.decode("ascii")
+            elif name == b"content-length":
+                length = int(value) if value.isdigit() and len(value) < 19 else 1 << 62
+        scope.setdefault("state", {})["request_id"] = request_id = request_id or secrets.token_hex(12)
+        id_header = (b"x-request-id", request_id.encode("ascii"))
+        started, taken = False, 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), id_header]
+            await send(message)
+
+        async def receive_bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self.body_limit_bytes:
+                raise _BodyTooLargeError
+            return message
+
+        try:
+            if length > self.body_limit_bytes:
+                raise _BodyTooLargeError  # noqa: TRY301  (both ways end alike)
+            await self.app(scope, receive_bounded, send_with_id)
+        except _BodyTooLargeError:
+            if started:
+                raise
+            await answer_of(self._too_large(), scope)(scope, receive, send_with_id)
+        except Exception as error:
+            _log.exception(
+                "request failed", request_id=request_id, path=scope.get("path"), error=repr(error)[:500]
+            )
+            if started:
+                raise
+            refusal = Refusal(500, f"the server failed; its log tells more under {request_id}")
+            await answer_of(refusal, scope)(scope, receive, send_with_id)
+
+    def _too_large(self) -> Refusal:
+        found: dict[str, Any] = {
+            "field": "body",
+            "value": None,
+            "allowed": f"at most {self.body_limit_bytes} bytes",
+            "message": f"must be at most {self.body_limit_bytes} bytes",
+        }
+        return Refusal(
+            413,
+            f"the body must be at most {self.body_limit_bytes} bytes",
+            errors=[found],
+            headers={"connection": "close"},
+        )

@@ -1,0 +1,84 @@
+"""The audit trail: who did what, in a chain of hashes that shows when a row was changed, removed or put in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, insert, select, update
+
+from kvandal.control.store.tables.books import AUDIT, AUDIT_HEAD
+from kvandal.control.store.tables.metadata import EPOCH, MICROSECOND
+
+GENESIS = "0" * 64
+"""What the first row names as the hash before it."""
+
+
+def record(
+    tx: Connection,
+    who: str,
+    what: str,
+    subject: str,
+    detail: Mapping[str, Any] | None = None,
+    *,
+    at_utc: datetime | None = None,
+) -> str:
+    """Append to the audit trail, inside the transaction that does what is told.
+
+    Parameters
+    ----------
+    tx
+        Of :meth:`Store.begin`.
+    who
+        Id of the principal, or *loop*.
+    what
+        What was done, as noun and verb: ``grant.approve``.
+    subject
+        Id of what it was done to.
+    detail
+        What else is worth knowing, as JSON; never a secret.
+    at_utc
+        When; now, if not given.
+
+    Returns
+    -------
+    The hash of the new row.
+
+    """
+    head = tx.execute(select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.hash).where(AUDIT_HEAD.c.id == 1)).first()
+    number, previous = (1, GENESIS) if head is None else (head.number + 1, head.hash)
+    row = {
+        "number": number,
+        "at_utc": at_utc or datetime.now(UTC),
+        "who": who,
+        "what": what,
+        "subject": subject,
+        "detail": orjson.loads(orjson.dumps(dict(detail or {}), option=orjson.OPT_NON_STR_KEYS)),
+        "previous_hash": previous,
+    }
+    digest = hash_of(row)
+    tx.execute(insert(AUDIT).values(**row, hash=digest))
+    if head is None:
+        tx.execute(insert(AUDIT_HEAD).values(id=1, number=number, hash=digest))
+    else:
+        tx.execute(update(AUDIT_HEAD).where(AUDIT_HEAD.c.id == 1).values(number=number, hash=digest))
+    return digest
+
+
+def hash_of(row: Mapping[str, Any]) -> str:
+    """Return the hash of a row of the audit trail, from all its columns but the hash itself."""
+    content = [
+        row["number"],
+        (row["at_utc"] - EPOCH) // MICROSECOND,
+        row["who"],
+        row["what"],
+        row["subject"],
+        row["detail"],
+        row["previous_hash"],
+    ]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
