@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -24,12 +24,12 @@ from kvandal.engines.live.protocol import (
     OrderRefusedError,
     Share,
 )
+from kvandal.engines.live.slurm_cluster import SlurmCluster
 from kvandal.engines.live.slurm_command import SlurmCommands
 from kvandal.engines.live.slurm_history import Cursor, Told, job_events, node_events
-from kvandal.engines.live.slurm_reading import Note, Row, row_of_rest
+from kvandal.engines.live.slurm_reading import Note, Row, Word, row_of_rest
 from kvandal.engines.live.slurm_record import Records
 from kvandal.engines.live.slurm_rest import NO_SUCH_JOB, RefusedError, SlurmRest
-from kvandal.engines.live.slurm_settings import SlurmSettings
 from kvandal.engines.live.slurm_standing import ENDED, Over, Standing
 from kvandal.engines.live.slurm_view import Look, SlurmView
 
@@ -48,21 +48,23 @@ class SlurmEngine:
 
     Parameters
     ----------
-    settings : how to reach it and how jobs look there
+    cluster : how to reach it and how jobs look there
+    clock : real time, as seconds since 1970
 
     """
 
-    def __init__(self, settings: SlurmSettings) -> None:
-        self._settings = settings
-        self._rest = SlurmRest(settings)
-        self._commands = SlurmCommands(settings.commands, settings.timeout_s)
-        self._records = None if settings.record_folder is None else Records(settings.record_folder)
+    def __init__(self, cluster: SlurmCluster, clock: Callable[[], float] = time.time) -> None:
+        self._cluster, self._clock = cluster, clock
+        self._rest = SlurmRest(cluster)
+        self._commands = SlurmCommands(cluster.commands, cluster.timeout_s, cluster.conf)
+        self._records = None if cluster.record_folder is None else Records(cluster.record_folder)
         self._view = SlurmView(self._commands, self._records)
         self._numbers: dict[str, int] = {}
         self._sure = False
         self._last: tuple[float, Look] | None = None
         self._cursor: tuple[str, Cursor] = ("", Cursor())
         self._past_due = 0.0
+        self._told_utc_s: float | None = None
         self._keys: dict[int, str] = {}
         self._forgotten_since: dict[int, float] = {}
         self._capped = False
@@ -74,7 +76,7 @@ class SlurmEngine:
 
     def now(self) -> datetime:
         """Real time, UTC."""
-        return datetime.now(UTC)
+        return datetime.fromtimestamp(self._clock(), UTC)
 
     def close(self) -> None:
         """Let go of connections; jobs run on."""
@@ -94,61 +96,54 @@ class SlurmEngine:
         last, self._last = self._last, None
         look = last[1] if last and time.monotonic() - last[0] < SAME_LOOK_S else self._look()
         before = self._cursor[1] if self._cursor[0] == cursor else Cursor.read(cursor)
+        since_utc_s = before.looked_utc_s if self._told_utc_s is None else self._told_utc_s
         looked_utc_s = look.at_utc.timestamp()
-        earliest = datetime.fromtimestamp(before.looked_utc_s, UTC) if before.looked_utc_s else None
+        gap = bool(since_utc_s) and looked_utc_s - since_utc_s > GAP_S
+        earliest = datetime.fromtimestamp(since_utc_s, UTC) if since_utc_s else None
         events, down = node_events(before.down, (row.now for row in look.nodes), look.at_utc)
         told: dict[int, Told] = {}
         surplus = set(look.surplus)
         for number, standing in look.standings.items():
             earlier = before.jobs.get(number)
-            if earlier is None and not standing.ran and standing.over is None:
-                continue
-            if number in surplus:
+            if number in surplus or (earlier is None and not standing.ran and standing.over is None):
                 continue
             happened, told[number] = job_events(earlier or Told(), standing, look.at_utc, earliest)
             events += happened
         gone = {n: t for n, t in before.jobs.items() if n not in look.rows and not t.final}
-        kept = self._tell_gone(gone, before, look, events)
-        told |= kept
+        past = self._past(gone, since_utc_s if gap else None)
+        for number, standing in (past or {}).items():
+            earlier = before.jobs.get(number, Told())
+            if number not in look.rows and not earlier.final and standing.job.key not in look.numbers:
+                events += job_events(earlier, standing, look.at_utc, None)[0]
+        told |= {number: t for number, t in gone.items() if number not in (past or {})}
+        if past is not None or not gap:  # else slurmdbd is asked again for all of that time
+            self._told_utc_s = since_utc_s = looked_utc_s
         events.sort(key=lambda event: event.at_utc)
-        after = Cursor(looked_utc_s, {n: t for n, t in told.items() if t != Told()}, down)
+        jobs = {number: t for number, t in told.items() if t != Told()}
+        over = {number: t for number, t in before.jobs.items() if t.final}
+        if cursor and not events and down == before.down and over | jobs == before.jobs:
+            self._cursor = (cursor, before)
+            return [], cursor
+        after = Cursor(since_utc_s or looked_utc_s, jobs, down)
         text = after.text()
         self._cursor = (text, after)
         return events, text
 
-    def _tell_gone(
-        self, gone: Mapping[int, Told], before: Cursor, look: Look, events: list[EngineEvent]
-    ) -> dict[int, Told]:
-        """Tell how jobs ended that slurmctld has forgotten; those of which nothing is known yet are kept."""
-        looked_utc_s = look.at_utc.timestamp()
-        gap = before.looked_utc_s and looked_utc_s - before.looked_utc_s > GAP_S
+    def _past(self, gone: Mapping[int, Told], since_utc_s: float | None) -> dict[int, Standing] | None:
+        """Ask slurmdbd for jobs that slurmctld has forgotten, and for all that ended since a time; None: it does not answer."""
         now = time.monotonic()
-        for number in gone:
-            self._forgotten_since.setdefault(number, now)
-        self._forgotten_since = {n: since for n, since in self._forgotten_since.items() if n in gone}
-        if not gone and not gap:
+        self._forgotten_since = {n: self._forgotten_since.get(n, now) for n in gone}
+        if since_utc_s is None and (not gone or now < self._past_due):
             return {}
-        past: dict[int, Standing] = {}
-        if gap or now >= self._past_due:
-            self._past_due = now + PAST_EVERY_S
-            try:
-                past = self._view.past(gone) if gone else {}
-                if gap:
-                    past = self._view.past_since(before.looked_utc_s - GAP_S) | past
-            except EngineUnreachableError:
-                if gap:  # the cursor must not pass what was not asked for
-                    raise
-                LOG.warning("slurmdbd does not tell how %d jobs ended; it is asked again", len(gone))
-                return dict(gone)
-            past = self._lost(gone, now) | past
-        for number, standing in past.items():
-            if number in look.rows or (number in before.jobs and before.jobs[number].final):
-                continue
-            if standing.job.key in look.numbers:
-                continue
-            happened, _ = job_events(before.jobs.get(number, Told()), standing, look.at_utc, None)
-            events += happened
-        return {number: t for number, t in gone.items() if number not in past}
+        self._past_due = now + PAST_EVERY_S
+        try:
+            found = self._view.past(gone) if gone else {}
+            if since_utc_s is not None:
+                found = self._view.past_since(since_utc_s - GAP_S) | found
+        except EngineUnreachableError as away:
+            LOG.warning("what has ended and is forgotten by slurmctld will be told later: %s", away)
+            return None
+        return self._lost(gone, now) | found
 
     def _lost(self, gone: Mapping[int, Told], now: float) -> dict[int, Standing]:
         """Jobs of which slurmdbd knew nothing for long either."""
@@ -188,6 +183,9 @@ class SlurmEngine:
                 if standing.repair == "hold":
                     LOG.warning("job %d would start by itself: held (%s)", number, row.reason)
                     self._rest.update(number, {"hold": True})
+                elif standing.repair == "withdraw":
+                    LOG.warning("job %d was not started on its nodes: held (%s)", number, row.reason)
+                    self._rest.update(number, {"hold": True, "comment": self._note(row, "hold").text()})
                 elif over is not None:
                     LOG.warning("job %d is %s, which Slurm does not know: ended", number, over.outcome)
                     word: Literal["completed", "failed"] = (
@@ -217,7 +215,7 @@ class SlurmEngine:
         row, standing = self._now(order.key)
         if row is None or standing is None or standing.job.attempt != attempt or standing.over is not None:
             return
-        note = replace(_with_restarts(row), attempt=attempt, word="hold", at_utc_s=int(time.time()))
+        note = self._note(row, "hold", attempt)
         if standing.job.state == "pending" and row.state == "PENDING":
             self._rest.update(row.number, {"comment": note.text(), "hold": True})
         elif standing.job.state in {"running", "pending"}:
@@ -247,7 +245,7 @@ class SlurmEngine:
         nodes = sorted({share.node for share in shares})
         changes: dict[str, Any] = {
             "nodelist": ",".join(nodes),
-            "comment": Note(order.key, attempt, row.restarts).text(),
+            "comment": Note(order.key, attempt, row.restarts, "start", int(time.time())).text(),
             "hold": False,
         }
         per_node = max(share.gpus for share in shares)
@@ -276,8 +274,7 @@ class SlurmEngine:
             return
         # to the batch script alone: by the REST interface it would reach, and end, all that the job runs
         self._commands.run("scancel", "--batch", "--signal=USR1", str(row.number))
-        at_utc_s = int(deadline_utc.timestamp())
-        note = replace(_with_restarts(row), attempt=attempt, word="notice", at_utc_s=at_utc_s)
+        note = replace(self._note(row, "notice", attempt), at_utc_s=int(deadline_utc.timestamp()))
         self._rest.update(row.number, {"comment": note.text()})
 
     def cancel(self, order: Order) -> None:
@@ -309,6 +306,11 @@ class SlurmEngine:
 
     # -- a job
 
+    def _note(self, row: Row, word: Word, attempt: int | None = None) -> Note:
+        """Return the note of a job with something done to it; one that somebody else released gets its count of restarts."""
+        restarts = row.note.restarts if row.note.attempt else row.restarts
+        return Note(row.note.key, attempt or row.note.attempt, restarts, word, int(time.time()))
+
     def _number(self, key: str) -> int | None:
         """Return the number of a job in Slurm; looked up anew when an answer may have been lost."""
         if not self._sure:
@@ -327,7 +329,7 @@ class SlurmEngine:
         return row, self._view.standing(row)
 
     def _submit(self, order: Order) -> None:
-        user = (self._settings.user or self._settings.service_user).format(
+        user = (self._cluster.user or self._cluster.service_user).format(
             tenant=order.tenant, project=order.project
         )
         script = order.script or f"exec sleep {order.run_time_s or order.limit_s}\n"
@@ -337,7 +339,7 @@ class SlurmEngine:
             script = "#!/bin/sh\n" + script
         try:
             number = self._rest.submit(user, self._description(order, user), script)
-            if user != self._settings.service_user:
+            if user != self._cluster.service_user:
                 self._rest.update(number, {"hold": True})  # held by the operator: its owner cannot release it
         except EngineUnreachableError:
             self._sure = False
@@ -345,28 +347,28 @@ class SlurmEngine:
         self._numbers[order.key] = number
 
     def _description(self, order: Order, user: str) -> dict[str, Any]:
-        settings = self._settings
+        cluster = self._cluster
 
         def filled(pattern: str) -> str:
             return pattern.format(tenant=order.tenant, project=order.project, user=user)
 
         job: dict[str, Any] = {
             "name": order.name or order.key,
-            "account": filled(settings.account),
+            "account": filled(cluster.account),
             "comment": Note(order.key).text(),
             "hold": True,
             "requeue": True,
             "time_limit": max(1, -(-order.limit_s // 60)),
-            "current_working_directory": filled(settings.working_directory),
+            "current_working_directory": filled(cluster.working_directory),
             "environment": {
-                **settings.environment, **order.environment, "KVANDAL_JOB": order.key, "KVANDAL_TENANT": order.tenant,
+                **cluster.environment, **order.environment, "KVANDAL_JOB": order.key, "KVANDAL_TENANT": order.tenant,
             },
             **self._shape(order.gpus),
         }  # fmt: skip
         for field, pattern in (
-            ("partition", settings.partition.get(order.tier)),
-            ("qos", settings.qos.get(order.tier)),
-            ("standard_output", settings.output),
+            ("partition", cluster.partition),
+            ("qos", cluster.qos.get(order.tier)),
+            ("standard_output", cluster.output),
         ):
             if pattern:
                 job[field] = filled(pattern)
@@ -390,7 +392,7 @@ class SlurmEngine:
         return min(gpus, self._node_size()[0])
 
     def _gres(self, per_node: int) -> str:
-        kind = self._settings.gpu_type
+        kind = self._cluster.gpu_type
         return f"gpu:{kind}:{per_node}" if kind else f"gpu:{per_node}"
 
     def _node_size(self) -> tuple[int, int]:
@@ -399,8 +401,3 @@ class SlurmEngine:
         if not sizes:
             raise EngineUnreachableError("Slurm shows no node with GPUs")
         return sizes.most_common(1)[0][0]
-
-
-def _with_restarts(row: Row) -> Note:
-    """Return the note of a job that runs; one that somebody else had released gets its count of restarts."""
-    return row.note if row.note.attempt else replace(row.note, restarts=row.restarts)

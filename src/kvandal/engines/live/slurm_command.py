@@ -68,11 +68,13 @@ class SlurmCommands:
     ----------
     folder : where they are; None: on the path
     timeout_s : longest wait for one
+    conf : slurm.conf; None: where Slurm looks for it
 
     """
 
-    def __init__(self, folder: Path | None, timeout_s: float) -> None:
+    def __init__(self, folder: Path | None, timeout_s: float, conf: Path | None = None) -> None:
         self._folder = folder
+        self._environment = {"SLURM_TIME_FORMAT": "%s"} | ({"SLURM_CONF": str(conf)} if conf else {})
         self._timeout_s = timeout_s
         self._quiet_until: dict[str, float] = {}
 
@@ -93,7 +95,7 @@ class SlurmCommands:
             raise EngineUnreachableError(f"{daemon} did not answer a moment ago")
         program = shutil.which(name) if self._folder is None else str(self._folder / name)
         try:
-            return run_command([program or name, *command[1:]], self._timeout_s, {"SLURM_TIME_FORMAT": "%s"})
+            return run_command([program or name, *command[1:]], self._timeout_s, self._environment)
         except EngineUnreachableError:
             self._quiet_until[daemon] = time.monotonic() + QUIET_S
             raise

@@ -1,7 +1,7 @@
 """What happened since a cursor: the difference between what was told and how the jobs stand.
 
 The cursor itself says what was told: of every job that has begun and that Slurm still knows, the last attempt whose start was
-told, the last whose end was told, and whether it waits for no further one; of the nodes, those that are down; and when Slurm
+told, the last whose end was told, and whether it waits for no further one; of the nodes, those out of use; and when Slurm
 was looked at. So nothing is lost with our process, and the same cursor gives the same events again.
 """
 
@@ -37,9 +37,9 @@ class Cursor:
 
     Attributes
     ----------
-    looked_utc_s : when Slurm was looked at, as seconds since 1970; 0: never
+    looked_utc_s : when Slurm was looked at as it was written, as seconds since 1970; 0: never
     jobs : by their number in Slurm
-    down : names of nodes
+    down : names of the nodes out of use
 
     """
 
@@ -110,9 +110,9 @@ def job_events(
 def node_events(
     down: frozenset[str], nodes: Iterable[NodeNow], looked_utc: datetime
 ) -> tuple[list[EngineEvent], frozenset[str]]:
-    """Tell which nodes went down or came back."""
+    """Tell which nodes went out of use, drained or down, or came back."""
     nodes = list(nodes)
-    now = frozenset(node.name for node in nodes if node.state == "down")
+    now = frozenset(node.name for node in nodes if node.state != "up")
     reasons = {node.name: node.reason for node in nodes}
     events = [
         EngineEvent("node_down", looked_utc, node=name, reason=reasons[name]) for name in sorted(now - down)

@@ -1,6 +1,6 @@
 """What squeue and scontrol print, as rows; pure functions of text.
 
-Our jobs are known by their comment, `kvandal/KEY ATTEMPT RESTARTS [WORD TIME]`: the attempt that was released last, Slurm's
+Our jobs are known by their comment, `kvandal/KEY ATTEMPT RESTARTS WORD TIME`: the attempt that was released last, Slurm's
 count of restarts at that moment, and what we did to it since (see :class:`Note`).
 """
 
@@ -22,6 +22,9 @@ SQUEUE_FIELDS = (
 SACCT_FIELDS = "jobidraw,state,start,end,exitcode,nodelist,comment"
 
 
+Word = Literal["", "start", "notice", "hold", "completed", "failed"]
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """What we keep in the comment of a job.
@@ -31,7 +34,7 @@ class Note:
     key : the loop's id of the job
     attempt : the attempt that was released last; 0: none yet
     restarts : Slurm's count of restarts when it was
-    word : *notice*: it was told of its recall; *hold*: we asked to take it off its nodes; *completed*, *failed*: how it really ended, whatever Slurm says
+    word : *start*: it was released; *notice*: it was told of its recall; *hold*: we asked to take it off its nodes; *completed*, *failed*: how it really ended, whatever Slurm says
     at_utc_s : when, as seconds since 1970
 
     """
@@ -39,7 +42,7 @@ class Note:
     key: str
     attempt: int = 0
     restarts: int = 0
-    word: Literal["", "notice", "hold", "completed", "failed"] = ""
+    word: Word = ""
     at_utc_s: int = 0
 
     def text(self) -> str:
@@ -64,7 +67,8 @@ def note_of(comment: str) -> Note | None:
     True
     """
     found = re.fullmatch(
-        rf"{OURS}(\S+)(?: (\d{{1,6}}) (\d{{1,6}})(?: (notice|hold|completed|failed) (\d{{1,12}}))?)?", comment
+        rf"{OURS}(\S+)(?: (\d{{1,6}}) (\d{{1,6}})(?: (start|notice|hold|completed|failed) (\d{{1,12}}))?)?",
+        comment,
     )
     if found is None:
         return None
@@ -188,7 +192,7 @@ WATTS = re.compile(r" CurrentWatts=(\d+)")
 REASON = re.compile(r" Reason=(.*?)(?: \[[^\]]*\])?\s*$")
 CPUS = re.compile(r" CPUTot=(\d+)")
 GONE = {"DOWN", "UNKNOWN", "FUTURE", "ERROR", "FAIL", "REBOOT_ISSUED", "POWERING_DOWN"}
-CLOSED = {"NOT_RESPONDING", "DRAIN", "DRAINED", "DRAINING", "FAILING", "MAINT", "MAINTENANCE", "RESERVED", "REBOOT", "REBOOT_REQUESTED", "INVAL"}  # fmt: skip
+CLOSED = {"DRAIN", "DRAINED", "DRAINING", "FAILING", "MAINT", "MAINTENANCE", "RESERVED", "REBOOT", "REBOOT_REQUESTED", "INVAL"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +215,7 @@ def _node(line: str) -> NodeRow | None:
     if name is None or gres is None or said is None or not (gpus := gpus_in(gres[1])):
         return None
     words = {word.rstrip("*~#!%$@^-") for word in said[1].split("+")}
-    if "*" in said[1]:
-        words.add("NOT_RESPONDING")
+    # one that does not respond ("*") is down when Slurm says so: it takes a moment after every resume
     told = REASON.search(line)
     reason = told[1] if told else ""
     state: Literal["up", "draining", "down"] = "up"

@@ -12,8 +12,8 @@ import httpx
 import orjson
 
 from kvandal.engines.live.protocol import EngineUnreachableError, OrderRefusedError
+from kvandal.engines.live.slurm_cluster import SlurmCluster
 from kvandal.engines.live.slurm_command import CommandFailedError, run_command
-from kvandal.engines.live.slurm_settings import SlurmSettings
 
 KNOWN_VERSIONS = ("v0.0.38",)
 """Versions of the interface that were tried with a real server, the best first."""
@@ -41,15 +41,15 @@ class RefusedError(OrderRefusedError):
 class SlurmRest:
     """A connection to slurmrestd, in the name of the service user or of others."""
 
-    def __init__(self, settings: SlurmSettings) -> None:
-        self._settings = settings
-        if settings.rest_url.startswith("unix:"):
-            transport = httpx.HTTPTransport(uds=settings.rest_url.removeprefix("unix:").removeprefix("//"))
+    def __init__(self, cluster: SlurmCluster) -> None:
+        self._cluster = cluster
+        if cluster.rest_url.startswith("unix:"):
+            transport = httpx.HTTPTransport(uds=cluster.rest_url.removeprefix("unix:").removeprefix("//"))
             base = "http://slurmrestd"
         else:
-            transport, base = httpx.HTTPTransport(), settings.rest_url
+            transport, base = httpx.HTTPTransport(), cluster.rest_url
         self._client = httpx.Client(
-            transport=transport, base_url=base, timeout=settings.timeout_s, trust_env=False
+            transport=transport, base_url=base, timeout=cluster.timeout_s, trust_env=False
         )
         self._token: str | None = None
         self._version: str | None = None
@@ -121,7 +121,7 @@ class SlurmRest:
             chosen = next((version for version in KNOWN_VERSIONS if version in offered), None)
             if chosen is None:
                 raise EngineUnreachableError(
-                    f"slurmrestd at {self._settings.rest_url} offers {', '.join(sorted(offered)) or 'no version'}; "
+                    f"slurmrestd at {self._cluster.rest_url} offers {', '.join(sorted(offered)) or 'no version'}; "
                     f"known are {', '.join(KNOWN_VERSIONS)}"
                 )
             self._version = chosen
@@ -131,7 +131,7 @@ class SlurmRest:
         self, method: str, path: str, body: Mapping[str, Any] | None, user: str | None
     ) -> dict[str, Any]:
         headers = {
-            "X-SLURM-USER-NAME": user or self._settings.service_user,
+            "X-SLURM-USER-NAME": user or self._cluster.service_user,
             "X-SLURM-USER-TOKEN": self._token or self._fetch(),
             "Content-Type": "application/json",
         }
@@ -164,19 +164,19 @@ class SlurmRest:
         raise EngineUnreachableError(f"slurmrestd: {words}")
 
     def _fetch(self) -> str:
-        settings = self._settings
-        if settings.token_command:
+        cluster = self._cluster
+        if cluster.token_command:
             try:
-                printed = run_command(settings.token_command, settings.timeout_s)
+                printed = run_command(cluster.token_command, cluster.timeout_s)
             except CommandFailedError as failed:
-                raise EngineUnreachableError(f"no token: {settings.token_command[0]}: {failed}") from None
-        elif settings.token_file is not None:
+                raise EngineUnreachableError(f"no token: {cluster.token_command[0]}: {failed}") from None
+        elif cluster.token_file is not None:
             try:
-                printed = settings.token_file.read_text(encoding="utf-8")
+                printed = cluster.token_file.read_text(encoding="utf-8")
             except OSError as failed:
-                raise EngineUnreachableError(f"no token: {settings.token_file}: {failed.strerror}") from None
+                raise EngineUnreachableError(f"no token: {cluster.token_file}: {failed.strerror}") from None
         else:
-            printed = "none"  # a socket with rest_auth/local asks for no token
+            printed = cluster.token or "none"  # a socket with rest_auth/local asks for no token
         self._token = (
             printed.strip().rsplit("=", 1)[-1] if printed.startswith("SLURM_JWT=") else printed.strip()
         )

@@ -35,6 +35,11 @@ SETTLED_S = 30.0
 """How long a run that Slurm does not know of may go on: the node registers again within seconds, and it is taken off then."""
 
 
+START_WITHIN_S = 180.0
+"""How long a released job may wait for its nodes: they were free when they were chosen."""
+Repair = Literal["", "hold", "finish", "withdraw"]
+
+
 @dataclass(frozen=True, slots=True)
 class Over:
     """An attempt that is over.
@@ -63,14 +68,15 @@ class Standing:
     job : for the loop
     ran : the attempt named there has begun at some time
     over : the attempt is over
-    repair : what must be asked of Slurm: *hold* what it would start by itself; *finish* what it would run again
+    repair : what must be asked of Slurm: *hold* what it would start by itself; *finish* what it would run again; *withdraw*
+        what it does not start although it was released
 
     """
 
     job: JobNow
     ran: bool = False
     over: Over | None = None
-    repair: Literal["", "hold", "finish"] = ""
+    repair: Repair = ""
 
 
 RecordOf = Callable[[Row, int], Record | None]
@@ -82,7 +88,7 @@ def moment(seconds: float) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
-def standing_of(row: Row, record_of: RecordOf | None, unknown_for_s: float) -> Standing:
+def standing_of(row: Row, record_of: RecordOf | None, unknown_for_s: float, now_s: float) -> Standing:
     """Tell how a job stands.
 
     Parameters
@@ -90,12 +96,13 @@ def standing_of(row: Row, record_of: RecordOf | None, unknown_for_s: float) -> S
     row : what Slurm says
     record_of : records of its runs; None: none are kept
     unknown_for_s : how long the run that Slurm does not know of has been seen [s]
+    now_s : seconds since 1970
 
     """
     if row.note.word in {"completed", "failed"}:
         return _finished(row)
     if row.state in WAITING:
-        return _waiting(row, record_of, unknown_for_s)
+        return _waiting(row, record_of, unknown_for_s, now_s)
     extra = max(0, row.restarts - row.note.restarts) if row.note.attempt else row.restarts
     attempt = max(1, row.note.attempt) + extra
     if row.state in ENDED:
@@ -157,7 +164,7 @@ def _failed(row: Row, record_of: RecordOf | None) -> tuple[JobState, Outcome, st
     return "failed", "failed", words
 
 
-def _waiting(row: Row, record_of: RecordOf | None, unknown_for_s: float) -> Standing:
+def _waiting(row: Row, record_of: RecordOf | None, unknown_for_s: float, now_s: float) -> Standing:
     note = row.note
     runs = [record_of(row, run) for run in range(row.restarts + 1)] if record_of is not None else []
     done = next((record for record in runs if record is not None and record.code == 0), None)
@@ -174,7 +181,7 @@ def _waiting(row: Row, record_of: RecordOf | None, unknown_for_s: float) -> Stan
         if now.code is not None and now.code < 128:
             return _done(row, attempt, "failed", now)
         return _cut(row, attempt)
-    repair: Literal["", "hold"] = "" if row.held else "hold"
+    repair: Repair = "" if row.held else "hold"
     if requeued:
         if note.word == "hold":
             over = Over(None, note.at_utc_s, final=False)
@@ -188,7 +195,9 @@ def _waiting(row: Row, record_of: RecordOf | None, unknown_for_s: float) -> Stan
         return Standing(JobNow(note.key, note.attempt, "held"), over=off)
     if not note.attempt:  # not by us: somebody else has released it
         return Standing(JobNow(note.key, 0, "held"), repair="hold")
-    return Standing(JobNow(note.key, note.attempt, "pending", reason=row.reason))
+    late = note.word == "start" and now_s - note.at_utc_s > START_WITHIN_S and row.reason != "BeginTime"
+    job = JobNow(note.key, note.attempt, "pending", reason=row.reason)
+    return Standing(job, repair="withdraw" if late else "")
 
 
 def _done(row: Row, attempt: int, outcome: Literal["completed", "failed"], record: Record) -> Standing:

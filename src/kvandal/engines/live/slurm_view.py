@@ -121,7 +121,9 @@ class SlurmView:
         """Tell how a job stands."""
         since = self._unknown_since.get(row.number)
         unknown_for_s = 0.0 if since is None else time.monotonic() - since
-        standing = standing_of(row, self._record if self._records is not None else None, unknown_for_s)
+        standing = standing_of(
+            row, self._record if self._records is not None else None, unknown_for_s, time.time()
+        )
         if standing.job.state == "unknown":
             self._unknown_since.setdefault(row.number, time.monotonic())
         return standing

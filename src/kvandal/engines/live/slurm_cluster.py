@@ -8,22 +8,25 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class SlurmSettings:
+class SlurmCluster:
     """How to reach a cluster and how jobs look there.
 
-    In `user`, `working_directory`, `partition` and `qos`, ``{tenant}``, ``{project}`` and ``{user}`` stand for those of a job.
+    In `account`, `qos`, `user`, `working_directory` and `output`, ``{tenant}``, ``{project}`` and ``{user}`` stand for those
+    of a job.
 
     Attributes
     ----------
     rest_url : slurmrestd: ``http://host:port`` or ``unix:/path/of/socket``
     token_file : file with the token of `service_user`, read again when it no longer counts
+    token : the token itself; instead of a file
     token_command : command that prints such a token (``scontrol token`` prints ``SLURM_JWT=...``); instead of a file
     service_user : whose token that is: root, SlurmUser or an operator that may act for others
-    commands : folder of scontrol, squeue and sacct; None: those on the path
+    commands : folder of scontrol, squeue, scancel and sacct; None: those on the path
+    conf : slurm.conf for them; None: where Slurm looks for it
     user : who owns a job; None: `service_user`
     account : account of a tenant
-    partition : partition of each tier; one that is not named leaves the choice to Slurm
-    qos : QOS of each tier, likewise
+    partition : that takes the jobs; empty: Slurm's default
+    qos : QOS by tier; a tier that is not named leaves the choice to Slurm
     gpu_type : type of the GPUs in Gres; None: any
     working_directory : where jobs run
     output : file of their output, as sbatch names it; empty: Slurm's own choice
@@ -35,12 +38,14 @@ class SlurmSettings:
 
     rest_url: str
     token_file: Path | None = None
+    token: str = field(default="", repr=False)
     token_command: tuple[str, ...] = ()
     service_user: str = "root"
     commands: Path | None = None
+    conf: Path | None = None
     user: str | None = None
     account: str = "{tenant}"
-    partition: Mapping[str, str] = field(default_factory=dict)
+    partition: str = ""
     qos: Mapping[str, str] = field(default_factory=dict)
     gpu_type: str | None = None
     working_directory: str = "/tmp"  # noqa: S108 - the one folder that every node has
