@@ -70,9 +70,9 @@ class NewJob(Asked):
     limit_s: Annotated[int, Field(ge=LEAST_LIMIT_S, le=MOST_LIMIT_S, strict=True)]
     run_time_s: Annotated[int, Field(ge=1, le=MOST_LIMIT_S, strict=True)] | None = None
     script: Annotated[Text, Field(max_length=262_144)] = ""
-    environment: Annotated[
-        dict[Variable, Annotated[Text, Field(max_length=4096)]], Field(max_length=100)
-    ] = Field(default_factory=dict)
+    environment: Annotated[dict[Variable, Annotated[Text, Field(max_length=4096)]], Field(max_length=100)] = (
+        Field(default_factory=dict)
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> NewJob:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from kvandal.client.resources.base import Asked, Reason, Told
+from kvandal.client.resources.base import Asked, Instant, Reason, Told
 
 
 class EngineNow(Told):
@@ -213,13 +213,17 @@ class NewSetPoint(Asked):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"value": 180.0, "until_utc": "2027-01-12T06:00:00Z", "reason": "Statnett asks for less until six"}
+                {
+                    "value": 180.0,
+                    "until_utc": "2027-01-12T06:00:00Z",
+                    "reason": "Statnett asks for less until six",
+                }
             ]
         }
     )
 
     value: Annotated[float, Field(allow_inf_nan=False)]
-    until_utc: AwareDatetime | None = None
+    until_utc: Instant | None = None
     reason: Reason
 
 

@@ -38,7 +38,7 @@ from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import TITLES, Refusal, answer_of
 from kvandal.control.api.reading import Reader
 from kvandal.control.api.validation import refusal_of
-from kvandal.control.api.specification import describe
+from kvandal.control.api.specification import describe, repeatable
 from kvandal.control.api.watching import SiteWatch
 from kvandal.control.api.writing import Writer
 from kvandal.control.identity.dependencies import LocalGate
@@ -62,7 +62,9 @@ ROUTERS = (
 _log = structlog.get_logger("kvandal.api")
 
 
-def create_app(parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Sequence[APIRouter] = ()) -> FastAPI:
+def create_app(
+    parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Sequence[APIRouter] = ()
+) -> FastAPI:
     """Build the application.
 
     Parameters
@@ -78,6 +80,7 @@ def create_app(parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Se
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.watch.closed = False
         try:
             yield
         finally:
@@ -108,12 +111,12 @@ def create_app(parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Se
     for kind in (StoreUnavailableError, OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _no_store)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
-    app.add_middleware(Frame, body_limit_bytes=parts.body_limit_bytes)
+    app.add_middleware(Frame, body_limit_bytes=parts.body_limit_bytes, repeatable=partial(repeatable, app))
     return app
 
 
 def close(app: FastAPI) -> None:
-    """Let followers go, finish what is being written, let go of threads; a closed application answers no more."""
+    """Let followers go, finish what is being written, let go of threads."""
     app.state.watch.close()
     app.state.whatifs.close()
     app.state.writer.close()

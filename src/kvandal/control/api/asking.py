@@ -25,7 +25,7 @@ class WhatIfDesk:
 
     def __init__(self, parts: ServiceParts) -> None:
         self._parts = parts
-        self._pool = ThreadPoolExecutor(max(1, parts.whatifs_at_once), thread_name_prefix="kvandal-whatif")
+        self._pool: ThreadPoolExecutor | None = None
         self._asking: set[str] = set()
         self._count = 0
 
@@ -57,18 +57,29 @@ class WhatIfDesk:
         if caller.id in self._asking and caller.kind != "local":
             raise Refusal(429, "your last what-if is not answered yet", headers={"retry-after": "10"})
         if self._count >= self._parts.whatifs_at_once + self._parts.whatifs_waiting:
-            raise Refusal(503, "too many what-ifs are asked now", headers={"retry-after": "20"}, kind="too-many-what-ifs")
+            raise Refusal(
+                503,
+                "too many what-ifs are asked now",
+                headers={"retry-after": "20"},
+                kind="too-many-what-ifs",
+            )
         self._count += 1
         self._asking.add(caller.id)
 
         def work() -> dict[str, Any]:
             return answering(changes=changes, grants=grants, envelope_mw=envelope_mw, days=days)
 
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._parts.whatifs_at_once, thread_name_prefix="kvandal-whatif")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         except InputError as error:
             field = "body" if error.key is None else f"body.changes.{error.key}"
-            raise Refusal(422, str(error), errors=[fault(field, changes.get(error.key or ""), error.message, error.message)]) from None
+            raise Refusal(
+                422,
+                str(error),
+                errors=[fault(field, changes.get(error.key or ""), error.message, error.message)],
+            ) from None
         except KvandalError as error:
             raise Refusal(422, " ".join(str(error).split())) from None
         finally:
@@ -77,4 +88,6 @@ class WhatIfDesk:
 
     def close(self) -> None:
         """Let go of the threads; what runs is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None

@@ -74,7 +74,9 @@ class Write:
         """
         try:
             return await self.writer.write(lambda tx: self._once(tx, work))
-        except IntegrityError:  # another server answered the same key meanwhile; if not, the second try says so again
+        except (
+            IntegrityError
+        ):  # another server answered the same key meanwhile; if not, the second try says so again
             return await self.writer.write(lambda tx: self._once(tx, work))
 
     async def again(self, read: Reader) -> Response | None:
@@ -119,7 +121,11 @@ class Write:
 async def _only_json(request: Request) -> None:
     """Refuse a body that does not say that it is JSON (415)."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != JSON and not (kind.startswith("application/") and kind.endswith("+json")) and await request.body():
+    if (
+        kind != JSON
+        and not (kind.startswith("application/") and kind.endswith("+json"))
+        and await request.body()
+    ):
         found = fault("header.Content-Type", kind or None, JSON)
         raise Refusal(415, f"header.Content-Type: must be {JSON}", errors=[found], headers={"accept": JSON})
 

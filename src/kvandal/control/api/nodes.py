@@ -23,7 +23,10 @@ from kvandal.control.identity.principal import Principal
 router = APIRouter(tags=["nodes"])
 
 NodeName = Annotated[
-    str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of a node.", examples=["tray-00017"])
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="Name of a node.", examples=["tray-00017"]
+    ),
 ]
 
 
@@ -38,7 +41,11 @@ async def list_nodes(request: Request, caller: Annotated[Principal, require("sit
 
 @router.post("/nodes/{node}/drain", status_code=202, response_model=Asking)
 async def drain_node(
-    request: Request, node: NodeName, drain: Drain, caller: Annotated[Principal, require("node.drain")], write: Once
+    request: Request,
+    node: NodeName,
+    drain: Drain,
+    caller: Annotated[Principal, require("node.drain")],
+    write: Once,
 ) -> Response:
     """Take a node out of use: what runs there ends, nothing new starts."""
     return await _ask(request, node, drain, caller, write, out=True)
@@ -46,13 +53,19 @@ async def drain_node(
 
 @router.post("/nodes/{node}/undrain", status_code=202, response_model=Asking)
 async def undrain_node(
-    request: Request, node: NodeName, drain: Drain, caller: Annotated[Principal, require("node.drain")], write: Once
+    request: Request,
+    node: NodeName,
+    drain: Drain,
+    caller: Annotated[Principal, require("node.drain")],
+    write: Once,
 ) -> Response:
     """Put a node back into use."""
     return await _ask(request, node, drain, caller, write, out=False)
 
 
-async def _ask(request: Request, node: str, drain: Drain, caller: Principal, write: Once, *, out: bool) -> Response:
+async def _ask(
+    request: Request, node: str, drain: Drain, caller: Principal, write: Once, *, out: bool
+) -> Response:
     parts: ServiceParts = request.app.state.parts
     if not caller.may("node.drain"):
         raise Refusal(403, f"{caller.name} may not drain nodes of the whole site")
@@ -62,7 +75,9 @@ async def _ask(request: Request, node: str, drain: Drain, caller: Principal, wri
 
     def work(tx: Connection) -> Answer:
         body = {"node": node, "reason": drain.reason if out else None}
-        number = ask_loop(tx, parts, caller, "drain", body, what=what, subject=node, detail={"reason": drain.reason})
+        number = ask_loop(
+            tx, parts, caller, "drain", body, what=what, subject=node, detail={"reason": drain.reason}
+        )
         return Answer(202, {"inbox": number})
 
     return await write(work)

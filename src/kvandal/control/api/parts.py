@@ -34,7 +34,12 @@ class WhatIf(Protocol):
     """Forks the live state into the twin and says what changes would do to whom."""
 
     def __call__(
-        self, *, changes: Mapping[str, Any], grants: Sequence[Mapping[str, Any]], envelope_mw: float | None, days: float
+        self,
+        *,
+        changes: Mapping[str, Any],
+        grants: Sequence[Mapping[str, Any]],
+        envelope_mw: float | None,
+        days: float,
     ) -> dict[str, Any]:
         """Answer tenant by tenant; raises KvandalError where the question cannot be answered."""
         ...

@@ -52,7 +52,9 @@ def refuse_changes(force: InForce, changes: Mapping[str, Any]) -> None:
         tenant = len(steps) == 3 and steps[0] == "tenants" and steps[2] in OF_TENANT
         if tenant and steps[1] not in force.scenario.tenants:
             known = f"a tenant: {', '.join(force.scenario.tenants)}"
-            faults.append(fault(f"body.changes.{key}", value, known, f"no tenant {steps[1]!r}; must be {known}"))
+            faults.append(
+                fault(f"body.changes.{key}", value, known, f"no tenant {steps[1]!r}; must be {known}")
+            )
         elif not tenant and not (len(steps) == 2 and steps[0] == "policy" and steps[1] in OF_POLICY):
             listed = f"one of {', '.join(CHANGEABLE)}"
             message = f"is not on the list of what may be changed while the site runs: {listed}"
@@ -157,13 +159,21 @@ async def apply_policy_change(
             raise Refusal(409, "the change was applied already", kind="change-applied")
         if confirmation.confirmation != row.confirmation:
             raise not_valid(
-                "body.confirmation", confirmation.confirmation, "the confirmation that was told with the proposal"
+                "body.confirmation",
+                confirmation.confirmation,
+                "the confirmation that was told with the proposal",
             )
         if now > row.expires_utc:
-            raise Refusal(409, f"it was weighed before {row.expires_utc - HOLDS_FOR}; propose it again", kind="change-old")
+            raise Refusal(
+                409,
+                f"it was weighed before {row.expires_utc - HOLDS_FOR}; propose it again",
+                kind="change-old",
+            )
         held = force(tx)
         if held.version != row.base_version:
-            raise Refusal(409, "the policy changed since it was weighed; propose it again", kind="policy-changed")
+            raise Refusal(
+                409, "the policy changed since it was weighed; propose it again", kind="policy-changed"
+            )
         refuse_changes(held, row.changes)
         body = {"changes": row.changes, "reason": row.reason}
         ask_loop(tx, parts, caller, "policy", body, what="policy.apply", subject=change_id, detail=body)

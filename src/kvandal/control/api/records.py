@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Table, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kvandal.client.resources.base import Name, Page, Text
+from kvandal.client.resources.base import Instant, Name, Page, Text
 from kvandal.client.resources.books import AuditEntry, Posting, Statement
 from kvandal.client.resources.site import Cycle, CycleInFull
 from kvandal.control.api.answers import dumped, told
-from kvandal.control.api.paging import MOST_ITEMS, decoded, paged
-from kvandal.control.api.parts import ServiceParts
+from kvandal.control.api.paging import MOST_ITEMS, Cursor, decoded, paged
 from kvandal.control.api.problems import not_found, not_valid
 from kvandal.control.api.reading import Read, Reader
 from kvandal.control.api.tenants import TenantName
@@ -28,6 +27,7 @@ from kvandal.control.store.tables.loop import CYCLES
 
 router = APIRouter(tags=["records"])
 
+END = datetime(9999, 12, 31, tzinfo=UTC)
 Number = Annotated[int, Path(ge=0, lt=2**63)]
 _CYCLE = [CYCLES.c[name] for name in Cycle.model_fields]
 
@@ -39,7 +39,7 @@ class RecordQuery(BaseModel):
 
     order: Literal["newest", "oldest"] = "newest"
     limit: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 50
-    cursor: Annotated[str, Field(max_length=64)] | None = None
+    cursor: Cursor | None = None
 
 
 class AuditQuery(RecordQuery):
@@ -61,13 +61,16 @@ class PeriodQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    from_utc: AwareDatetime
-    until_utc: AwareDatetime
+    from_utc: Instant
+    until_utc: Instant
 
 
 @router.get("/cycles", response_model=Page[Cycle])
 async def list_cycles(
-    request: Request, query: Annotated[RecordQuery, Query()], caller: Annotated[Principal, require("audit.read")], read: Read
+    request: Request,
+    query: Annotated[RecordQuery, Query()],
+    caller: Annotated[Principal, require("audit.read")],
+    read: Read,
 ) -> Response:
     """List the turns of the loop that changed or decided something, page by page."""
     del caller
@@ -88,7 +91,10 @@ async def get_cycle(
 
 @router.get("/audit", response_model=Page[AuditEntry])
 async def list_audit(
-    request: Request, query: Annotated[AuditQuery, Query()], caller: Annotated[Principal, require("audit.read")], read: Read
+    request: Request,
+    query: Annotated[AuditQuery, Query()],
+    caller: Annotated[Principal, require("audit.read")],
+    read: Read,
 ) -> Response:
     """List who did what, page by page; each row is bound to the one before by its hash."""
     del caller
@@ -101,13 +107,18 @@ async def list_audit(
 
 @router.get("/ledger/postings", response_model=Page[Posting])
 async def list_postings(
-    request: Request, query: Annotated[PostingQuery, Query()], caller: Annotated[Principal, require("ledger.read")], read: Read
+    request: Request,
+    query: Annotated[PostingQuery, Query()],
+    caller: Annotated[Principal, require("ledger.read")],
+    read: Read,
 ) -> Response:
     """List the postings of an account, page by page; accounts of a tenant are `tenant:NAME:...`."""
     _, _, rest = query.account.partition("tenant:")
     if not caller.may("ledger.read", rest.partition(":")[0] or None):
         raise not_found("account", query.account)
-    return await _listed(request, read, query, select(LEDGER).where(LEDGER.c.account == query.account), LEDGER, "id")
+    return await _listed(
+        request, read, query, select(LEDGER).where(LEDGER.c.account == query.account), LEDGER, "id"
+    )
 
 
 @router.get("/ledger/statements/{tenant}", response_model=Statement)
@@ -122,16 +133,16 @@ async def get_statement(
     if not caller.may("ledger.read", tenant):
         raise not_found("tenant", tenant)
     if period.until_utc <= period.from_utc:
-        raise not_valid("query.until_utc", period.until_utc.isoformat(), f"after {period.from_utc.isoformat()}")
-    parts: ServiceParts = request.app.state.parts
+        raise not_valid(
+            "query.until_utc", period.until_utc.isoformat(), f"after {period.from_utc.isoformat()}"
+        )
     prefix = f"tenant:{tenant}:"
-    end = max(parts.now(), period.until_utc) + timedelta(days=1)
 
     def work(tx: Connection) -> list[dict[str, Any]]:
         if tenant not in request.app.state.force(tx).scenario.tenants:
             raise not_found("tenant", tenant)
         during = turnover(tx, prefix, period.from_utc, period.until_utc)
-        after = turnover(tx, prefix, period.until_utc, end)
+        after = turnover(tx, prefix, period.until_utc, END)
         lines = []
         for account, units in balances(tx, prefix).items():
             for unit, amount in units.items():
@@ -151,7 +162,9 @@ async def get_statement(
     lines = await read(work)
     return told(
         request,
-        dumped({"tenant": tenant, "from_utc": period.from_utc, "until_utc": period.until_utc, "lines": lines}),
+        dumped(
+            {"tenant": tenant, "from_utc": period.from_utc, "until_utc": period.until_utc, "lines": lines}
+        ),
     )
 
 
@@ -166,4 +179,6 @@ async def _listed(
         statement = statement.where(column < after if newest else column > after)
     rows = await read(lambda tx: tx.execute(statement).all())
     rows, following, headers = paged(request, rows, query.limit, key)
-    return told(request, dumped({"items": [row._asdict() for row in rows], "next": following}), headers=headers)
+    return told(
+        request, dumped({"items": [row._asdict() for row in rows], "next": following}), headers=headers
+    )

@@ -111,8 +111,17 @@ async def _write(
         detail = {"value": value, "until_utc": ends, "reason": reason}
         what = "set_point.clear" if value is None else "set_point.set"
         ask_loop(tx, parts, caller, "envelope", body, what=what, subject=name, detail=detail)
-        tx.execute(update(SET_POINTS).where(SET_POINTS.c.name == name, SET_POINTS.c.active).values(active=False))
-        row = {"name": name, "value": value, "until_utc": until, "reason": reason, "by": caller.id, "at_utc": now}
+        tx.execute(
+            update(SET_POINTS).where(SET_POINTS.c.name == name, SET_POINTS.c.active).values(active=False)
+        )
+        row = {
+            "name": name,
+            "value": value,
+            "until_utc": until,
+            "reason": reason,
+            "by": caller.id,
+            "at_utc": now,
+        }
         tx.execute(insert(SET_POINTS), {**row, "active": value is not None})
         after = _stands(request, tx, name)
         return Answer(200, after, {"etag": f'"{after["version"]}"'})

@@ -22,9 +22,24 @@ from kvandal.policy.rules import RULES
 
 router = APIRouter(tags=["policy"])
 
-LIMITS = ("guarantee_share", "guarantee_gpus", "deserved_share", "deserved_gpus", "ceiling_share", "ceiling_gpus")
+LIMITS = (
+    "guarantee_share",
+    "guarantee_gpus",
+    "deserved_share",
+    "deserved_gpus",
+    "ceiling_share",
+    "ceiling_gpus",
+)
 OF_TENANT = (*LIMITS, "weight", "notice_s", "minimum_run_s")
-OF_POLICY = ("rest_after_recall_s", "recall", "backfill_depth", "reservations", "aging_h", "order", "half_life_h")
+OF_POLICY = (
+    "rest_after_recall_s",
+    "recall",
+    "backfill_depth",
+    "reservations",
+    "aging_h",
+    "order",
+    "half_life_h",
+)
 """What a change of the policy may set while the site runs."""
 CHANGEABLE = (*(f"tenants.*.{key}" for key in OF_TENANT), *(f"policy.{key}" for key in OF_POLICY))
 TenantName = Annotated[
@@ -40,7 +55,11 @@ async def list_tenants(
     """List the tenants that the caller may see, groups and what stands below them in the order of the scenario."""
     force, now = await read(lambda tx: _known(request, tx))
     places = caller.places("tenant.read")
-    items = [_told(force, name, now.get(name)) for name in force.scenario.tenants if places.cover(name) or name in places.tenants]
+    items = [
+        _told(force, name, now.get(name))
+        for name in force.scenario.tenants
+        if places.cover(name) or name in places.tenants
+    ]
     return told(request, dumped({"items": items, "next": None}))
 
 
@@ -77,7 +96,9 @@ async def get_policy(
 async def list_rules(request: Request, caller: Annotated[Principal, require("policy.read")]) -> Response:
     """List the rules of sharing: every decision names the one that caused it."""
     del caller
-    items = [{"id": rule, "sentence": sentence} for number, (rule, sentence) in sorted(RULES.items()) if number]
+    items = [
+        {"id": rule, "sentence": sentence} for number, (rule, sentence) in sorted(RULES.items()) if number
+    ]
     return told(request, dumped({"items": items, "next": None}))
 
 

@@ -46,7 +46,9 @@ class Seen:
         """Return the ETag of what is told."""
         if places.everywhere:
             return f'"{self.version}"'
-        return f'"{self.version}-{"+".join(sorted(places.tenants)) or "none"}"'.encode("ascii", "replace").decode()
+        return f'"{self.version}-{"+".join(sorted(places.tenants)) or "none"}"'.encode(
+            "ascii", "replace"
+        ).decode()
 
 
 class SiteWatch:
@@ -65,7 +67,9 @@ class SiteWatch:
         """Return the site now; refused while there is none (503)."""
         seen = await self._reader(self._look)
         if seen is None:
-            raise Refusal(503, "the loop has not turned yet", headers={"retry-after": "1"}, kind="no-site-yet")
+            raise Refusal(
+                503, "the loop has not turned yet", headers={"retry-after": "1"}, kind="no-site-yet"
+            )
         return seen
 
     async def later(self, version: int, wait_s: float) -> Seen:
@@ -116,7 +120,9 @@ class SiteWatch:
     async def _look_while_somebody_waits(self) -> None:
         while self._waiting and not self.closed:
             before = self._seen
-            with contextlib.suppress(StoreError, SQLAlchemyError):  # gone for a while: those who wait go on waiting
+            with contextlib.suppress(
+                StoreError, SQLAlchemyError
+            ):  # gone for a while: those who wait go on waiting
                 await self._reader(self._look)
             if self._seen is not before and self._changed is not None:
                 self._changed.set()

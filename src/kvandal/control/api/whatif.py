@@ -44,7 +44,9 @@ async def ask_whatif(
             raise not_valid(f"body.grants.{number}.tenant", grant.tenant, f"one of {', '.join(force.leaves)}")
         if grant.end_utc <= grant.start_utc:
             raise not_valid(
-                f"body.grants.{number}.end_utc", grant.end_utc.isoformat(), f"after {grant.start_utc.isoformat()}"
+                f"body.grants.{number}.end_utc",
+                grant.end_utc.isoformat(),
+                f"after {grant.start_utc.isoformat()}",
             )
     most_mw = force.scenario.site.grid_mw
     if question.envelope_mw is not None and question.envelope_mw > most_mw:
