@@ -11,7 +11,8 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,8 +38,8 @@ from kvandal.control.api.frame import Frame
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import TITLES, Refusal, answer_of
 from kvandal.control.api.reading import Reader
-from kvandal.control.api.validation import refusal_of
 from kvandal.control.api.specification import describe, repeatable
+from kvandal.control.api.validation import refusal_of
 from kvandal.control.api.watching import SiteWatch
 from kvandal.control.api.writing import Writer
 from kvandal.control.identity.dependencies import LocalGate

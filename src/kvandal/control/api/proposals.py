@@ -7,7 +7,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 from sqlalchemy import Connection, insert, select, update
 from starlette.requests import Request
 from starlette.responses import Response

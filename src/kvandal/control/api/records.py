@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kvandal.client.resources.base import Instant, Name, Page, Text
+from kvandal.client.resources.base import Instant, Page, Text
 from kvandal.client.resources.books import AuditEntry, Posting, Statement
 from kvandal.client.resources.site import Cycle, CycleInFull
 from kvandal.control.api.answers import dumped, told

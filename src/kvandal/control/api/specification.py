@@ -116,9 +116,9 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
         operation["parameters"].append(
             _condition("If-Match", "The version that is meant; refused (412) where there is another.")
         )
-        for status in ("200", "201", "202"):
-            if status in found:
-                found[status].setdefault("headers", {})["Idempotency-Replayed"] = {
+        for done in ("200", "201", "202"):
+            if done in found:
+                found[done].setdefault("headers", {})["Idempotency-Replayed"] = {
                     "description": "Present where the answer was given before.",
                     "schema": {"type": "string", "enum": ["true"]},
                 }
