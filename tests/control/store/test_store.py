@@ -20,12 +20,15 @@ def request(number):
     return {"at_utc": EPOCH, "by": "me", "kind": "drain", "body": {"node": f"n{number}"}}
 
 
+def fail_after(_done):
+    raise ZeroDivisionError
+
+
 def test_a_transaction_is_kept_as_a_whole_or_not_at_all(store):
     with store.begin() as tx:
         tx.execute(insert(INBOX), [request(1), request(2)])
     with pytest.raises(ZeroDivisionError), store.begin() as tx:
-        tx.execute(insert(INBOX), [request(3)])
-        raise ZeroDivisionError
+        fail_after(tx.execute(insert(INBOX), [request(3)]))
 
     with store.read() as tx:
         assert [row.body["node"] for row in tx.execute(select(INBOX).order_by(INBOX.c.id))] == ["n1", "n2"]

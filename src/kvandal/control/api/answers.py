@@ -71,4 +71,6 @@ def refuse_changed(request: Request, tag: str) -> None:
             "allowed": tag,
             "message": f"must be {tag}, the version there is",
         }
-        raise Refusal(412, f"it changed meanwhile: its version is {tag}", errors=[found], headers={"etag": tag})
+        raise Refusal(
+            412, f"it changed meanwhile: its version is {tag}", errors=[found], headers={"etag": tag}
+        )

@@ -4,35 +4,68 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from kvandal import __version__
-from kvandal.control.api import jobs
+from kvandal.control.api import (
+    identity,
+    jobs,
+    loans,
+    nodes,
+    people,
+    proposals,
+    records,
+    setpoints,
+    site,
+    tenants,
+    tokens,
+    whatif,
+)
+from kvandal.control.api.asking import WhatIfDesk
 from kvandal.control.api.force import Force
 from kvandal.control.api.frame import Frame
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import TITLES, Refusal, answer_of
 from kvandal.control.api.reading import Reader
+from kvandal.control.api.specification import describe, repeatable
 from kvandal.control.api.validation import refusal_of
+from kvandal.control.api.watching import SiteWatch
 from kvandal.control.api.writing import Writer
 from kvandal.control.identity.dependencies import LocalGate
 from kvandal.control.store.errors import StoreUnavailableError
 
 RETRY_S = "2"
-ROUTERS = (jobs.router,)
+ROUTERS = (
+    jobs.router,
+    site.router,
+    tenants.router,
+    loans.router,
+    nodes.router,
+    setpoints.router,
+    proposals.router,
+    whatif.router,
+    records.router,
+    identity.router,
+    tokens.router,
+    people.router,
+)
 _log = structlog.get_logger("kvandal.api")
 
 
-def create_app(parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Sequence[APIRouter] = ()) -> FastAPI:
+def create_app(
+    parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Sequence[APIRouter] = ()
+) -> FastAPI:
     """Build the application.
 
     Parameters
@@ -48,6 +81,7 @@ def create_app(parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Se
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.watch.closed = False
         try:
             yield
         finally:
@@ -65,7 +99,9 @@ def create_app(parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Se
     )
     state = app.state
     state.parts, state.identity = parts, parts.identity or LocalGate()
-    state.reader, state.writer, state.force = _reader(parts), Writer(parts.store), Force(parts.scenario)
+    state.reader, state.force = _reader(parts), Force(parts.scenario)
+    state.writer = Writer(parts.store, state.force.forget)
+    state.watch, state.whatifs = SiteWatch(state.reader), WhatIfDesk(parts)
     for router in (*ROUTERS, *routers):
         app.include_router(router, prefix="/v1")
     for router in pages:
@@ -75,12 +111,15 @@ def create_app(parts: ServiceParts, routers: Sequence[APIRouter] = (), pages: Se
     app.add_exception_handler(HTTPException, _http)
     for kind in (StoreUnavailableError, OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _no_store)
-    app.add_middleware(Frame, body_limit_bytes=parts.body_limit_bytes)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    app.add_middleware(Frame, body_limit_bytes=parts.body_limit_bytes, repeatable=partial(repeatable, app))
     return app
 
 
 def close(app: FastAPI) -> None:
-    """Finish what is being written and let go of threads; a closed application answers no more."""
+    """Let followers go, finish what is being written, let go of threads."""
+    app.state.watch.close()
+    app.state.whatifs.close()
     app.state.writer.close()
     app.state.reader.close()
 

@@ -76,7 +76,7 @@ class Force:
     """
 
     def __init__(self, given: Scenario | None = None) -> None:
-        self._known = None if given is None else InForce(0, given)
+        self._given = self._known = None if given is None else InForce(0, given)
         self._seen = 0  # row of the inbox up to which the known one holds
         self._lock = threading.Lock()
 
@@ -93,6 +93,11 @@ class Force:
                     found = InForce(row.id, _with(found.scenario, row.body["changes"]))
             self._known, self._seen = found, max(latest, self._seen)
             return found
+
+    def forget(self) -> None:
+        """Read all of it anew next time."""
+        with self._lock:
+            self._known, self._seen = self._given, 0
 
     @staticmethod
     def _read(tx: Connection) -> Scenario:

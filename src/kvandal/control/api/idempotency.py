@@ -17,6 +17,7 @@ from starlette.responses import Response
 from kvandal.control.api.answers import JSON, dumped
 from kvandal.control.api.parts import utc_now
 from kvandal.control.api.problems import Refusal, fault
+from kvandal.control.api.reading import Reader
 from kvandal.control.api.writing import Writer
 from kvandal.control.store.tables.books import IDEMPOTENCY
 
@@ -73,8 +74,16 @@ class Write:
         """
         try:
             return await self.writer.write(lambda tx: self._once(tx, work))
-        except IntegrityError:  # another server answered the same key meanwhile; if not, the second try says so again
+        except (
+            IntegrityError
+        ):  # another server answered the same key meanwhile; if not, the second try says so again
             return await self.writer.write(lambda tx: self._once(tx, work))
+
+    async def again(self, read: Reader) -> Response | None:
+        """Return the answer that was given before, if there is one: for writes that are long in the making."""
+        asked = {"principal": self.request.state.principal.id, "key": self.key}
+        kept = await read(lambda tx: tx.execute(_KEPT, asked).one_or_none())
+        return None if kept is None else self._again(kept)
 
     def _once(self, tx: Connection, work: Callable[[Connection], Answer]) -> Response:
         principal = self.request.state.principal.id
@@ -109,8 +118,25 @@ class Write:
         return Response(kept.body, kept.status, headers, media_type=JSON if kept.body else None)
 
 
+async def _only_json(request: Request) -> None:
+    """Refuse a body that does not say that it is JSON (415)."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if (
+        kind != JSON
+        and not (kind.startswith("application/") and kind.endswith("+json"))
+        and await request.body()
+    ):
+        found = fault("header.Content-Type", kind or None, JSON)
+        raise Refusal(415, f"header.Content-Type: must be {JSON}", errors=[found], headers={"accept": JSON})
+
+
+refuse_other_media = Depends(_only_json)
+"""The dependency of routes that take JSON and write nothing."""
+
+
 async def once(request: Request, key: Key) -> Write:
     """Return the write that a request asks for."""
+    await _only_json(request)
     body = await request.body()
     url = request.url
     digest = sha256(f"{request.method} {url.path}?{url.query}\n".encode() + body).hexdigest()

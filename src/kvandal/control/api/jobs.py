@@ -15,15 +15,15 @@ from kvandal.client.resources.jobs import ENDED, Cancellation, Job, JobInFull, J
 from kvandal.control.api.answers import dumped, refuse_changed, told
 from kvandal.control.api.force import Force, InForce
 from kvandal.control.api.idempotency import Answer, Once
-from kvandal.control.api.paging import MOST_ITEMS, decoded, paged
+from kvandal.control.api.inbox import ask_loop
+from kvandal.control.api.paging import MOST_ITEMS, Cursor, decoded, paged
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import Refusal, fault, not_found, not_valid
 from kvandal.control.api.reading import Read
 from kvandal.control.api.sight import seen
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
-from kvandal.control.store.audit import record
-from kvandal.control.store.tables.loop import INBOX, JOB_EVENTS, JOBS
+from kvandal.control.store.tables.loop import JOB_EVENTS, JOBS
 from kvandal.control.store.tables.metadata import new_id
 from kvandal.policy.rules import RULES
 
@@ -42,9 +42,12 @@ _LISTED = [JOBS.c[name] for name in Job.model_fields]
 _WHOLE = [JOBS.c[name] for name in JobInFull.model_fields]
 _ONE = select(*_WHOLE).where(JOBS.c.id == bindparam("job"))
 _EVENTS = (
-    select(JOB_EVENTS).where(JOB_EVENTS.c.job == bindparam("job")).order_by(JOB_EVENTS.c.id.desc()).limit(MOST_EVENTS)
+    select(JOB_EVENTS)
+    .where(JOB_EVENTS.c.job == bindparam("job"))
+    .order_by(JOB_EVENTS.c.id.desc())
+    .limit(MOST_EVENTS)
 )
-_INSERT, _ASK = insert(JOBS), insert(INBOX)
+_INSERT = insert(JOBS)
 
 
 class JobQuery(BaseModel):
@@ -58,12 +61,15 @@ class JobQuery(BaseModel):
     demand: Name | None = None
     order: Literal["newest", "oldest"] = "newest"
     limit: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 50
-    cursor: Annotated[str, Field(max_length=64)] | None = None
+    cursor: Cursor | None = None
 
 
 @router.get("/jobs", response_model=Page[Job])
 async def list_jobs(
-    request: Request, query: Annotated[JobQuery, Query()], caller: Annotated[Principal, require("job.read")], read: Read
+    request: Request,
+    query: Annotated[JobQuery, Query()],
+    caller: Annotated[Principal, require("job.read")],
+    read: Read,
 ) -> Response:
     """List jobs that the caller may see, page by page; each once, whatever is added meanwhile."""
     newest = query.order == "newest"
@@ -83,7 +89,7 @@ async def list_jobs(
         statement = statement.where(JOBS.c.number < key if newest else JOBS.c.number > key)
     rows = await read(lambda tx: tx.execute(statement).all())
     rows, following, headers = paged(request, rows, query.limit, "number")
-    return told(request, dumped({"items": [row._asdict() for row in rows], "next": following}), headers=headers)
+    return told(request, dumped({"items": [_told(row) for row in rows], "next": following}), headers=headers)
 
 
 @router.post("/jobs", status_code=201, response_model=JobInFull)
@@ -97,21 +103,20 @@ async def submit_job(
     def work(tx: Connection) -> Answer:
         _check(caller, force(tx), job)
         _check_grant(parts, tx, job)
-        now = parts.now()
         row = {
             "id": new_id("job"),
             "person": caller.id,
             "state": "accepted",
-            "submitted_utc": now,
+            "submitted_utc": parts.now(),
             **job.model_dump(),
         }
         tx.execute(_INSERT, row)
-        tx.execute(_ASK, {"at_utc": now, "by": caller.id, "kind": "submit", "body": {"job": row["id"]}})
-        told_of = {name: row[name] for name in ("tenant", "project", "demand", "gpus", "limit_s")}
-        record(tx, caller.id, "job.submit", row["id"], told_of, at_utc=now)
+        body = {"job": row["id"]}
+        detail = {name: row[name] for name in ("tenant", "project", "demand", "gpus", "limit_s")}
+        ask_loop(tx, parts, caller, "submit", body, what="job.submit", subject=row["id"], detail=detail)
         stored = tx.execute(_ONE, {"job": row["id"]}).one()
         where = {"location": f"/v1/jobs/{row['id']}", "etag": f'"{stored.version}"'}
-        return Answer(201, stored._asdict(), where)
+        return Answer(201, _told(stored), where)
 
     return await write(work)
 
@@ -122,7 +127,7 @@ async def get_job(
 ) -> Response:
     """Tell how a job stands, and what it runs."""
     row = await read(lambda tx: _visible(tx, caller, "job.read", job_id))
-    return told(request, dumped(row._asdict()), f'"{row.version}"')
+    return told(request, dumped(_told(row)), f'"{row.version}"')
 
 
 @router.get("/jobs/{job_id}/why", response_model=Why)
@@ -178,12 +183,17 @@ async def cancel_job(
         if row.state in ENDED:
             raise Refusal(409, f"the job has ended already: it is {row.state}", kind="job-ended")
         body = {"job": job_id, "reason": cancellation.reason}
-        now = parts.now()
-        tx.execute(_ASK, {"at_utc": now, "by": caller.id, "kind": "cancel", "body": body})
-        record(tx, caller.id, "job.cancel", job_id, {"reason": cancellation.reason}, at_utc=now)
-        return Answer(202, row._asdict(), {"etag": f'"{row.version}"'})
+        detail = {"reason": cancellation.reason}
+        ask_loop(tx, parts, caller, "cancel", body, what="job.cancel", subject=job_id, detail=detail)
+        return Answer(202, _told(row), {"etag": f'"{row.version}"'})
 
     return await write(work)
+
+
+def _told(row: Any) -> dict[str, Any]:
+    document: dict[str, Any] = row._asdict()
+    document["shares"] = [{"node": node, "gpus": gpus} for node, gpus in row.shares]
+    return document
 
 
 def _visible(tx: Connection, caller: Principal, action: str, job_id: str) -> Any:
@@ -195,9 +205,17 @@ def _visible(tx: Connection, caller: Principal, action: str, job_id: str) -> Any
 
 def _check(caller: Principal, force: InForce, job: NewJob) -> None:
     """Refuse what the scenario in force or the caller's roles do not allow; a tenant is told of its own alone."""
-    mine = [name for name in force.leaves if caller.places("job.submit").cover(name) or name in caller.places("job.submit").tenants]
+    mine = [
+        name
+        for name in force.leaves
+        if caller.places("job.submit").cover(name) or name in caller.places("job.submit").tenants
+    ]
     if job.tenant not in mine:
-        if job.tenant in force.scenario.tenants and job.tenant not in force.leaves and caller.may("job.submit"):
+        if (
+            job.tenant in force.scenario.tenants
+            and job.tenant not in force.leaves
+            and caller.may("job.submit")
+        ):
             message = "is a group and submits no jobs"
             raise not_valid("body.tenant", job.tenant, f"one of {', '.join(mine)}", message)
         raise not_valid("body.tenant", job.tenant, f"one of {', '.join(mine) or 'none'}")

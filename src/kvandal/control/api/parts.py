@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -34,7 +34,12 @@ class WhatIf(Protocol):
     """Forks the live state into the twin and says what changes would do to whom."""
 
     def __call__(
-        self, *, changes: Mapping[str, Any], grants: Sequence[Mapping[str, Any]], envelope_mw: float | None, days: float
+        self,
+        *,
+        changes: Mapping[str, Any],
+        grants: Sequence[Mapping[str, Any]],
+        envelope_mw: float | None,
+        days: float,
     ) -> dict[str, Any]:
         """Answer tenant by tenant; raises KvandalError where the question cannot be answered."""
         ...
@@ -65,6 +70,8 @@ class ServiceParts:
     whatifs_at_once, whatifs_waiting : what-ifs that are computed, and that may wait, at one time
     body_limit_bytes : largest body of a request
     streams_at_once : connections that may follow the site at one time
+    longest_wait_s, longest_stream_s : of a long poll and of a stream; they are asked again then
+    knows_node : whether the engine has a node of that name; None: any name goes to the loop
 
     """
 
@@ -79,4 +86,6 @@ class ServiceParts:
     whatifs_waiting: int = 3
     body_limit_bytes: int = 1 << 20
     streams_at_once: int = 200
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    longest_wait_s: float = 60.0
+    longest_stream_s: float = 3600.0
+    knows_node: Callable[[str], bool] | None = None

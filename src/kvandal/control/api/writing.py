@@ -24,21 +24,28 @@ class Writer:
 
     A write is a function of a transaction. What waits while one transaction is committed shares the next, each behind a
     savepoint of its own: one that is refused takes nothing with it.
+
+    Parameters
+    ----------
+    store
+        Where to.
+    forget
+        Called when a transaction was not kept: what was read in it may never have been.
+
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._waiting: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = queue.SimpleQueue()
+    def __init__(self, store: Store, forget: Callable[[], None] = lambda: None) -> None:
+        self._store, self._forget = store, forget
+        self._waiting: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._closed = False
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Do a piece of work in a transaction; returns after its commit."""
         future: Future[Result] = Future()
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the writer is closed")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="kvandal-api-writer", daemon=True)
                 self._thread.start()
@@ -46,11 +53,11 @@ class Writer:
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Finish what waits and end the thread."""
+        """Finish what waits and end the thread; a later write starts another."""
         with self._lock:
-            self._closed = True
             thread, self._thread = self._thread, None
-            self._waiting.put(None)
+            if thread is not None:
+                self._waiting.put(None)
         if thread is not None:
             thread.join()
 
@@ -81,10 +88,13 @@ class Writer:
                             outcomes.append((future, work(tx), None))
                     except Exception as error:
                         # An error of the database may have ended the whole transaction: nobody's work is kept then.
-                        if isinstance(error, SQLAlchemyError) and not isinstance(error, IntegrityError | DataError):
+                        if isinstance(error, SQLAlchemyError) and not isinstance(
+                            error, IntegrityError | DataError
+                        ):
                             raise
                         outcomes.append((future, None, error))
         except Exception as error:  # noqa: BLE001  (nothing was written: all are told so)
+            self._forget()
             for _, future in batch:
                 future.set_exception(error)
             return

@@ -127,7 +127,7 @@ class Identity:
         """
         header = request.headers.get("authorization")
         if header is not None:
-            principal = await self._by_token(header)
+            principal: Principal | None = await self._by_token(header)
         elif self.local:
             return LOCAL
         else:
@@ -182,7 +182,8 @@ class Identity:
             given = field if isinstance(field, str) else None
         if given is None or not same(given, wanted):
             raise HTTPException(
-                403, "writes of a session carry the csrf_token of /v1/me, as the header X-CSRF-Token or a field of the form"
+                403,
+                "writes of a session carry the csrf_token of /v1/me, as the header X-CSRF-Token or a field of the form",
             )
 
     async def _cached(
@@ -216,16 +217,17 @@ class Identity:
     ) -> Found | None:
         with self.store.read() as tx:
             found = find(tx, secret)
-        if found is not None and (found[1]["used_utc"] or found[1]["created_utc"]) + tokens.USE_NOTED <= self.now():
-            with self.store.begin() as tx:
-                note(tx, secret, found[1])
-        elif found is not None and found[1]["used_utc"] is None:
+        if found is not None and self._long_ago(found[1]):
             with self.store.begin() as tx:
                 note(tx, secret, found[1])
         return found
 
+    def _long_ago(self, row: RowMapping) -> bool:
+        used = row["used_utc"]
+        return used is None or used + tokens.USE_NOTED <= self.now()
+
     def _token_in(self, tx: Connection, secret: str) -> Found | None:
-        return tokens.principal_of_token(tx, secret, self.now())
+        return tokens.principal_of_token(tx, secret, self.now(), local=self.local)
 
     def _note_token(self, tx: Connection, secret: str, row: RowMapping) -> None:
         del secret

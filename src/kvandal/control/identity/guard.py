@@ -123,7 +123,10 @@ class Guard:
         if scope["method"] in SAFE_METHODS:
             return None
         origin = told.get(b"origin")
-        if origin is not None and origin.decode("latin-1").lower() != f"{scope.get('scheme', 'http')}://{host}":
+        if (
+            origin is not None
+            and origin.decode("latin-1").lower() != f"{scope.get('scheme', 'http')}://{host}"
+        ):
             return 403, "local mode takes writes only from its own pages and from programs", None
         if told.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}:
             return 403, "local mode takes writes only from its own pages and from programs", None
@@ -136,7 +139,9 @@ class Guard:
             quota = self._sign_ins.take(address)
         elif key is None:
             quota = self._requests.take(address)
-        elif key not in self._known:  # of somebody whom we have not seen yet: as long as not too many of his were wrong
+        elif (
+            key not in self._known
+        ):  # of somebody whom we have not seen yet: as long as not too many of his were wrong
             quota = self._sign_ins.look(address)
             if not quota.retry_after_s:
                 return None
@@ -166,16 +171,26 @@ class Guard:
     def _with_headers(self, scope: Scope, given: Any, nonce: str) -> Headers:
         headers: Headers = list(given)
         names = {name.lower() for name, _ in headers}
-        page = any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)
+        page = any(
+            name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers
+        )
         policy = content_policy(sign_out_at=self._issuer, nonce=nonce).encode() if page else self._plain
         for name, value in (*self._always, (b"content-security-policy", policy)):
             if name not in names:
                 headers.append((name, value))
-        if b"etag" not in names and b"cache-control" not in names and (page or scope["path"].startswith("/v1")):
+        if (
+            b"etag" not in names
+            and b"cache-control" not in names
+            and (page or scope["path"].startswith("/v1"))
+        ):
             headers.append((b"cache-control", b"no-store"))
         quota = scope.get(QUOTA)
         if quota is not None:
-            headers += [(name.encode(), value.encode()) for name, value in quota.headers().items() if name.encode() not in names]
+            headers += [
+                (name.encode(), value.encode())
+                for name, value in quota.headers().items()
+                if name.encode() not in names
+            ]
         return headers
 
 
@@ -186,7 +201,9 @@ def _too_often(quota: Quota) -> str:
 async def _answer(scope: Scope, send: Send, status: int, detail: str, quota: Quota | None) -> None:
     """Answer with a problem, as the interface does."""
     del quota
-    kind, title = {403: ("not-allowed", "Not allowed"), 429: ("too-many-requests", "Too many requests")}[status]
+    kind, title = {403: ("not-allowed", "Not allowed"), 429: ("too-many-requests", "Too many requests")}[
+        status
+    ]
     document = {
         "type": f"urn:kvandal:problem:{kind}",
         "title": title,

@@ -46,7 +46,11 @@ def person_signed_in(
     tx: Connection, *, issuer: str, subject: str, name: str, email: str, now: datetime
 ) -> RowMapping:
     """Return the person that a provider tells of, who is made at his first sign-in."""
-    found = tx.execute(select(PEOPLE).where(PEOPLE.c.issuer == issuer, PEOPLE.c.subject == subject)).mappings().first()
+    found = (
+        tx.execute(select(PEOPLE).where(PEOPLE.c.issuer == issuer, PEOPLE.c.subject == subject))
+        .mappings()
+        .first()
+    )
     if found is None:
         return make_person(tx, issuer=issuer, subject=subject, name=name, email=email, by=subject, now=now)
     tx.execute(
@@ -56,10 +60,18 @@ def person_signed_in(
 
 
 def make_person(
-    tx: Connection, *, issuer: str, subject: str, name: str, email: str, by: str, now: datetime
+    tx: Connection,
+    *,
+    issuer: str,
+    subject: str,
+    name: str,
+    email: str,
+    by: str,
+    now: datetime,
+    key: str | None = None,
 ) -> RowMapping:
     """Add a person."""
-    key = new_id("person")
+    key = key or new_id("person")
     tx.execute(
         insert(PEOPLE).values(
             id=key,
@@ -113,7 +125,14 @@ def principal_of(tx: Connection, row: RowMapping) -> Principal:
 
 
 def give_role(
-    tx: Connection, key: str, grant: RoleGrant, *, by: str, now: datetime, reason: str = "", source: str = "given"
+    tx: Connection,
+    key: str,
+    grant: RoleGrant,
+    *,
+    by: str,
+    now: datetime,
+    reason: str = "",
+    source: str = "given",
 ) -> tuple[str, bool]:
     """Give somebody a role; returns its id and whether it is new."""
     same = select(ROLES.c.id).where(

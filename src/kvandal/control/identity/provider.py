@@ -21,7 +21,19 @@ from joserfc.jws import JWSRegistry
 from kvandal.control.settings import OidcSettings, is_loopback
 from kvandal.errors import KvandalError
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+ALGORITHMS = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+    "Ed25519",
+)
 """Signatures that are accepted; none of them can be made with what is public."""
 LEEWAY_S = 60
 """How far the provider's clock may be off [s]."""
@@ -45,7 +57,9 @@ class _Auth(httpx.Auth, ClientAuth):  # type: ignore[misc]
     requires_request_body = True
 
     def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
-        url, headers, body = self.prepare(request.method, str(request.url), request.headers, request.content.decode())
+        url, headers, body = self.prepare(
+            request.method, str(request.url), request.headers, request.content.decode()
+        )
         content = body.encode() if isinstance(body, str) else body
         headers["Content-Length"] = str(len(content))
         yield httpx.Request(request.method, url, headers=headers, content=content)
@@ -133,7 +147,10 @@ class Provider:
         """
         try:
             answer = self._client().fetch_token(
-                self.metadata()["token_endpoint"], grant_type="authorization_code", code=code, code_verifier=verifier
+                self.metadata()["token_endpoint"],
+                grant_type="authorization_code",
+                code=code,
+                code_verifier=verifier,
             )
         except OAuth2Error as error:
             raise SignInRefusedError(f"the provider refused the code: {error.error}") from None
@@ -141,12 +158,16 @@ class Provider:
             raise ProviderUnavailableError(f"the provider gave no token: {type(error).__name__}") from None
         id_token, access_token = answer.get("id_token"), answer.get("access_token")
         if not isinstance(id_token, str):
-            raise SignInRefusedError("the provider told nothing of who signed in: there is no ID token in its answer")
+            raise SignInRefusedError(
+                "the provider told nothing of who signed in: there is no ID token in its answer"
+            )
         claims = self._checked(id_token, nonce=nonce, access_token=access_token)
         missing = {"name", "email", self.settings.groups_claim} - claims.keys()
         place = self.metadata().get("userinfo_endpoint")
         if missing and place and isinstance(access_token, str):
-            told = self._json(_safe(str(place), "userinfo_endpoint"), {"Authorization": f"Bearer {access_token}"})
+            told = self._json(
+                _safe(str(place), "userinfo_endpoint"), {"Authorization": f"Bearer {access_token}"}
+            )
             if told.get("sub") != claims["sub"]:
                 raise SignInRefusedError("the provider tells of somebody else than its ID token does")
             claims = {**told, **claims}
@@ -179,7 +200,9 @@ class Provider:
             said = str(error) if isinstance(error, JoseError) else type(error).__name__
             raise SignInRefusedError(f"the ID token does not hold: {said}") from None
         if not isinstance(claims["sub"], str) or not claims["sub"] or len(claims["sub"]) > 255:
-            raise SignInRefusedError("the ID token does not hold: sub must be a text of at most 255 characters")
+            raise SignInRefusedError(
+                "the ID token does not hold: sub must be a text of at most 255 characters"
+            )
         return dict(claims)
 
     def _key_set(self, *, again: bool = False) -> KeySet:
@@ -200,8 +223,13 @@ class Provider:
         metadata = self.metadata()
         secret = self.settings.secret()
         methods = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-        method = "none" if not secret else next(
-            (name for name in ("client_secret_basic", "client_secret_post") if name in methods), "client_secret_basic"
+        method = (
+            "none"
+            if not secret
+            else next(
+                (name for name in ("client_secret_basic", "client_secret_post") if name in methods),
+                "client_secret_basic",
+            )
         )
         return _Client(
             self._http,

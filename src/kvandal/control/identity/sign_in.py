@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import RowMapping, delete, insert, select
 
 from kvandal.control.identity.kept_secrets import digest, new_secret, same
 from kvandal.control.identity.people import fault_of, person_signed_in, roles_from
@@ -127,14 +127,8 @@ def finish(
         if kept is not None:
             tx.execute(delete(SIGN_INS).where(SIGN_INS.c.state == digest(state)))
     try:
-        if kept is None or kept["expires_utc"] <= now:
-            raise SignInRefusedError("this sign-in was not begun here, is over, or took too long: sign in again")
-        if browser is None or not same(digest(browser), kept["browser"]):
-            raise SignInRefusedError("this sign-in was begun by another browser: sign in again")
-        if "error" in answer:
-            raise SignInRefusedError(f"the provider refused: {answer['error'][:LONGEST_TEXT]!r}")
-        if answer.get("iss", provider.issuer) != provider.issuer:
-            raise SignInRefusedError("the answer comes from another provider")
+        _refuse_foreign(kept, answer, provider.issuer, browser, now)
+        assert kept is not None
         claims = provider.claims(code=answer.get("code", ""), verifier=kept["verifier"], nonce=kept["nonce"])
     except SignInRefusedError as error:
         if kept is not None:  # else anybody could fill the trail from outside
@@ -142,6 +136,20 @@ def finish(
                 record(tx, "nobody", "sign_in.refuse", provider.issuer, {"reason": str(error)})
         raise
     return _signed_in(store, provider, claims, kept["return_to"], earlier_session, now)
+
+
+def _refuse_foreign(
+    kept: RowMapping | None, answer: Mapping[str, str], issuer: str, browser: str | None, now: datetime
+) -> None:
+    """Refuse an answer that is not the one to a sign-in which this browser began."""
+    if kept is None or kept["expires_utc"] <= now:
+        raise SignInRefusedError("this sign-in was not begun here, is over, or took too long: sign in again")
+    if browser is None or not same(digest(browser), kept["browser"]):
+        raise SignInRefusedError("this sign-in was begun by another browser: sign in again")
+    if "error" in answer:
+        raise SignInRefusedError(f"the provider refused: {answer['error'][:LONGEST_TEXT]!r}")
+    if answer.get("iss", issuer) != issuer:
+        raise SignInRefusedError("the answer comes from another provider")
 
 
 def _signed_in(
@@ -183,7 +191,9 @@ def _is_operator(settings: OidcSettings, claims: Mapping[str, Any]) -> bool:
     if claims["sub"] in settings.operators:
         return True
     email = _text(claims.get("email")).casefold()
-    return claims.get("email_verified") is True and email in {name.casefold() for name in settings.operators if "@" in name}
+    return claims.get("email_verified") is True and email in {
+        name.casefold() for name in settings.operators if "@" in name
+    }
 
 
 def _text(value: Any) -> str:
@@ -208,7 +218,9 @@ def role_of_text(text: str) -> RoleGrant:
     try:
         grant = RoleGrant(Role(name.strip()), tenant.strip() or None, project.strip() or None)
     except ValueError:
-        raise ValueError(f"must be ROLE, ROLE:TENANT or ROLE:TENANT/PROJECT with a role of {allowed}; got {text!r}") from None
+        raise ValueError(
+            f"must be ROLE, ROLE:TENANT or ROLE:TENANT/PROJECT with a role of {allowed}; got {text!r}"
+        ) from None
     # Tenants are those of a scenario, which settings do not know: any name passes here.
     fault = fault_of(grant, {grant.tenant} if grant.tenant else {"TENANT"})
     if fault is not None:

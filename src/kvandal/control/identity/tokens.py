@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 from kvandal.control.identity.kept_secrets import digest, new_token, prefix_of, same
 from kvandal.control.identity.people import roles_of
 from kvandal.control.identity.permissions import PERMISSIONS
-from kvandal.control.identity.principal import Principal
+from kvandal.control.identity.principal import LOCAL, Principal
 from kvandal.control.store.audit import record
 from kvandal.control.store.tables.identity import PEOPLE, TOKENS
 from kvandal.control.store.tables.metadata import new_id
@@ -91,11 +91,22 @@ def revoke_token(tx: Connection, row: RowMapping, *, by: str, now: datetime, rea
     """End a token, for good; once is enough."""
     if row["revoked_utc"] is None:
         tx.execute(update(TOKENS).where(TOKENS.c.id == row["id"]).values(revoked_utc=now, revoked_by=by))
-        record(tx, by, "token.revoke", row["id"], {"name": row["name"], "prefix": row["prefix"], "reason": reason})
+        record(
+            tx,
+            by,
+            "token.revoke",
+            row["id"],
+            {"name": row["name"], "prefix": row["prefix"], "reason": reason},
+        )
 
 
-def principal_of_token(tx: Connection, token: str, now: datetime) -> tuple[Principal, RowMapping] | None:
-    """Return who asks with a token, and its row; None where it is unknown, expired, revoked or its person locked out."""
+def principal_of_token(
+    tx: Connection, token: str, now: datetime, *, local: bool = False
+) -> tuple[Principal, RowMapping] | None:
+    """Return who asks with a token, and its row; None where it is unknown, expired, revoked or its person locked out.
+
+    A token of the local principal holds where the site is local, and nowhere else.
+    """
     prefix = prefix_of(token)
     if prefix is None:
         return None
@@ -105,9 +116,11 @@ def principal_of_token(tx: Connection, token: str, now: datetime) -> tuple[Princ
     if found["revoked_utc"] is not None or found["expires_utc"] <= now:
         return None
     owner = tx.execute(select(PEOPLE).where(PEOPLE.c.id == found["person"])).mappings().one()
-    if owner["disabled"]:
+    if owner["disabled"] or (owner["id"] == LOCAL.id and not local):
         return None
-    whole = Principal(owner["id"], owner["name"], roles_of(tx, owner["id"]))
+    whole = (
+        LOCAL if owner["id"] == LOCAL.id else Principal(owner["id"], owner["name"], roles_of(tx, owner["id"]))
+    )
     narrowed = whole.narrowed(
         found["id"], frozenset(found["scopes"]), found["tenant"] or None, found["project"] or None
     )

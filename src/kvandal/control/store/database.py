@@ -100,6 +100,15 @@ class Store:
         with self._translating(), self._reading.connect() as tx:
             yield tx
 
+    @contextmanager
+    def sqlite(self) -> Iterator[sqlite3.Connection]:
+        """Return the driver's own connection to an SQLite database, outside of any transaction."""
+        with self._translating(), self.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            yield driver
+            connection.invalidate()  # whatever was done to it, nobody else gets it
+
     def close(self) -> None:
         """Let go of all connections."""
         self.engine.dispose()
@@ -124,14 +133,14 @@ class Store:
     def _translating(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             meant = translated(error, self.name)
             if meant is None:
                 raise
             raise meant from error
 
 
-def open_store(url: str, *, create: bool = True) -> Store:
+def open_store(url: str, *, create: bool = True, older: bool = False) -> Store:
     """Open the store at a URL.
 
     Parameters
@@ -140,6 +149,8 @@ def open_store(url: str, *, create: bool = True) -> Store:
         ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/NAME``.
     create
         Make what is missing (the file, the tables) and bring older tables up to date; else both must be as they should.
+    older
+        Without `create`: a store of an older version will do.
 
     Raises
     ------
@@ -159,19 +170,21 @@ def open_store(url: str, *, create: bool = True) -> Store:
     try:
         if create and file is not None:
             _keep_a_log(store)
-        _bring_up_to_date(store, create=create)
+        _bring_up_to_date(store, create=create, older=older)
     except BaseException:
         store.close()
         raise
     return store
 
 
-def _bring_up_to_date(store: Store, *, create: bool) -> None:
+def _bring_up_to_date(store: Store, *, create: bool, older: bool) -> None:
     with store.read() as tx:
         if schema.check(tx, store.name):
             return
         found = schema.revision(tx)
     if not create:
+        if older and found is not None:
+            return
         state = "holds no store" if found is None else f"is a store of an older version ({found})"
         raise StoreVersionError(f"{store.name}: {state}; run: kvandal store upgrade --database {store.name}")
     with store.begin() as tx:
@@ -198,15 +211,9 @@ def _keep_a_log(store: Store) -> None:
     until = time.monotonic() + WAIT_S
     while True:
         try:
-            with store._translating(), store.engine.connect() as connection:  # noqa: SLF001
-                driver = connection.connection.driver_connection
-                assert isinstance(driver, sqlite3.Connection)
+            with store.sqlite() as driver:
                 driver.execute("PRAGMA journal_mode = WAL")
-        except StoreBusyError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-        except sqlite3.OperationalError:  # asked of the driver itself, so not translated
+        except StoreBusyError:  # another process does the same now
             if time.monotonic() > until:
                 raise
             time.sleep(0.05)

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import sqlite3
 
+import psycopg
 from psycopg import errors as postgres
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from kvandal.errors import KvandalError
@@ -60,16 +61,16 @@ def translated(error: Exception, name: str) -> StoreError | None:
     Parameters
     ----------
     error
-        As SQLAlchemy raised it.
+        As SQLAlchemy or the driver raised it.
     name
         What the database is called, without its password.
 
     """
     if isinstance(error, PoolTimeoutError):
         return StoreBusyError(f"{name}: all connections are in use")
-    if not isinstance(error, StatementError) or error.orig is None:
+    cause = error.orig if isinstance(error, StatementError) else error
+    if not isinstance(cause, sqlite3.Error | psycopg.Error):
         return None
-    cause = error.orig
     said = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     if isinstance(cause, sqlite3.Error):
         kind = _of_sqlite(cause)
@@ -82,7 +83,7 @@ def translated(error: Exception, name: str) -> StoreError | None:
     elif isinstance(cause, postgres.DataCorrupted | postgres.IndexCorrupted):
         kind = StoreDamagedError
     else:
-        lost = isinstance(error, OperationalError | InterfaceError) or (
+        lost = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) or (
             isinstance(error, DBAPIError) and error.connection_invalidated
         )
         kind = StoreUnavailableError if lost else None
