@@ -173,7 +173,7 @@ def seen(desk: Desk, found: Application) -> Application | None:
             "reviewers": (),
             "reviews": reviews if decided else (),
             "recusals": (),
-            "look": None,
+            "looks": (),
             "took_part": (),
         }
     )
