@@ -37,6 +37,8 @@ TokenFileOption = Annotated[
     ),
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it goes into the audit trail.")]
+PATIENCE_S = 5.0
+"""How long a command tries again while the server does not answer [s]."""
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
 _SECONDS = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _MEGAWATTS = {"MW": 1.0, "KW": 1e-3, "GW": 1e3}
@@ -46,7 +48,8 @@ def connected(server: str | None, token_file: Path | None) -> Client:
     """Return the client of the server that options and environment name."""
     from kvandal.client.client import Client
 
-    return Client(server or os.environ.get("KVANDAL_SERVER") or LOCAL, _token(token_file))
+    address = server or os.environ.get("KVANDAL_SERVER") or LOCAL
+    return Client(address, _token(token_file), patience_s=PATIENCE_S)
 
 
 def _token(token_file: Path | None) -> str | None:

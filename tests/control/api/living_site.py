@@ -13,6 +13,15 @@ from kvandal.control.store.ledger import Posting, post
 from kvandal.control.store.tables.loop import CYCLES, JOB_EVENTS, JOBS, LOANS, SITE_NOW, SITE_TICKS
 from kvandal.control.store.tables.metadata import new_id
 
+JOB = {
+    "tenant": "norway-research",
+    "project": "arctic",
+    "demand": "national",
+    "gpus": 8,
+    "limit_s": 3600,
+    "name": "first",
+}
+"""As somebody submits it."""
 START = datetime(2027, 1, 1, tzinfo=UTC)
 VIEW: dict[str, Any] = {
     "at_utc": "2027-01-01T00:02:00Z",

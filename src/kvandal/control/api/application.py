@@ -130,6 +130,11 @@ def close(app: FastAPI) -> None:
     app.state.reader.close()
 
 
+def close_streams(app: FastAPI) -> None:
+    """Let those go who follow the site; a server that ends calls this first, from any thread, and then waits for the rest."""
+    app.state.watch.close()
+
+
 def _reader(parts: ServiceParts) -> Reader:
     return Reader(parts.store, inline=getattr(parts.store, "dialect", "sqlite") == "sqlite")
 

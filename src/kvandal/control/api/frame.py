@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import traceback
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kvandal.control.api.problems import Refusal, answer_of, fault
 
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+LONGEST_TRACE = 8000
 _log = structlog.get_logger("kvandal.api")
 
 
@@ -82,9 +84,9 @@ class Frame:
                 raise
             await answer_of(self._too_large(), scope)(scope, receive, send_with_id)
         except Exception as error:
-            _log.exception(
-                "request failed", request_id=request_id, path=scope.get("path"), error=repr(error)[:500]
-            )
+            # As plain text: variables of the frames may hold what is nobody's business.
+            trace = "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
+            _log.error("request failed", request_id=request_id, path=scope.get("path"), exception=trace)
             if started:
                 raise
             refusal = Refusal(500, f"the server failed; its log tells more under {request_id}")
