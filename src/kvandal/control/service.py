@@ -203,6 +203,7 @@ class Service:
     app : the application
     loop : the thread of the loop, not started yet
     store : the database
+    identity : who is who
 
     """
 
@@ -211,6 +212,7 @@ class Service:
         self.watch = Watch(Metrics(version=__version__), Traces.to(settings.otlp_endpoint, __version__))
         self.store = open_store(settings.database_url)
         self.watch.metrics.watch_store(self.store.engine)
+        self.identity = Identity(self.store, settings)
         self.watch.metrics.add(SiteFigures(self.store))
         self.loop = LoopThread(self.store, settings, self.watch, demand=demand)
         self.app = self._app()
@@ -222,7 +224,7 @@ class Service:
         parts = ServiceParts(
             store=self.store,
             settings=self.settings,
-            identity=Identity(self.store, self.settings),
+            identity=self.identity,
             now=self.loop.now,
         )
         operations = operations_router(self.watch, self.store, self.settings)
@@ -233,6 +235,7 @@ class Service:
         self.loop.stop()
         if self.loop.is_alive():
             self.loop.join(wait_s)
+        self.identity.close()
         self.store.close()
 
 
@@ -251,6 +254,7 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
 
     listener = bound_socket(settings)
     host, port = listener.getsockname()[:2]
+    settings = settings.model_copy(update={"port": port})  # any free one was: now it is known, for sign-in and cookies
     service = Service(settings, demand=demand)
     try:
         service.loop.start()
