@@ -31,7 +31,10 @@ def test_a_trail_is_shown_verified_saved_and_restored(site, inside, monkeypatch)
     verdict = json.loads(inside("audit", "verify", "--json", *SITE).out)
     assert (verdict["sound"], verdict["rows"]) == (True, 3)
     monkeypatch.setenv("KVANDAL_SERVE_DATABASE", SITE[1])
-    assert json.loads(inside("store", "backup", "monday", "--json").out)["audit"]["head_hash"] == verdict["head_hash"]
+    assert (
+        json.loads(inside("store", "backup", "monday", "--json").out)["audit"]["head_hash"]
+        == verdict["head_hash"]
+    )
     restored = inside("store", "restore", "monday", "--database", "sqlite:///new/site.db")
     assert (restored.code, restored.mistakes) == (0, [])
     known = inside("audit", "verify", "--database", "sqlite:///new/site.db", "--expect", verdict["head_hash"])
@@ -52,7 +55,10 @@ def test_a_trail_that_is_not_sound_is_exit_1_and_names_the_row(site, inside, tmp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["audit", "verify", "--database", "sqlite:///absent.db"], "sqlite:///absent.db: there is no file absent.db"),
+        (
+            ["audit", "verify", "--database", "sqlite:///absent.db"],
+            "sqlite:///absent.db: there is no file absent.db",
+        ),
         (["audit", "list", "--database", "mysql://me:secret@host/x"], "database"),
         (["store", "backup", "site.db", *SITE], "site.db: exists"),
         (["store", "restore", "absent", "--database", "sqlite:///new.db"], "absent: no such file"),
@@ -83,4 +89,7 @@ def test_without_the_extra_the_command_says_what_to_install(tmp_path):
         [sys.executable, "-c", WITHOUT], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
     )
     assert said.returncode == 2
-    assert said.stderr == "kvandal: audit: the package sqlalchemy is not installed; pip install 'kvandal[serve]'\n"
+    assert (
+        said.stderr
+        == "kvandal: audit: the package sqlalchemy is not installed; pip install 'kvandal[serve]'\n"
+    )

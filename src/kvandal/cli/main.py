@@ -13,18 +13,23 @@ from kvandal.cli import (
     bench,
     books,
     compare,
+    doctor,
+    envelope,
     forecast,
+    job,
     models,
     optimise,
     params,
     plan,
     policy,
+    policy_change,
     replay,
     report,
     run,
     serve,
     show,
     signals,
+    site,
     statement,
     store,
     sweep,
@@ -89,6 +94,7 @@ app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-
 app.command(
     "forecast", epilog="Example: kvandal forecast runs/week --job tenant=uk,gpus=64,hours=6,class=surplus"
 )(forecast.forecast)
+app.command("doctor", epilog="Example: kvandal doctor --config kvandal.toml")(doctor.doctor)
 app.command("serve", epilog="Example: kvandal serve stargate-norway --speed 60")(serve.serve)
 app.command("replay", epilog="Example: kvandal replay --data-dir kvandal-data")(replay.replay)
 app.command("bench", epilog="Example: kvandal bench --days 7 --json")(bench.bench)
@@ -102,6 +108,35 @@ policies = typer.Typer(
 policies.command("export", epilog="Example: kvandal policy export --to kueue stargate-norway --out kueue")(
     policy.export
 )
+policies.command(
+    "change",
+    epilog="Example: kvandal policy change tenants.uk.ceiling_share=0.02 --reason 'more room for research'",
+)(policy_change.change)
+jobs = typer.Typer(help="Jobs of a running site.", no_args_is_help=True, rich_markup_mode=None)
+jobs.command(
+    "submit",
+    epilog="Example: kvandal job submit --tenant norway-research --project arctic --class national --gpus 64 --limit 4h "
+    "train.sh",
+)(job.submit)
+jobs.command("list", epilog="Example: kvandal job list --tenant uk --state queued --json")(job.jobs)
+jobs.command("show", epilog="Example: kvandal job show job_01jzx6m3v0f8c2h5k7n9q1s4t6")(job.show)
+jobs.command("why", epilog="Example: kvandal job why job_01jzx6m3v0f8c2h5k7n9q1s4t6")(job.why)
+jobs.command(
+    "cancel", epilog="Example: kvandal job cancel job_01jzx6m3v0f8c2h5k7n9q1s4t6 --reason 'wrong data'"
+)(job.cancel)
+app.add_typer(jobs, name="job", epilog="Example: kvandal job list --state queued")
+envelopes = typer.Typer(
+    help="The power that a running site may draw.", no_args_is_help=True, rich_markup_mode=None
+)
+envelopes.command(
+    "set", epilog="Example: kvandal envelope set 180MW --until 6h --reason 'Statnett asks for less'"
+)(envelope.set_)
+envelopes.command("show", epilog="Example: kvandal envelope show --json")(envelope.show)
+envelopes.command("clear", epilog="Example: kvandal envelope clear --reason 'the line is repaired'")(
+    envelope.clear
+)
+app.add_typer(envelopes, name="envelope", epilog="Example: kvandal envelope show")
+app.command("site", epilog="Example: kvandal site --server https://kvandal.example.org --json")(site.site)
 app.add_typer(
     policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json"
 )

@@ -21,6 +21,8 @@ from kvandal.control.loop.clock import SteadyClock
 from kvandal.control.loop.loop import LeadershipLostError, Loop
 from kvandal.control.loop.opening import known_site, open_loop
 from kvandal.control.operations.metrics import Metrics
+from kvandal.control.operations.site_metrics import SiteFigures
+from kvandal.control.operations.traces import Traces
 from kvandal.control.operations.watch import Watch
 from kvandal.control.settings import Settings
 from kvandal.control.store.database import Store, open_store
@@ -207,15 +209,17 @@ class Service:
 
     def __init__(self, settings: Settings, *, demand: bool = True) -> None:
         self.settings = settings
-        self.watch = Watch(metrics=Metrics(version=__version__))
+        self.watch = Watch(Metrics(version=__version__), Traces.to(settings.otlp_endpoint, __version__))
         self.store = open_store(settings.database_url)
         self.watch.metrics.watch_store(self.store.engine)
         self.identity = Identity(self.store, settings)
+        self.watch.metrics.add(SiteFigures(self.store))
         self.loop = LoopThread(self.store, settings, self.watch, demand=demand)
         self.app = self._app()
 
     def _app(self) -> FastAPI:
         from kvandal.control.operations.routes import operations_router
+        from kvandal.control.pages.routes import router as pages_router
 
         parts = ServiceParts(
             store=self.store,
@@ -223,7 +227,8 @@ class Service:
             identity=self.identity,
             now=self.loop.now,
         )
-        return create_app(parts, pages=[operations_router(self.watch, self.store, self.settings)])
+        operations = operations_router(self.watch, self.store, self.settings)
+        return create_app(parts, pages=[operations, pages_router])
 
     def close(self, wait_s: float = 30.0) -> None:
         """Stop the loop after its cycle, and let go of the store."""
