@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI
 
 from kvandal import __version__
+from kvandal.compiled import mark_cached
 from kvandal.control.api.application import create_app
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.demand import SimulatedDemand
@@ -144,6 +145,7 @@ class LoopThread(threading.Thread):
         )
         if self._demand_wanted:
             self._demand = SimulatedDemand(self.store, known_site(self.store).scenario, loop.epoch_utc)
+        mark_cached("live")
         self.loop = loop
         _log.info(
             "leads", engine=self._engine.name, cycle=loop.number, site_time=self._engine.now().isoformat()

@@ -144,7 +144,7 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _kernels() -> Finding:
-    if is_cached():
+    if is_cached("live"):
         return Finding("kernels", "ok", "compiled")
     return Finding(
         "kernels",
