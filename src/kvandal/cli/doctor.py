@@ -36,7 +36,7 @@ def doctor(
     from kvandal.control.settings_sources import load_settings
 
     settings = load_settings(config, {"database": database, "data_dir": data_dir})
-    found = list(diagnose(settings, lambda asked: slurm_engine(asked, SteadyClock())))
+    found = list(diagnose(settings, lambda slurm: slurm_engine(slurm, SteadyClock())))
     wrong = sum(one.verdict == "wrong" for one in found)
     if as_json:
         print_json(
