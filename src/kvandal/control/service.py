@@ -254,7 +254,9 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
 
     listener = bound_socket(settings)
     host, port = listener.getsockname()[:2]
-    settings = settings.model_copy(update={"port": port})  # any free one was: now it is known, for sign-in and cookies
+    settings = settings.model_copy(
+        update={"port": port}
+    )  # any free one was: now it is known, for sign-in and cookies
     service = Service(settings, demand=demand)
     try:
         service.loop.start()
