@@ -39,6 +39,8 @@ SAME_LOOK_S = 0.25
 GAP_S = 60.0
 """After so long without a look, slurmctld may have forgotten jobs that ended: slurmdbd is asked."""
 PAST_EVERY_S = 5.0
+LISTENS_AFTER_S = 2.0
+"""A batch script that began less long ago may not listen yet, and would die of the signal."""
 FORGOTTEN_S = 120.0
 """A job that neither slurmctld nor slurmdbd knows for so long is lost."""
 
@@ -67,6 +69,7 @@ class SlurmEngine:
         self._told_utc_s: float | None = None
         self._keys: dict[int, str] = {}
         self._forgotten_since: dict[int, float] = {}
+        self._notices: dict[str, tuple[Order, int, datetime]] = {}
         self._capped = False
 
     @property
@@ -175,6 +178,9 @@ class SlurmEngine:
                 self._rest.cancel(number)
             elif row.state not in ENDED:
                 LOG.error("jobs %d and %d have one key and one runs", number, look.numbers[row.note.key])
+        notices, self._notices = self._notices, {}
+        for order, attempt, deadline_utc in notices.values():
+            self.recall(order, attempt, deadline_utc)
         for number, standing in look.standings.items():
             if not standing.repair:
                 continue
@@ -271,6 +277,9 @@ class SlurmEngine:
         if row is None or standing is None or row.note.word in {"notice", "hold"}:
             return
         if standing.job.attempt != attempt or standing.job.state != "running":
+            return
+        if time.time() - row.start_utc_s < LISTENS_AFTER_S:
+            self._notices[order.key] = (order, attempt, deadline_utc)  # with a look after a moment
             return
         # to the batch script alone: by the REST interface it would reach, and end, all that the job runs
         self._commands.run("scancel", "--batch", "--signal=USR1", str(row.number))

@@ -27,16 +27,17 @@ MARK = "# -- the script of the job --"
 
 PRELUDE = """#!/bin/sh
 # Lines of Kvandal: a start runs once, even if the controller sends it twice, and leaves how it ended.
-record={record}."$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}"
-(umask 022; set -C; : >"$record") 2>/dev/null || exit {second}
-script=$(mktemp "${{TMPDIR:-/tmp}}/kvandal.XXXXXX") || exit 115
-sed '1,/^{mark}$/d' "$0" >"$script"
+child=
 notice() {{ # only to a script that listens: USR1 would end another
     case $(sed -n 's/^SigCgt:.*\\(.\\)..$/\\1/p' "/proc/$child/status" 2>/dev/null) in
     [2367abefABEF]) kill -USR1 "$child" ;;
     esac
 }}
 trap notice USR1
+record={record}."$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}"
+(umask 022; set -C; : >"$record") 2>/dev/null || exit {second}
+script=$(mktemp "${{TMPDIR:-/tmp}}/kvandal.XXXXXX") || exit 115
+sed '1,/^{mark}$/d' "$0" >"$script"
 trap 'kill -TERM "$child" 2>/dev/null' TERM
 {interpreter} "$script" &
 child=$!
