@@ -245,6 +245,14 @@ def unreachable(call_engine: Callable[[], Any]) -> bool:
     return False
 
 
+def answer(call_engine: Callable[[], Any]) -> Any:
+    """Return what the engine answers; None: it cannot be reached."""
+    try:
+        return call_engine()
+    except EngineUnreachableError:
+        return None
+
+
 def whole(nodes: Iterable[str]) -> list[Share]:
     return [Share(node, 4) for node in nodes]
 

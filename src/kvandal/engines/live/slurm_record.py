@@ -136,9 +136,21 @@ class Records:
         """Tell whether a run has left a record."""
         return f"{self._token(key)}.{number}.{restarts}" in self._present
 
+    def all_of(self, key: str) -> list[Record]:
+        """Return the records of all runs of a job, under whatever numbers Slurm gave it."""
+        runs = [name.split(".") for name in self._present if name.startswith(f"{self._token(key)}.")]
+        return [record for _, number, run in runs if (record := self.of(key, int(number), int(run)))]
+
     def forget(self, key: str, number: int, restarts: int) -> None:
         """Remove the record of a run that was lost, so that the next may run under the same count of restarts."""
-        name = f"{self._token(key)}.{number}.{restarts}"
+        self._remove(f"{self._token(key)}.{number}.{restarts}")
+
+    def forget_all(self, key: str) -> None:
+        """Remove the records of all runs of a job."""
+        for name in [name for name in self._present if name.startswith(f"{self._token(key)}.")]:
+            self._remove(name)
+
+    def _remove(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
         self._present.discard(name)
 
