@@ -44,7 +44,7 @@ CORE = {
 }
 """What the layers below the command line may import from outside; the command line adds rich and typer."""
 SERVE = {
-    "alembic", "anyio", "authlib", "fastapi", "httpx", "itsdangerous", "jinja2", "joserfc", "opentelemetry", "orjson",
+    "alembic", "anyio", "authlib", "fastapi", "holidays", "httpx", "itsdangerous", "jinja2", "joserfc", "opentelemetry", "orjson",
     "prometheus_client", "psycopg", "sqlalchemy", "starlette", "stdnum", "structlog", "uvicorn",
 }  # fmt: skip
 """What the extra `serve` brings: the control plane, its client and the live engines may import it, nobody else."""

@@ -23,6 +23,10 @@ from kvandal.control.store.database import open_store
 EXAMPLES = 6
 KEY = "Bearer the-key-of-this-test"
 JUDGED = {
+    ("/v1/organisations", "post"),
+    ("/v1/projects", "post"),
+    ("/v1/applications", "post"),
+    ("/v1/calls", "post"),
     ("/v1/jobs", "post"),
     ("/v1/ledger/statements/{tenant}", "get"),
     ("/v1/policy-changes", "post"),

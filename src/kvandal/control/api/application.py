@@ -23,6 +23,9 @@ from kvandal.control.api import (
     jobs,
     loans,
     nodes,
+    office_applications,
+    office_grants,
+    office_registry,
     people,
     proposals,
     records,
@@ -59,6 +62,9 @@ ROUTERS = (
     identity.router,
     tokens.router,
     people.router,
+    office_registry.router,
+    office_applications.router,
+    office_grants.router,
 )
 _log = structlog.get_logger("kvandal.api")
 

@@ -1,0 +1,1 @@
+"""The access office: organisations and projects, calls and the ladder, applications, reviews, decisions, grants."""
