@@ -10,13 +10,13 @@ WORKERS ?= 2
 run: $(VENV)/installed
 	$(BIN)/kvandal run stargate-norway
 
-test: $(VENV)/installed-test chromium slurm postgresql
+test: $(VENV)/installed-test chromium slurm postgresql prometheus
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	$(BIN)/pytest -n $(WORKERS) -m "not slow and not browser and not slurm and not postgres" -q
+	$(BIN)/pytest -n $(WORKERS) -m "not slow and not browser and not slurm and not postgres and not prometheus" -q
 
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
@@ -39,33 +39,40 @@ chromium:
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium; \
 	fi
 
-# Tests of the export start a real Slurm: likewise. No service is started (policy-rc.d), tests start their own.
+# What tests start of servers is installed likewise. No service is started (policy-rc.d); tests start their own.
+define without_services
+test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; ours=1; }; \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(1); code=$$?; \
+	test -z "$$ours" || rm /usr/sbin/policy-rc.d; exit $$code
+endef
+ROOT_ON_DEBIAN := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
+
+# Tests of the export start a real Slurm.
 SLURM := munge slurmctld slurmd slurmdbd slurmrestd slurm-client slurm-wlm-basic-plugins slurm-wlm-mysql-plugin \
 	slurm-wlm-jwt-plugin mariadb-server-core mariadb-client-core libnss-wrapper
-.PHONY: slurm
+.PHONY: slurm postgresql prometheus
 slurm:
-	@if ! test -x /usr/sbin/slurmctld-wlm && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; \
-			chmod 755 /usr/sbin/policy-rc.d; ours=1; }; \
-		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(SLURM); code=$$?; \
-		test -z "$$ours" || rm /usr/sbin/policy-rc.d; exit $$code; \
-	fi
+	@if ! test -x /usr/sbin/slurmctld-wlm && $(ROOT_ON_DEBIAN); then $(call without_services,$(SLURM)); fi
 
-# Tests of the store run on a real PostgreSQL too: likewise.
-.PHONY: postgresql
+# Tests of the store run on a real PostgreSQL too.
 postgresql:
-	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null \
-		&& [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; \
-			chmod 755 /usr/sbin/policy-rc.d; ours=1; }; \
-		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends postgresql; code=$$?; \
-		test -z "$$ours" || rm /usr/sbin/policy-rc.d; exit $$code; \
-	fi
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null && $(ROOT_ON_DEBIAN); then \
+		$(call without_services,postgresql); fi
+
+# Tests of figures, rules and alerts start a real Prometheus.
+prometheus:
+	@if ! command -v prometheus >/dev/null && $(ROOT_ON_DEBIAN); then $(call without_services,prometheus); fi
 
 lock: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra test --extra lint --output-file requirements-dev.lock pyproject.toml
+
+# The next migration of the store, from what the tables in the code have become: read it before it is kept.
+.PHONY: migration
+migration: $(VENV)/installed-test
+	$(BIN)/python -m kvandal.control.store.migrations.draft next "$(MESSAGE)"
+	$(BIN)/ruff check --quiet --fix src/kvandal/control/store/migrations; $(BIN)/ruff format --quiet src/kvandal/control/store/migrations
 
 # The picture of the README, from a year simulated now.
 picture: $(VENV)/installed-test chromium

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +35,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason=f"not run: real data not found at {shared_folder()} (set KVANDAL_SHARED_DATA)"
     )
     no_browser = pytest.mark.skip(reason="not run: no Chromium on this machine (Debian package: chromium)")
+    no_prometheus = pytest.mark.skip(
+        reason="not run: no Prometheus on this machine (Debian package: prometheus)"
+    )
     no_postgres = pytest.mark.skip(
         reason="not run: no PostgreSQL on this machine (Debian package: postgresql)"
     )
@@ -43,6 +48,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(no_data)
         if "browser" in item.keywords and chromium() is None:
             item.add_marker(no_browser)
+        if "prometheus" in item.keywords and shutil.which("prometheus") is None:
+            item.add_marker(no_prometheus)
 
 
 FLAGS = [
@@ -85,6 +92,21 @@ def browser(chromium_path):
         found = started.chromium.launch(executable_path=chromium_path, headless=True, args=FLAGS)
         yield found
         found.close()
+
+
+@pytest.fixture(autouse=True)
+def _browser_out_of_the_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hide the event loop of a browser from tests that do not use it.
+
+    It stays the running loop of this thread for as long as the browser lives, and asyncio starts no other beside it.
+    """
+    loop = asyncio._get_running_loop()
+    if loop is None or "browser" in request.fixturenames:
+        yield
+        return
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(loop)
 
 
 @pytest.fixture

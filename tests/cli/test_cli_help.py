@@ -25,6 +25,7 @@ COMMANDS = [
     ["trace"],
     ["trace", "info"],
     ["bench"],
+    ["doctor"],
     ["sweep"],
     ["optimise"],
     ["policy"],

@@ -9,9 +9,11 @@ from typing import NoReturn
 import typer
 
 from kvandal.cli import (
+    audit,
     bench,
     books,
     compare,
+    doctor,
     envelope,
     forecast,
     job,
@@ -21,13 +23,17 @@ from kvandal.cli import (
     plan,
     policy,
     policy_change,
+    replay,
     report,
     run,
+    serve,
     show,
     signals,
     site,
     statement,
+    store,
     sweep,
+    token,
     trace,
     transient,
     whatif,
@@ -88,6 +94,9 @@ app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-
 app.command(
     "forecast", epilog="Example: kvandal forecast runs/week --job tenant=uk,gpus=64,hours=6,class=surplus"
 )(forecast.forecast)
+app.command("doctor", epilog="Example: kvandal doctor --config kvandal.toml")(doctor.doctor)
+app.command("serve", epilog="Example: kvandal serve stargate-norway --speed 60")(serve.serve)
+app.command("replay", epilog="Example: kvandal replay --data-dir kvandal-data")(replay.replay)
 app.command("bench", epilog="Example: kvandal bench --days 7 --json")(bench.bench)
 traces = typer.Typer(help="Job traces.", no_args_is_help=True, rich_markup_mode=None)
 traces.command("info", epilog="Example: kvandal trace info philly    or    kvandal trace info my-jobs.csv")(
@@ -131,7 +140,32 @@ app.command("site", epilog="Example: kvandal site --server https://kvandal.examp
 app.add_typer(
     policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json"
 )
+stores = typer.Typer(help="The database of the control plane.", no_args_is_help=True, rich_markup_mode=None)
+stores.command("upgrade", epilog="Example: kvandal store upgrade --database sqlite:///kvandal.db")(
+    store.upgrade
+)
+stores.command(
+    "backup", epilog="Example: kvandal store backup kvandal-monday --database sqlite:///kvandal.db"
+)(store.backup)
+stores.command(
+    "restore",
+    epilog="Example: kvandal store restore kvandal-monday --database postgresql://kvandal@localhost/kvandal",
+)(store.restore)
+audits = typer.Typer(help="Who did what.", no_args_is_help=True, rich_markup_mode=None)
+audits.command("verify", epilog="Example: kvandal audit verify --database sqlite:///kvandal.db")(audit.verify)
+audits.command(
+    "list", epilog="Example: kvandal audit list --subject job_... --database sqlite:///kvandal.db"
+)(audit.list_)
+app.add_typer(stores, name="store", epilog="Example: kvandal store backup kvandal-monday")
+app.add_typer(audits, name="audit", epilog="Example: kvandal audit verify")
 app.add_typer(traces, name="trace", epilog="Example: kvandal trace info lingjun --json")
+tokens = typer.Typer(help="Tokens of programs.", no_args_is_help=True, rich_markup_mode=None)
+tokens.command(
+    "create", epilog="Example: kvandal token create first --person olga@example.org --role operator"
+)(token.create)
+tokens.command("list", epilog="Example: kvandal token list --database sqlite:///kvandal.db")(token.list_)
+tokens.command("revoke", epilog="Example: kvandal token revoke kvd_3kQ8sZ1x --reason lost")(token.revoke)
+app.add_typer(tokens, name="token", epilog="Example: kvandal token list")
 
 
 def _version(wanted: bool) -> None:

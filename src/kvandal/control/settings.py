@@ -8,9 +8,7 @@ in the settings' file, and are never printed.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -114,7 +112,7 @@ class OidcSettings(Part):
     """Mail addresses or subjects of those who are operators from their first sign-in on; they name the others."""
     groups_claim: str = "groups"
     """Claim in which the provider tells the groups of somebody."""
-    groups: Annotated[Mapping[str, Texts], AfterValidator(MappingProxyType)] = MappingProxyType({})
+    groups: dict[str, Texts] = Field(default_factory=dict)
     """Roles by group, e.g. ``hpc-operators = ["operator"]``, ``ocean = ["member:norway/ocean"]``; renewed at each sign-in."""
     session_hours: float = Field(12.0, gt=0, le=720)
     """How long a sign-in at the pages lasts [h]."""
@@ -144,10 +142,26 @@ class SlurmSettings(Part):
     """File that holds the JSON Web Token of that user, readable by the service alone; read again whenever it changes."""
     token: Secret | None = None
     """The token itself; from the environment only."""
-    scontrol: str = "scontrol"
-    """The command that drains nodes and signals jobs."""
+    token_command: str = ""
+    """Command that prints such a token, e.g. scontrol token username=root lifespan=3600; instead of a file."""
+    commands: FilePath | None = None
+    """Folder of squeue, scontrol, scancel and sacct; none: those on the path."""
     conf: FilePath | None = None
-    """slurm.conf for that command; none: where Slurm looks for it."""
+    """slurm.conf for those commands; none: where Slurm looks for it."""
+    job_user: str = ""
+    """Who owns a job, e.g. kvandal-{tenant}; empty: user. Here and below {tenant} and {project} stand for those of the job."""
+    account: str = "{tenant}"
+    """Account of a job."""
+    qos: dict[str, str] = Field(default_factory=dict)
+    """QOS by tier (firm, assured, lent); a tier that is not named leaves the choice to Slurm."""
+    gpu_type: str = ""
+    """Type of the GPUs in Gres, e.g. gb200; empty: any."""
+    working_directory: str = "/tmp"  # noqa: S108 - the one folder that every node has
+    """Where jobs run."""
+    output: str = ""
+    """File of their output, as sbatch names it; empty: slurm-NUMBER.out where they run."""
+    record_folder: FilePath | None = None
+    """Folder that all nodes share, in which each run leaves how it ended; without one a start may be lost with slurmctld."""
     partition: str = "main"
     """Partition that takes the jobs."""
     timeout_s: float = Field(5.0, gt=0, le=120)
@@ -215,6 +229,8 @@ class Settings(Part):
     """The least that is logged."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """One JSON object a line, or lines for people; auto: for people on a terminal."""
+    metrics_token_file: FilePath | None = None
+    """File that holds the token with which other machines read /metrics; none: only this machine may."""
     otlp_endpoint: WebAddress | None = None
     """Base address of an OpenTelemetry collector that takes OTLP over HTTP; none: no traces."""
     shutdown_s: float = Field(10.0, ge=0, le=300)
@@ -278,7 +294,11 @@ def without_password(url: str) -> str:
 
     >>> without_password("postgresql://kvandal:secret@db.example/kvandal?password=secret")
     'postgresql://kvandal:***@db.example/kvandal?***'
+    >>> without_password("sqlite:////var/lib/kvandal/kvandal.sqlite")
+    'sqlite:////var/lib/kvandal/kvandal.sqlite'
     """
+    if url.startswith("sqlite:"):
+        return url
     parts = urlsplit(url)
     place = parts.netloc
     if "@" in place:

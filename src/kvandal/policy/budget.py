@@ -27,6 +27,7 @@ GRANT = np.dtype(
         ("next_s", "i8"),  # when something happens to it by the calendar
         ("check_s", "i8"),  # from when on a waiting job could no longer end in time; FAR: none
         ("tenant", "i8"),
+        ("project", "i8"),  # that it is for; 0: any of the tenant's
         ("first", "i8"),  # its first row in the table of periods
         ("last", "i8"),
         ("period", "i8"),  # its present row; -1: it has not begun
@@ -65,6 +66,7 @@ JOB_GRANT = np.dtype(
         ("charged", "i8"),
         ("refused_needed", "i8"),  # in GPUs, GPU-seconds or seconds, as the rule counts
         ("refused_available", "i8"),
+        ("project", "i8"),  # that the job belongs to; 0: none
         ("grant", "i4"),  # that it draws on, or drew on last
         ("period", "i4"),  # row of the period that its commitment was made in
         ("next", "i4"),  # in the list of its grant, while it holds a commitment; -1: none
@@ -95,6 +97,12 @@ def left_gpu_s(row):
         - row.expired
         - row.withdrawn
     )
+
+
+@kernel
+def is_for(grant, project):
+    """Whether jobs of a project may draw on a grant."""
+    return grant.project in (0, project)
 
 
 @kernel

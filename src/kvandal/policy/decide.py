@@ -57,7 +57,8 @@ def decide(state, scratch, time_s):
         one = state.tenants[tenant]
         if one.on_loan > 0 and not one.is_group and not has_looked(one):
             promote_loans(state, tenant, scratch.removed, time_s)
-    start_borrowers(state, scratch, time_s)
+    if not tally.telemetry_lost:  # rule E6
+        start_borrowers(state, scratch, time_s)
     for queue in range(queues.shape[0]):
         queues[queue].seen_freed = tally.freed
         queues[queue].scanned = tally.next_arrival

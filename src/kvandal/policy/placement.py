@@ -175,16 +175,20 @@ def deliver_rack(room, rack):
 
 @kernel
 def break_tray(room, tray):
-    """Take an empty tray out of service (its jobs must have been released)."""
+    """Take a tray out of service; who still sits there may stay, nobody comes."""
     room.trays[tray].state = TRAY_BROKEN
     _set_free(room, tray, 0)
 
 
 @kernel
 def repair_tray(room, tray):
-    """Bring a broken tray back into service."""
+    """Bring a tray back into service."""
     room.trays[tray].state = TRAY_HEALTHY
-    _set_free(room, tray, GPUS_PER_TRAY)
+    free = 0
+    for slot in range(GPUS_PER_TRAY):
+        if room.slots[tray, slot] < 0:
+            free += 1
+    _set_free(room, tray, free)
 
 
 @kernel
@@ -439,7 +443,8 @@ def vacate(room, job):
                     freed += 1
             if freed > 0:
                 left -= freed
-                _set_free(room, tray, room.trays[tray].free + freed)
+                if room.trays[tray].state == TRAY_HEALTHY:  # not one that takes no new jobs
+                    _set_free(room, tray, room.trays[tray].free + freed)
         after = room.pieces[piece].next
         room.pieces[piece].next = room.pieces[-1].next
         room.pieces[-1].next = piece

@@ -80,6 +80,8 @@ RULES: dict[int, tuple[str, str]] = {
         "When a grant ends, nothing more starts on it; what runs is stopped after notice if the end is hard.",
     ),
     34: ("E5", "In hours in which the day-ahead plan says so, lent work is capped and works slower."),
+    35: ("E6", "While nobody knows what the site draws, nothing new is lent, and no cap is lifted."),
+    36: ("O1", "Who submitted a job, or runs the site, may end it."),
 }
 """Number (as stored in arrays) to id and sentence."""
 
@@ -87,7 +89,8 @@ RULES: dict[int, tuple[str, str]] = {
     ENTITLED, BORROWER_ORDER, NEVER, LOAN, TRANSFER, RECALL, PLACEABLE, RESTORE, ENVELOPE, SHED, REST_RULE, CEILING, NO_SHARE,
     NO_ROOM, IN_ORDER, RESERVED, BACKFILL, AGED, DEADLINE, RESIDENCY, ELASTIC, DRAWDOWN, MINIMUM_RUN, TIME_LIMIT, FAILED,
     GROUP_CEILING, PROMOTION, POWER_RECALL, START_RAMP, GRANT_DRAWN, GRANT_TOO_SMALL, GRANT_TOO_SHORT, GRANT_OVER, PLAN,
-) = range(1, 35)  # fmt: skip
+    BLIND, WITHDRAWN,
+) = range(1, 37)  # fmt: skip
 
 HOLDS = (IN_ORDER, CEILING, NO_SHARE, NO_ROOM, RESERVED, RECALL, ENVELOPE, REST_RULE, FAILED)
 """What a job can wait for; waits are counted in this order."""

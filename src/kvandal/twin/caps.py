@@ -30,6 +30,8 @@ def _tier_kw(state, tier, cap):
 def set_cap(state, tier, cap, time_s):
     """Set the power cap of a tier: from now on its jobs draw less and work slower."""
     rules = state.rules[0]
+    if state.tally[0].telemetry_lost:  # rule E6
+        cap = min(cap, state.tiers[tier].cap)
     if state.tiers[tier].cap == cap:
         return
     state.tiers[tier].cap = cap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any
 
@@ -35,8 +36,18 @@ def grant_tables(scenario: Scenario) -> tuple[Array, Array]:
     return grants, periods
 
 
+def project_number(name: str) -> int:
+    """Return the number that stands for a project in the tables: 0 for no name, else 62 bits of its SHA-256.
+
+    >>> project_number(""), project_number("a") == project_number("a")
+    (0, True)
+    """
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 2 if name else 0
+
+
 def _fill(row: Array, scenario: Scenario, grant: Grant, tenant: int) -> None:
     row["tenant"], row["period"], row["head"] = tenant, -1, -1
+    row["project"] = project_number(grant.project)
     row["check_s"] = row["notice_s"] = row["end_s"] = FAR
     row["is_hard"] = grant.expiry == "hard" and grant.end_utc is not None
     row["carry_millionths"] = round(grant.carry_over_fraction * MILLION)

@@ -13,6 +13,7 @@ from kvandal.policy.budget import (
     commit,
     ends_in_time,
     give_back,
+    is_for,
     is_in_force,
 )
 from kvandal.policy.rules import GRANT_OVER, GRANT_TOO_SHORT, GRANT_TOO_SMALL
@@ -57,6 +58,7 @@ def _chosen(state, job, gpu_s, time_s):
             break
         if (
             is_in_force(state.grants[grant])
+            and is_for(state.grants[grant], state.job_grants[job].project)
             and available_gpu_s(state.grants, state.grant_periods, grant) >= gpu_s
             and ends_in_time(state.grants[grant], time_s, limit_s)
         ):
@@ -73,7 +75,7 @@ def _refuse(state, job, gpu_s, time_s):
         grant = state.grant_order[tenant, demand, index]
         if grant < 0:
             break
-        if is_in_force(state.grants[grant]):
+        if is_in_force(state.grants[grant]) and is_for(state.grants[grant], state.job_grants[job].project):
             held = available_gpu_s(state.grants, state.grant_periods, grant)
             largest = max(largest, held)
             if held >= gpu_s:

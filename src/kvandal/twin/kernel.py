@@ -76,7 +76,7 @@ FAR = np.int64(2**62)
 
 
 @large_kernel
-def _pass_time(state, time_s):
+def pass_time(state, time_s):
     """Count GPU-seconds up to an instant."""
     tally = state.tally[0]
     passed_s = time_s - tally.now_s
@@ -102,6 +102,8 @@ def _pass_time(state, time_s):
 def _next_end(state):
     """Time of the next end of a job, and its speed class."""
     best_s, best = FAR, -1
+    if state.rules[0].told:  # an engine runs the jobs, and tells when they end
+        return best_s, best
     for index in range(SPEED_CLASSES):
         speed = state.speeds[index]
         if speed.running == 0 or speed.rate <= 0.0:
@@ -136,7 +138,7 @@ def _deliver(state, plant, rack, time_s):
 
 
 @large_kernel
-def _take_agenda(state, plant, now_s):
+def take_agenda(state, plant, now_s):
     """Repairs, deliveries and ends of notice that are due now."""
     tally = state.tally[0]
     while tally.agenda_size > 0 and state.agenda[0].time_s == now_s:
@@ -202,7 +204,7 @@ def _take_ends(state, now_s):
 
 
 @large_kernel
-def _records_run_short(state):
+def records_run_short(state):
     """Whether loans, events or agenda might not hold what one more instant can bring."""
     tally, spare = state.tally[0], state.rules[0].spare_records
     return (
@@ -223,7 +225,7 @@ def _take_events(state, plant, scratch, until_s):
     tally = state.tally[0]
     jobs, failures = state.jobs, state.failures
     while True:
-        if _records_run_short(state):
+        if records_run_short(state):
             return False
         end_s, _ = _next_end(state)
         now_s = min(end_s, tally.wake_s, next_grant_s(state))
@@ -236,12 +238,12 @@ def _take_events(state, plant, scratch, until_s):
         if now_s >= until_s:
             return True
         tally.wake_s = FAR
-        _pass_time(state, now_s)
+        pass_time(state, now_s)
         _take_ends(state, now_s)
         if next_grant_s(state) <= now_s:
             take_grants(state, now_s)
         if tally.agenda_size > 0 and state.agenda[0].time_s == now_s:
-            _take_agenda(state, plant, now_s)
+            take_agenda(state, plant, now_s)
         while tally.next_failure < failures.shape[0] and failures[tally.next_failure].time_s == now_s:
             fail(state, tally.next_failure, now_s)
             tally.next_failure += 1
@@ -262,24 +264,26 @@ def begin(state, plant, inputs, scratch, delivered_s):
             enter(state.agenda, state.tally[0], delivered_s[rack], DELIVERY, rack)
     schedule_faults(state)
     state.tally[0].all_racks = 1
-    _schedule_limits(state)
-    _limit_meter(state, plant)
+    schedule_limits(state, 0)
+    limit_meter(state, plant)
     physics(state, plant, inputs, scratch, 0)
     _remember(state, plant)
     state.tally[0].wake_s = FAR
 
 
 @large_kernel
-def _schedule_limits(state):
-    """Note when limits change, and when those who would be above them must have their notice."""
+def schedule_limits(state, after_s):
+    """Note when limits change after an instant, and when those who would be above them must have their notice."""
     for step in range(1, state.limit_steps_s.shape[0]):
         at_s = state.limit_steps_s[step]
+        if at_s <= after_s:
+            continue
         enter(state.agenda, state.tally[0], at_s, LIMITS, step)
         for index in range(state.tenants.shape[0]):
             notice_s, known = state.tenants[index].notice_s, False
             for other in range(index):
                 known = known or state.tenants[other].notice_s == notice_s
-            if not known and at_s > notice_s > 0:
+            if not known and at_s - notice_s > after_s and notice_s > 0:
                 enter(state.agenda, state.tally[0], at_s - notice_s, DRAW_DOWN, step)
 
 
@@ -295,7 +299,7 @@ def _remember_use(state):
 
 
 @large_kernel
-def _limit_meter(state, plant):
+def limit_meter(state, plant):
     """Power that the meter may show from now on, and why; and what the battery can add in this tick."""
     tally, design = state.tally[0], plant.design[0]
     spare_kwh = design.battery_kwh - design.soc_minimum * design.battery_capacity_kwh
@@ -303,7 +307,9 @@ def _limit_meter(state, plant):
     tally.battery_room_kw = min(
         design.battery_kw, max(0.0, spare_kwh) * math.sqrt(design.battery_efficiency) / hours
     )
-    tally.meter_limit_kw, tally.meter_constraint = site_limit_kw(plant.design[0], tally.curtailed_kw)
+    most_kw = min(tally.curtailed_kw, tally.set_point_kw)
+    tally.meter_limit_kw, tally.meter_constraint = site_limit_kw(plant.design[0], most_kw)
+    tally.meter_limit_kw = max(0.0, tally.meter_limit_kw - tally.unexplained_kw)
     tally.site_fault = -1
     if tally.meter_constraint == CURTAILMENT:
         tally.site_fault = tally.curtailment
@@ -323,17 +329,17 @@ def _remember(state, plant):
 
 
 @large_kernel
-def _open_tick(state, plant, planned_cap, start_s):
+def open_tick(state, plant, planned_cap, start_s):
     """Begin a tick: what is due at its first instant, then the envelope and its caps."""
     tally = state.tally[0]
     tally.tick_start_s = start_s
-    _pass_time(state, start_s)
+    pass_time(state, start_s)
     tally.at_envelope = 0
     due = _take_ends(state, start_s) + tally.power_wait + tally.opened
     if tally.agenda_size > 0 and state.agenda[0].time_s == start_s:
-        _take_agenda(state, plant, start_s)
+        take_agenda(state, plant, start_s)
         due += 1
-    _limit_meter(state, plant)
+    limit_meter(state, plant)
     limit_ramp(state, start_s)
     hold_envelope(state, start_s)
     follow_plan(state, planned_cap, start_s)
@@ -349,7 +355,7 @@ def _open_tick(state, plant, planned_cap, start_s):
 @large_kernel
 def end_run(state, time_s):
     """Settle every job that still runs when the simulated time is over; what ends at that very instant has finished."""
-    _pass_time(state, time_s)
+    pass_time(state, time_s)
     _take_ends(state, time_s)
     close_books(state, time_s)
     close_racks(state, time_s)
@@ -369,6 +375,39 @@ def _note_overload(state, plant, end_s):
 
 
 @large_kernel
+def close_tick(state, plant, inputs, out, scratch, tick):
+    """End a tick: what the plant makes of it, the last word of the caps, the books, and what it means for the next."""
+    tally, rules = state.tally[0], state.rules[0]
+    end_s = (tick + 1) * rules.tick_s
+    tally.tick_is_open = 0
+    pass_time(state, end_s)
+    physics(state, plant, inputs, scratch, tick)
+    for _ in range(8):
+        over_kw = plant.tick[SITE_KW] - min(tally.meter_limit_kw, tally.ramp_limit_kw)
+        if over_kw <= 0.0 or not tighten(state, over_kw, end_s):
+            break
+        physics(state, plant, inputs, scratch, tick)
+    accept_tick(plant)
+    _remember(state, plant)
+    if tally.power_wait > 0 or any_cap(state):
+        tally.at_envelope = 1
+    site = plant.nodes[0]
+    site.limit_kw, site.constraint = max(0.0, tally.it_envelope_kw), tally.meter_constraint
+    if tally.ramp_limit_kw < tally.meter_limit_kw:
+        site.constraint = START_RAMP
+    site.it_kw, site.is_bound = plant.tick[IT_KW], tally.at_envelope > 0
+    _note_overload(state, plant, end_s)
+    account(state, plant, inputs, out, scratch, tick)
+    count_grants(state, out, tick)
+    trip_hot_racks(state, plant, end_s)
+    return_racks(state, plant, end_s)
+    follow_limits(state, scratch, end_s)
+    count_slowed(state, plant)
+    open_rooms(state, plant)
+    _remember_use(state)
+
+
+@large_kernel
 def advance(state, plant, inputs, out, scratch, first_tick, last_tick):
     """Turn the loop from `first_tick` up to `last_tick`.
 
@@ -383,36 +422,11 @@ def advance(state, plant, inputs, out, scratch, first_tick, last_tick):
     for tick in range(first_tick, last_tick):
         start_s = tick * rules.tick_s
         end_s = start_s + rules.tick_s
-        if _records_run_short(state):
+        if records_run_short(state):
             return tick
         if not tally.tick_is_open:
-            _open_tick(state, plant, inputs.plan[start_s // 3600, 1], start_s)
+            open_tick(state, plant, inputs.plan[start_s // 3600, 1], start_s)
         if not _take_events(state, plant, scratch, end_s):
             return tick
-        tally.tick_is_open = 0
-        _pass_time(state, end_s)
-        physics(state, plant, inputs, scratch, tick)
-        for _ in range(8):
-            over_kw = plant.tick[SITE_KW] - min(tally.meter_limit_kw, tally.ramp_limit_kw)
-            if over_kw <= 0.0 or not tighten(state, over_kw, end_s):
-                break
-            physics(state, plant, inputs, scratch, tick)
-        accept_tick(plant)
-        _remember(state, plant)
-        if tally.power_wait > 0 or any_cap(state):
-            tally.at_envelope = 1
-        site = plant.nodes[0]
-        site.limit_kw, site.constraint = max(0.0, tally.it_envelope_kw), tally.meter_constraint
-        if tally.ramp_limit_kw < tally.meter_limit_kw:
-            site.constraint = START_RAMP
-        site.it_kw, site.is_bound = plant.tick[IT_KW], tally.at_envelope > 0
-        _note_overload(state, plant, end_s)
-        account(state, plant, inputs, out, scratch, tick)
-        count_grants(state, out, tick)
-        trip_hot_racks(state, plant, end_s)
-        return_racks(state, plant, end_s)
-        follow_limits(state, scratch, end_s)
-        count_slowed(state, plant)
-        open_rooms(state, plant)
-        _remember_use(state)
+        close_tick(state, plant, inputs, out, scratch, tick)
     return last_tick

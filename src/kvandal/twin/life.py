@@ -43,8 +43,9 @@ from kvandal.twin.records import (
     TIMEOUT,
 )
 
-DONE, OPEN, LIMIT_REACHED = -1, -2, -3
-"""Why a run ends without a loss: the job has finished; the simulated time is over; its time limit is reached."""
+DONE, OPEN, LIMIT_REACHED, ENDED = -1, -2, -3, -4
+"""Why a run ends without a loss: the job has finished; the simulated time is over; its time limit is reached; an engine
+says that it has ended, whatever was expected of it."""
 LONGEST_REST = 24
 """Most times the rest after one recall that a job rests, however often it was recalled."""
 
@@ -187,7 +188,7 @@ def start_job(state, job, time_s):
     dumps_s = checkpoints * state.demands[jobs[job].demand].checkpoint_s
     length_s = jobs[job].restore_s + work_s + dumps_s
     push_end(jobs, state.ends, state.speeds, speed_class, now_s + length_s / jobs[job].slow, job)
-    if state.demands[jobs[job].demand].timed:
+    if state.demands[jobs[job].demand].timed and not state.rules[0].told:
         enter(state.agenda, tally, time_s + jobs[job].limit_s, TIMEOUT, job)
 
 
@@ -295,7 +296,13 @@ def _settle(state, job, time_s, cause):
     asked = jobs[job].asked_gpus
     whole_s = float(jobs[job].remaining_s)
     if cause != DONE:
-        whole_s = min(float(math.floor(kept_s * gpus / asked + 1e-6)), whole_s - 1.0)
+        done_s = float(math.floor(kept_s * gpus / asked + 1e-6))
+        if state.rules[0].told and done_s >= whole_s:  # it has worked for longer than it was expected to
+            more_s = np.int64(done_s - whole_s) + 1
+            jobs[job].remaining_s += more_s
+            jobs[job].work_s += more_s
+            whole_s += more_s
+        whole_s = min(done_s, whole_s - 1.0)
     _lose(state, job, LOST_SHED, gpus * kept_s - asked * whole_s)
     _lose(state, job, LOST_CHECKPOINT, gpus * dumps_s)
     jobs[job].useful_gpu_s += asked * whole_s

@@ -269,7 +269,9 @@ TALLY = np.dtype(
         ("wake_s", "i8"),  # decide at this instant even if nothing else happens
         ("wanted_tier", "i8"), ("wanted_kw", "f8"),  # the first firm or assured job that does
         ("at_envelope", "i8"), ("limited", "i8"), ("slowed_racks", "i8"), ("active_faults", "i8"),
-        ("curtailed_kw", "f8"), ("meter_limit_kw", "f8"), ("battery_room_kw", "f8"), ("meter_constraint", "i8"), ("site_fault", "i8"),
+        ("curtailed_kw", "f8"), ("set_point_kw", "f8"),  # by faults, and by who runs the site
+        ("unexplained_kw", "f8"), ("telemetry_lost", "i8"),  # what a meter shows above what the model says; whether it is silent
+        ("meter_limit_kw", "f8"), ("battery_room_kw", "f8"), ("meter_constraint", "i8"), ("site_fault", "i8"),
         ("curtailment", "i8"), ("transformer", "i8"),  # fault behind either limit of the site, or -1
         ("dark_racks", "i8"), ("over_limit", "i8"), ("crews_busy", "i8"), ("repairs_waiting", "i8"),
         ("planned_cap", "f8"),  # on lent work, by the day-ahead plan
@@ -287,7 +289,9 @@ TALLY = np.dtype(
     align=True,
 )  # fmt: skip
 """Counters of this instant (one row)."""
-NOTHING_YET: dict[str, float] = dict.fromkeys(("curtailed_kw", "schedule_kw", "ramp_limit_kw"), math.inf)
+NOTHING_YET: dict[str, float] = dict.fromkeys(
+    ("curtailed_kw", "set_point_kw", "schedule_kw", "ramp_limit_kw"), math.inf
+)
 NOTHING_YET["planned_cap"] = 1.0
 NOTHING_YET |= dict.fromkeys(("site_fault", "curtailment", "transformer"), -1)
 
@@ -298,6 +302,7 @@ RULES = np.dtype(
         ("training_exponent", "f8"), ("inference_exponent", "f8"), ("net_kw", "f8"), ("ramp_kw_per_min", "f8"),
         ("job_kw_maximum", "f8"),  # most power above idle that one job can ever get
         ("spare_records", "i8"),
+        ("told", "?"),  # jobs run on an engine, which tells when they end
         ("backfill_depth", "i8"), ("reservations", "i8"), ("aging_s", "i8"), ("by_use", "?"), ("use_decay", "f8"),
         ("halls", "i8"), ("groups", "i8"),
     ],

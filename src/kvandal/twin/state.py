@@ -231,7 +231,9 @@ def time_limits_s(scenario: Scenario, table: JobTable, interval_s: Array) -> Arr
     return np.clip(limit_s, 1, 2**31 - 1).astype(np.int32)
 
 
-def _jobs(scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, interval_s: Array) -> Array:
+def job_records(
+    scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, interval_s: Array
+) -> Array:
     """Return the records of jobs, written block by block so that each stays in the processor's cache meanwhile."""
     jobs = np.zeros(len(table), JOB)
     protected = np.array([not tenant.may_be_curtailed for tenant in scenario.tenants.values()], bool)
@@ -254,7 +256,7 @@ def _jobs(scenario: Scenario, table: JobTable, queue_of: Array, tenants: Array, 
     return jobs
 
 
-def _queues(scenario: Scenario, tenants: Array) -> tuple[Array, Array]:
+def queue_tables(scenario: Scenario, tenants: Array) -> tuple[Array, Array]:
     """Queues, and the queue of each (tenant, class of demand, whether the job is larger than the tenant's share)."""
     names, classes = list(scenario.tenants), list(scenario.demand)
     keys = sorted(
@@ -294,8 +296,8 @@ def new_state(
     """
     racks, models = site.racks, len(site.model_names)
     tenants = tenant_table(scenario, site.gpus)
-    queues, queue_of = _queues(scenario, tenants)
-    jobs = _jobs(scenario, table, queue_of, tenants, interval_s)
+    queues, queue_of = queue_tables(scenario, tenants)
+    jobs = job_records(scenario, table, queue_of, tenants, interval_s)
     grants, grant_periods = grant_tables(scenario)
     limit_steps_s, limits = limit_rows(scenario)
     renew_shares(tenants, 0)

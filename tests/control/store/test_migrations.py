@@ -25,6 +25,55 @@ def test_the_migrated_database_is_what_the_code_knows(store):
         assert schema.revision(tx) == schema.newest()
 
 
+def test_every_table_that_is_append_only_is_so_in_the_database(store):
+    wanted = {
+        table.name for table in schema.complete_metadata().sorted_tables if table.info.get("append_only")
+    }
+    triggers = (
+        "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE '%_append_only'"
+        if store.dialect == "postgresql"
+        else "SELECT tbl_name FROM sqlite_master WHERE type = 'trigger' GROUP BY tbl_name HAVING count(*) = 3"
+    )
+    with store.read() as tx:
+        assert set(tx.scalars(text(triggers))) == wanted
+    assert wanted >= {"audit", "ledger", "job_events", "inbox", "cycles"}
+
+
+def test_a_change_of_the_tables_becomes_a_migration_that_leads_there(tmp_path, monkeypatch, store_url):
+    """A column, an index and a table are added in the code; a store of today is upgraded with all that it holds."""
+    import shutil
+
+    from sqlalchemy import Column, Index, Integer, MetaData, String, Table, insert, select
+
+    from kvandal.control.store.migrations import draft
+    from kvandal.control.store.tables.metadata import METADATA, UtcTime
+
+    with open_store(store_url) as store, store.begin() as tx:
+        tx.execute(insert(METADATA.tables["balances"]).values(account="a", unit="wh", amount=3))
+    later = MetaData(naming_convention=METADATA.naming_convention)
+    for table in schema.complete_metadata().sorted_tables:
+        table.to_metadata(later)
+    later.tables["balances"].append_column(Column("until_utc", UtcTime))
+    Index("ix_balances_until", later.tables["balances"].c.until_utc)
+    Table(
+        "weather", later, Column("id", Integer, primary_key=True), Column("what", String(9), nullable=False)
+    )
+    migrations = shutil.copytree(schema.MIGRATIONS, tmp_path / "migrations")
+    monkeypatch.setattr(schema, "MIGRATIONS", migrations)
+    monkeypatch.setattr(schema, "METADATA", later)
+    monkeypatch.setattr(draft, "VERSIONS", migrations / "versions")
+    today = schema.newest()
+
+    drafted = draft.following("Weather, and an end!")
+    assert drafted.name == f"{int(today) + 1:04d}_weather_and_an_end.py"
+    with pytest.raises(StoreVersionError, match=rf"older version \({today}\); run: kvandal store upgrade"):
+        open_store(store_url, create=False)
+    with open_store(store_url) as store, store.read() as tx:
+        assert schema.revision(tx) == schema.newest() == drafted.name[:4]
+        assert [tuple(row) for row in tx.execute(select(later.tables["balances"]))] == [("a", "wh", 3, None)]
+    assert draft.following("again") is None
+
+
 def test_a_store_of_a_newer_version_is_refused_in_one_line(store_url):
     with open_store(store_url) as store, store.begin() as tx:
         tx.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'"))

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from kvandal.client.resources.identity import Me
 from kvandal.control.api.answers import JSON, dumped
-from kvandal.control.api.problems import Refusal
+from kvandal.control.api.problems import PROBLEM_JSON, Refusal
 from kvandal.control.identity import sign_in
 from kvandal.control.identity.dependencies import public, require
 from kvandal.control.identity.gate import Identity
@@ -25,10 +25,21 @@ from kvandal.control.store.audit import record
 router = APIRouter(tags=["identity"])
 
 LONGEST_PARAMETER = 4000
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+LOCAL: dict[int | str, dict[str, Any]] = {409: _problem("The site is local: nobody signs in.")}
+REFUSED: dict[int | str, dict[str, Any]] = {403: _problem("What the provider sent does not hold."), **LOCAL}
 _log = structlog.get_logger("kvandal.identity")
 
 
-@router.get("/login", status_code=303, response_class=Response, dependencies=[public])
+@router.get("/login", status_code=303, response_class=Response, responses={**LOCAL}, dependencies=[public])
 def login(request: Request, return_to: Annotated[str, Query(max_length=2000)] = "/") -> Response:
     """Send a browser to the provider of identities; it comes back to /v1/callback, and then to `return_to` here."""
     identity, provider = _with_provider(request)
@@ -41,7 +52,9 @@ def login(request: Request, return_to: Annotated[str, Query(max_length=2000)] = 
     return answer
 
 
-@router.get("/callback", status_code=303, response_class=Response, dependencies=[public])
+@router.get(
+    "/callback", status_code=303, response_class=Response, responses={**REFUSED}, dependencies=[public]
+)
 def callback(request: Request) -> Response:
     """Take a browser back from the provider: its session begins if all that the provider tells holds."""
     identity, provider = _with_provider(request)
@@ -71,7 +84,14 @@ def callback(request: Request) -> Response:
     return answer
 
 
-@router.post("/logout", response_class=Response)
+@router.post(
+    "/logout",
+    response_class=Response,
+    responses={
+        200: {"description": "sign_out_url: where to sign out of the provider too.", "content": {JSON: {}}},
+        303: {"description": "A page is sent on."},
+    },
+)
 def logout(request: Request, caller: Annotated[Principal, require("me.read")]) -> Response:
     """End the session of this browser; a page is sent on to the provider, to sign out there too."""
     identity = _identity(request)

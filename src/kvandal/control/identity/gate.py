@@ -7,8 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import structlog
 from anyio import to_thread
 from fastapi import HTTPException, Request
@@ -57,6 +59,8 @@ class Identity:
         Time of the machine, UTC.
     clock
         Time that only grows [s].
+    http
+        How the provider is reached; None: as usual.
 
     Raises
     ------
@@ -72,6 +76,7 @@ class Identity:
         *,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
+        http: httpx.Client | None = None,
     ) -> None:
         self.store, self.settings, self.now, self._clock = store, settings, now, clock
         self.base_url = settings.base_url
@@ -79,7 +84,7 @@ class Identity:
         self._idle = timedelta(hours=12)
         if settings.oidc is not None:
             check_groups(settings.oidc)
-            self.provider = Provider(settings.oidc, f"{self.base_url}/v1/callback")
+            self.provider = Provider(settings.oidc, f"{self.base_url}/v1/callback", http)
             self._idle = timedelta(hours=settings.oidc.session_idle_hours)
         self._own_origin = "{0.scheme}://{0.netloc}".format(urlsplit(self.base_url)).lower()
         self._requests = Buckets(settings.limits.requests_per_second, settings.limits.burst, clock)
@@ -90,6 +95,16 @@ class Identity:
     def local(self) -> bool:
         """Whether everybody on this machine may do everything."""
         return self.provider is None
+
+    @property
+    def guard_options(self) -> dict[str, Any]:
+        """What the guard around the application needs to know."""
+        return {
+            "local": self.local,
+            "base_url": self.base_url,
+            "issuer": None if self.provider is None else self.provider.issuer,
+            "limits": self.settings.limits,
+        }
 
     @property
     def secure(self) -> bool:

@@ -43,6 +43,9 @@ TENANT_ROLES = frozenset({Role.TENANT_ADMIN, Role.MEMBER})
 PUBLIC = "public"
 """The action of what needs no identity: signing in, health, the description of the interface."""
 
+ALWAYS = "me.read"
+"""What every token may do, whatever it is for: ask what it is."""
+
 _COLUMNS = (
     Role.OPERATOR,
     Role.ALLOCATOR,
@@ -83,6 +86,7 @@ _TABLE = """
     application.assign  . S . . . . .   choosing the reviewers
     application.decide  . S . . . . .   eligibility, decisions, decisions on appeals and change requests
     person.read         T . . T . T .   people and their roles
+    person.write        S . . . . . .   locking people out
     role.write          T . . T . . .   giving and taking roles
     token.read          T . . . . T O   tokens, without their secret
     token.create        . . . . . . O   making a token for oneself

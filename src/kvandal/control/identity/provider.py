@@ -78,13 +78,15 @@ class Provider:
         Its address, and how the service is registered there.
     redirect_uri
         Where it sends people back to.
+    http
+        How it is reached; None: as usual.
 
     """
 
-    def __init__(self, settings: OidcSettings, redirect_uri: str) -> None:
+    def __init__(self, settings: OidcSettings, redirect_uri: str, http: httpx.Client | None = None) -> None:
         self.settings, self.redirect_uri = settings, redirect_uri
         self.issuer = settings.issuer
-        self._http = httpx.Client(timeout=10.0, follow_redirects=False)
+        self._http = http or httpx.Client(timeout=10.0, follow_redirects=False)
         self._lock = threading.Lock()
         self._metadata: tuple[float, dict[str, Any]] | None = None
         self._keys: tuple[float, KeySet] | None = None

@@ -129,7 +129,7 @@ def finish(
     try:
         _refuse_foreign(kept, answer, provider.issuer, browser, now)
         assert kept is not None
-        claims = provider.claims(code=answer.get("code", ""), verifier=kept["verifier"], nonce=kept["nonce"])
+        claims = provider.claims(code=answer["code"], verifier=kept["verifier"], nonce=kept["nonce"])
     except SignInRefusedError as error:
         if kept is not None:  # else anybody could fill the trail from outside
             with store.begin() as tx:
@@ -148,6 +148,8 @@ def _refuse_foreign(
         raise SignInRefusedError("this sign-in was begun by another browser: sign in again")
     if "error" in answer:
         raise SignInRefusedError(f"the provider refused: {answer['error'][:LONGEST_TEXT]!r}")
+    if not answer.get("code"):
+        raise SignInRefusedError("the provider sent no code")
     if answer.get("iss", issuer) != issuer:
         raise SignInRefusedError("the answer comes from another provider")
 

@@ -40,12 +40,12 @@ def address_of(url: str) -> URL:
 
 
 def name_of(address: URL) -> str:
-    """Write an address for people: without its password.
+    """Write an address for people: without its password and options.
 
     >>> name_of(address_of("postgresql://kvandal:secret@localhost/site"))
     'postgresql://kvandal:***@localhost/site'
     """
-    return address.set(drivername=address.get_backend_name()).render_as_string(hide_password=True)
+    return address.set(drivername=address.get_backend_name(), query={}).render_as_string(hide_password=True)
 
 
 def file_of(address: URL) -> Path | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import socket
 import threading
 import time
@@ -17,10 +18,10 @@ from pathlib import Path
 from typing import Protocol
 
 import psycopg
-from psycopg import pq
 
 from kvandal.control.store.connections import KEEP_ALIVE, LEADER_LOCK
 from kvandal.control.store.database import Store
+from kvandal.control.store.errors import StoreUnavailableError
 
 ASK_EVERY_S = 5.0
 """How often PostgreSQL is asked whether the lock is still ours; a connection that it closed is noticed at once [s]."""
@@ -56,6 +57,37 @@ def leadership_of(store: Store) -> Leadership:
     if store.file is not None:
         return FileLeadership(store.file)
     return PostgresLeadership(store)
+
+
+def who_leads(store: Store) -> str | None:
+    """Return who leads a store, in words; None: nobody. It is not disturbed.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If the database cannot be asked.
+
+    """
+    if store.file is None:
+        with store.read() as tx:
+            connection = tx.connection.driver_connection
+            assert isinstance(connection, psycopg.Connection)
+            found = PostgresLeadership._who(connection)  # noqa: SLF001
+        return found.strip(" ()") or None
+    try:
+        descriptor = os.open(FileLeadership(store.file).path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreUnavailableError(f"{error.filename}: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back at once with the descriptor
+    except OSError:
+        return os.read(descriptor, 200).decode(errors="replace").strip() or "a server"
+    else:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 class FileLeadership:
@@ -181,10 +213,8 @@ class PostgresLeadership:
         if connection is None or connection.closed:
             return False
         try:
-            connection.pgconn.consume_input()  # does not wait; sees that the server has hung up
-            if connection.pgconn.status != pq.ConnStatus.OK:
-                return False
-            if time.monotonic() - self._asked_s > ASK_EVERY_S:
+            # Nothing was asked: what can be read now is the server saying goodbye, or the end of the connection.
+            if _has_something_to_read(connection.fileno()) or time.monotonic() - self._asked_s > ASK_EVERY_S:
                 found = connection.execute(
                     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() "
                     "AND classid::bigint = %s",
@@ -212,3 +242,9 @@ class PostgresLeadership:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

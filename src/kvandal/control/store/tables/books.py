@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Column, Index, Integer, LargeBinary, String, Table
 
-from kvandal.control.store.tables.metadata import METADATA, SEQUENCE, UtcTime
+from kvandal.control.store.tables.metadata import APPEND_ONLY, METADATA, SEQUENCE, UtcTime
 
 AUDIT = Table(
     "audit",
@@ -17,6 +17,7 @@ AUDIT = Table(
     Column("detail", JSON, nullable=False),
     Column("previous_hash", String(64), nullable=False),  # of the row before; zeros for the first
     Column("hash", String(64), nullable=False),  # SHA-256 of all the above
+    info=APPEND_ONLY,
 )
 """Who did what, each row bound to the one before by its hash; append-only."""
 
@@ -39,6 +40,7 @@ LEDGER = Table(
     Column("unit", String, nullable=False),  # gpu_s wh ueur g
     Column("amount", BigInteger, nullable=False),  # whole units; a transaction's sum to zero, unit by unit
     Column("memo", String, nullable=False),
+    info=APPEND_ONLY,
 )
 """Postings of double entry; append-only."""
 Index("ix_ledger_account_at_utc", LEDGER.c.account, LEDGER.c.at_utc)

@@ -16,7 +16,7 @@ from sqlalchemy import (
     Table,
 )
 
-from kvandal.control.store.tables.metadata import METADATA, SEQUENCE, UtcTime
+from kvandal.control.store.tables.metadata import APPEND_ONLY, METADATA, SEQUENCE, UtcTime
 
 SITE = Table(
     "site",
@@ -26,6 +26,7 @@ SITE = Table(
     Column("scenario", JSON, nullable=False),  # in full, as it was when the store was made
     Column("epoch_utc", UtcTime, nullable=False),  # second 0 of the loop
     Column("engine", String, nullable=False),
+    Column("nodes", JSON, nullable=False),  # the engine's names of the trays, in order of racks
     Column("created_utc", UtcTime, nullable=False),
 )
 """The site that this store belongs to (one row)."""
@@ -62,6 +63,7 @@ JOBS = Table(
     Column("used_gpu_s", BigInteger, nullable=False, default=0),
     Column("useful_gpu_s", BigInteger, nullable=False, default=0),
     Column("energy_wh", Float, nullable=False, default=0.0),
+    Column("energy_mark", JSON),  # while it runs: what its energy is reckoned from
     Column("recalls", Integer, nullable=False, default=0),
     Column("version", Integer, nullable=False, default=1),  # grows with every change: the ETag
 )
@@ -81,6 +83,7 @@ JOB_EVENTS = Table(
     ),  # accepted queued held started noticed moved promoted demoted taken ended refused
     Column("rule", String, nullable=False, default=""),
     Column("detail", JSON, nullable=False, default=dict),
+    info=APPEND_ONLY,
 )
 """What happened to a job and by which rule; append-only."""
 
@@ -92,6 +95,7 @@ INBOX = Table(
     Column("by", String, nullable=False),
     Column("kind", String, nullable=False),  # submit cancel envelope grant grant_end policy drain
     Column("body", JSON, nullable=False),
+    info=APPEND_ONLY,
 )
 """What people asked the loop for, acknowledged once it stands here; the loop takes it in this order; append-only."""
 
@@ -108,6 +112,7 @@ CYCLES = Table(
     Column(
         "state_digest", String, nullable=False
     ),  # SHA-256 of the state after it, "" where it was not taken
+    info=APPEND_ONLY,
 )
 """One row for each turn of the loop that changed or decided something; append-only."""
 
@@ -116,7 +121,7 @@ KEYFRAMES = Table(
     METADATA,
     Column("cycle", BigInteger, primary_key=True, autoincrement=False),
     Column("state", LargeBinary, nullable=False),  # the state after that cycle
-    Column("jobs", JSON, nullable=False),  # ids of the jobs in it, in the order of its table
+    Column("extra", JSON, nullable=False),  # what belongs to the state: ids of its jobs and loans
     Column("scenario", JSON, nullable=False),  # in force from here on
 )
 """States from which the cycles behind them can be followed again."""

@@ -20,6 +20,8 @@ METADATA = MetaData(
     }
 )
 """All tables of the store."""
+APPEND_ONLY = {"append_only": True}
+"""Given as `info` of a table: the database refuses to change or remove its rows."""
 SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
 """Numbers that the database counts up by itself."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

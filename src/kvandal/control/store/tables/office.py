@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, String, Table, UniqueConstraint
 
-from kvandal.control.store.tables.metadata import METADATA, SEQUENCE, UtcTime
+from kvandal.control.store.tables.metadata import APPEND_ONLY, METADATA, SEQUENCE, UtcTime
 
 ORGANISATIONS = Table(
     "organisations",
@@ -85,6 +85,7 @@ OFFICE_HISTORY = Table(
     Column("reason", String, nullable=False, default=""),
     Column("state", String, nullable=False),  # after it
     Column("body", JSON, nullable=False),
+    info=APPEND_ONLY,
 )
 """Every step of every application and grant, from which its state follows; append-only."""
 Index("ix_office_history_subject_number", OFFICE_HISTORY.c.subject, OFFICE_HISTORY.c.number)
@@ -99,6 +100,7 @@ LOOKS = Table(
     Column("at_utc", UtcTime, nullable=False),
     Column("question", JSON, nullable=False),
     Column("answer", JSON, nullable=False),
+    info=APPEND_ONLY,
 )
 """What somebody was shown of the consequences before a decision; append-only."""
 

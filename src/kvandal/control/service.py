@@ -1,0 +1,266 @@
+"""The service, put together: store, identity, API and pages in one process, the loop in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+
+from kvandal import __version__
+from kvandal.control.api.application import create_app
+from kvandal.control.api.parts import ServiceParts
+from kvandal.control.demand import SimulatedDemand
+from kvandal.control.engines import engine_of
+from kvandal.control.identity.gate import Identity
+from kvandal.control.loop.clock import SteadyClock
+from kvandal.control.loop.loop import LeadershipLostError, Loop
+from kvandal.control.loop.opening import known_site, open_loop
+from kvandal.control.operations.metrics import Metrics
+from kvandal.control.operations.site_metrics import SiteFigures
+from kvandal.control.operations.traces import Traces
+from kvandal.control.operations.watch import Watch
+from kvandal.control.settings import Settings
+from kvandal.control.store.database import Store, open_store
+from kvandal.control.store.errors import StoreUnavailableError
+from kvandal.control.store.leader import leadership_of
+from kvandal.control.store.maintenance import forget_answers, thin_keyframes, thin_site_ticks
+from kvandal.engines.live.protocol import Engine, EngineUnreachableError
+from kvandal.errors import KvandalError
+from kvandal.scenario.loading import from_resolved, resolved
+
+UPKEEP_S = 600.0
+"""Time between two rounds of thinning what is kept [s]."""
+_log = structlog.get_logger("kvandal.loop")
+
+
+class LoopThread(threading.Thread):
+    """Turns the loop while this server leads; waits while another does, or while store or engine cannot be reached.
+
+    Parameters
+    ----------
+    store, settings, watch
+        Of the service.
+    demand
+        Whether the demand of the scenario is submitted by simulated tenants; only on an emulated site.
+
+    """
+
+    def __init__(self, store: Store, settings: Settings, watch: Watch, *, demand: bool = True) -> None:
+        super().__init__(name="kvandal-loop", daemon=True)
+        self.store, self.settings, self.watch = store, settings, watch
+        self.stopping = threading.Event()
+        self.failure: BaseException | None = None
+        self.loop: Loop | None = None
+        self._leader = leadership_of(store)
+        self._clock = SteadyClock()
+        self._demand_wanted = demand and settings.engine == "twin"
+        self._demand: SimulatedDemand | None = None
+        self._engine: Engine | None = None
+        self._upkept = time.monotonic()
+        self._told_waiting = ""
+
+    def stop(self) -> None:
+        """End after the cycle that is under way."""
+        self.stopping.set()
+
+    def now(self) -> datetime:
+        """Time at the site."""
+        engine = self._engine
+        return engine.now() if engine is not None else datetime.now(UTC)
+
+    def run(self) -> None:
+        """Lead, turn, wait."""
+        try:
+            while not self.stopping.is_set():
+                began = time.monotonic()
+                self._once()
+                wait_s = self.settings.cycle_s - (time.monotonic() - began)
+                if wait_s > 0 and self.stopping.wait(wait_s):
+                    break
+        except KvandalError as error:
+            self.failure = error
+            _log.error("the loop cannot go on", error=str(error))
+        except Exception as error:  # noqa: BLE001 - told by who waits for the thread
+            self.failure = error
+            self.watch.metrics.cycle_failed("fault")
+            _log.exception("the loop has failed")
+        finally:
+            self._leave()
+
+    def _once(self) -> None:
+        metrics = self.watch.metrics
+        try:
+            if not self._leader.is_leader() and not self._leader.acquire():
+                metrics.leads(False)
+                self._forget()
+                self._wait_for(self._leader.why_not)
+                return
+            metrics.leads(True)
+            loop = self.loop or self._open()
+            with self.watch.cycle(loop.number + 1) as turn:
+                loop.step = turn.step
+                if self._demand is not None:
+                    self._demand.submit(loop.site.now_s)
+                report = loop.turn()
+                turn.open_intentions = report.open_intentions
+                turn.actions = _by_rule(report.effects)
+            if report.reachable:
+                metrics.telemetry_seen()
+            else:
+                metrics.cycle_failed("engine")
+            self._told_waiting = ""
+            self._upkeep(loop)
+        except LeadershipLostError as error:
+            metrics.cycle_failed("store")
+            self._forget()
+            self._wait_for(str(error))
+        except StoreUnavailableError as error:
+            metrics.cycle_failed("store")
+            self._wait_for(str(error))
+            self.stopping.wait(min(2.0, self.settings.cycle_s))
+        except EngineUnreachableError as error:
+            metrics.cycle_failed("engine")
+            self._wait_for(f"the engine does not answer: {error}")
+            self.stopping.wait(2.0)
+
+    def _open(self) -> Loop:
+        settings = self.settings
+        document = resolved(settings.scenario)
+        known = known_site(self.store)
+        scenario = from_resolved(known.scenario if known is not None else document, name=settings.scenario)
+        if self._engine is None:
+            self._engine = engine_of(settings, scenario, self._clock, datetime.now(UTC))
+        loop = open_loop(
+            self.store,
+            self._engine,
+            scenario.name,
+            document,
+            telemetry_timeout_s=settings.telemetry_timeout_s,
+        )
+        if self._demand_wanted:
+            self._demand = SimulatedDemand(self.store, known_site(self.store).scenario, loop.epoch_utc)
+        self.loop = loop
+        _log.info(
+            "leads", engine=self._engine.name, cycle=loop.number, site_time=self._engine.now().isoformat()
+        )
+        return loop
+
+    def _forget(self) -> None:
+        """Let go of the state: who leads next has the truth."""
+        if self.loop is not None:
+            self.loop.close()
+        self.loop = self._demand = None
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _leave(self) -> None:
+        self._forget()
+        self._leader.release()
+        self.watch.metrics.leads(False)
+
+    def _wait_for(self, why: str) -> None:
+        if why != self._told_waiting:
+            self._told_waiting = why
+            _log.warning("the loop waits", why=why)
+
+    def _upkeep(self, loop: Loop) -> None:
+        """Thin out now and then what is kept of the past."""
+        if time.monotonic() - self._upkept < UPKEEP_S:
+            return
+        self._upkept = time.monotonic()
+        with self.store.begin() as tx:
+            thin_site_ticks(tx, loop.site.now_s)
+            forget_answers(tx, datetime.now(UTC))
+            thin_keyframes(tx)
+
+
+def _by_rule(effects: Any) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in effects:
+        if "rule" in one and one["do"] != "hold":
+            found[one["rule"]] = found.get(one["rule"], 0) + 1
+    return found
+
+
+class Service:
+    """Everything that one process serves.
+
+    Parameters
+    ----------
+    settings
+        Of the service.
+    demand
+        Whether simulated tenants submit the demand of the scenario; only on an emulated site.
+
+    Attributes
+    ----------
+    app : the application
+    loop : the thread of the loop, not started yet
+    store : the database
+    identity : who is who
+
+    """
+
+    def __init__(self, settings: Settings, *, demand: bool = True) -> None:
+        self.settings = settings
+        self.watch = Watch(Metrics(version=__version__), Traces.to(settings.otlp_endpoint, __version__))
+        self.store = open_store(settings.database_url)
+        self.watch.metrics.watch_store(self.store.engine)
+        self.identity = Identity(self.store, settings)
+        self.watch.metrics.add(SiteFigures(self.store))
+        self.loop = LoopThread(self.store, settings, self.watch, demand=demand)
+        self.app = self._app()
+
+    def _app(self) -> FastAPI:
+        from kvandal.control.operations.routes import operations_router
+        from kvandal.control.pages.routes import router as pages_router
+
+        parts = ServiceParts(
+            store=self.store,
+            settings=self.settings,
+            identity=self.identity,
+            now=self.loop.now,
+        )
+        operations = operations_router(self.watch, self.store, self.settings)
+        return create_app(parts, pages=[operations, pages_router])
+
+    def close(self, wait_s: float = 30.0) -> None:
+        """Stop the loop after its cycle, and let go of the store."""
+        self.loop.stop()
+        if self.loop.is_alive():
+            self.loop.join(wait_s)
+        self.identity.close()
+        self.store.close()
+
+
+def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None] = lambda _: None) -> None:
+    """Serve until told to stop.
+
+    Parameters
+    ----------
+    settings, demand
+        See :class:`Service`.
+    ready
+        Called with the address once the server listens.
+
+    """
+    from kvandal.control.operations.serving import bound_socket, serve
+
+    listener = bound_socket(settings)
+    host, port = listener.getsockname()[:2]
+    settings = settings.model_copy(update={"port": port})  # any free one was: now it is known, for sign-in and cookies
+    service = Service(settings, demand=demand)
+    try:
+        service.loop.start()
+        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        serve(service.app, settings, service.watch, listener=listener, on_stop=service.loop.stop)
+    finally:
+        service.close()
+    if service.loop.failure is not None:
+        raise service.loop.failure
