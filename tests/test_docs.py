@@ -73,6 +73,20 @@ def test_every_command_of_the_page_on_export_runs(tmp_path: Path):
     assert {path.name for path in tmp_path.iterdir()} == {"slurm", "kueue"}
 
 
+def test_every_command_of_the_page_on_the_store_runs(tmp_path: Path):
+    """In order, in one empty folder; what it says is kept in which way is so."""
+    from kvandal.control.store import maintenance
+
+    text = (ROOT / "docs/store.md").read_text(encoding="utf-8")
+    (block,) = BLOCK.finditer(text)
+    run_block(block["kind"], block["name"], block["body"], tmp_path)
+    assert (tmp_path / "copy/site.db").exists()
+    assert [(s.after_s // 86_400, s.every_s // 60) for s in maintenance.SPACINGS] == [(2, 15), (60, 60)]
+    assert "every tick for two days, then quarters of an hour, hours after two months" in " ".join(
+        text.split()
+    )
+
+
 @pytest.mark.slow
 def test_every_command_of_the_page_on_what_ifs_runs(tmp_path: Path):
     """In order, in one empty folder; its Python too."""

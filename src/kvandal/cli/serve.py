@@ -69,7 +69,7 @@ def serve(
     configure_logs(settings.log_level, settings.log_format)
     from kvandal.control import service
 
-    note_compilation()
+    note_compilation("live")
 
     def ready(address: str) -> None:
         where = (

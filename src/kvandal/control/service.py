@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI
 
 from kvandal import __version__
+from kvandal.compiled import mark_cached
 from kvandal.control.api.application import create_app
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.demand import SimulatedDemand
@@ -21,6 +22,8 @@ from kvandal.control.loop.clock import SteadyClock
 from kvandal.control.loop.loop import LeadershipLostError, Loop
 from kvandal.control.loop.opening import known_site, open_loop
 from kvandal.control.operations.metrics import Metrics
+from kvandal.control.operations.site_metrics import SiteFigures
+from kvandal.control.operations.traces import Traces
 from kvandal.control.operations.watch import Watch
 from kvandal.control.settings import Settings
 from kvandal.control.store.database import Store, open_store
@@ -159,6 +162,7 @@ class LoopThread(threading.Thread):
         )
         if self._demand_wanted:
             self._demand = SimulatedDemand(self.store, known_site(self.store).scenario, loop.epoch_utc)
+        mark_cached("live")
         self.loop = loop
         _log.info(
             "leads", engine=self._engine.name, cycle=loop.number, site_time=self._engine.now().isoformat()
@@ -219,14 +223,17 @@ class Service:
     loop : the thread of the loop, not started yet
     whatif : answers what-ifs
     store : the database
+    identity : who is who
 
     """
 
     def __init__(self, settings: Settings, *, demand: bool = True) -> None:
         self.settings = settings
-        self.watch = Watch(metrics=Metrics(version=__version__))
+        self.watch = Watch(Metrics(version=__version__), Traces.to(settings.otlp_endpoint, __version__))
         self.store = open_store(settings.database_url)
         self.watch.metrics.watch_store(self.store.engine)
+        self.identity = Identity(self.store, settings)
+        self.watch.metrics.add(SiteFigures(self.store))
         self.loop = LoopThread(self.store, settings, self.watch, demand=demand)
         self.whatif = LiveWhatIf(
             self.store, self.loop.taken, simulated=demand and settings.engine == "twin"
@@ -235,15 +242,17 @@ class Service:
 
     def _app(self) -> FastAPI:
         from kvandal.control.operations.routes import operations_router
+        from kvandal.control.pages.routes import router as pages_router
 
         parts = ServiceParts(
             store=self.store,
             settings=self.settings,
-            identity=Identity(self.store, self.settings),
+            identity=self.identity,
             now=self.loop.now,
             whatif=self.whatif,
         )
-        return create_app(parts, pages=[operations_router(self.watch, self.store, self.settings)])
+        operations = operations_router(self.watch, self.store, self.settings)
+        return create_app(parts, pages=[operations, pages_router])
 
     def close(self, wait_s: float = 30.0) -> None:
         """Stop the loop after its cycle, and let go of the store."""
@@ -251,6 +260,7 @@ class Service:
         if self.loop.is_alive():
             self.loop.join(wait_s)
         self.whatif.close()
+        self.identity.close()
         self.store.close()
 
 
@@ -269,6 +279,9 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
 
     listener = bound_socket(settings)
     host, port = listener.getsockname()[:2]
+    settings = settings.model_copy(
+        update={"port": port}
+    )  # any free one was: now it is known, for sign-in and cookies
     service = Service(settings, demand=demand)
     try:
         service.loop.start()

@@ -184,11 +184,7 @@ def break_tray(room, tray):
 def repair_tray(room, tray):
     """Bring a tray back into service."""
     room.trays[tray].state = TRAY_HEALTHY
-    free = 0
-    for slot in range(GPUS_PER_TRAY):
-        if room.slots[tray, slot] < 0:
-            free += 1
-    _set_free(room, tray, free)
+    _set_free(room, tray, (room.slots[tray] < 0).sum())
 
 
 @kernel

@@ -172,6 +172,30 @@ class Look(Told):
     months: int
 
 
+class LookWanted(Asked):
+    """Which consequences are to be shown: of granting so many hours; left out, all that is asked for."""
+
+    gpu_hours: Annotated[int, Field(ge=1, le=10**9, strict=True)] | None = None
+
+
+class Consequences(Told):
+    """What somebody was shown before deciding.
+
+    Attributes
+    ----------
+    question : that the twin was asked
+    answer : tenant by tenant
+
+    """
+
+    id: str
+    application: str
+    by: str
+    at_utc: datetime
+    question: dict[str, Any]
+    answer: dict[str, Any]
+
+
 class Confirmation(Asked):
     """The word of somebody of the office on a gate that needs a person."""
 
@@ -245,6 +269,7 @@ class Application(Told):
     confirmations : gates that a person of the office has looked at
     reviewers : people who were chosen to review it; empty: whoever may
     took_part : people who reviewed it or decided on it first: none of them decides on an appeal
+    looks : what people were shown of the consequences, the last of each
     due_utc : until when it is to be answered
     version : grows with every event
 
@@ -266,7 +291,7 @@ class Application(Told):
     reviewers: tuple[str, ...] = ()
     reviews: tuple[Review, ...] = ()
     recusals: tuple[Recusal, ...] = ()
-    look: Look | None = None
+    looks: tuple[Look, ...] = ()
     decision: Decision | None = None
     appeal: Appeal | None = None
     took_part: tuple[str, ...] = ()

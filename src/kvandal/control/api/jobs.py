@@ -16,7 +16,7 @@ from kvandal.control.api.answers import dumped, refuse_changed, told
 from kvandal.control.api.force import Force, InForce
 from kvandal.control.api.idempotency import Answer, Once
 from kvandal.control.api.inbox import ask_loop
-from kvandal.control.api.paging import MOST_ITEMS, decoded, paged
+from kvandal.control.api.paging import MOST_ITEMS, Cursor, decoded, paged
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import Refusal, fault, not_found, not_valid
 from kvandal.control.api.reading import Read
@@ -61,7 +61,7 @@ class JobQuery(BaseModel):
     demand: Name | None = None
     order: Literal["newest", "oldest"] = "newest"
     limit: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 50
-    cursor: Annotated[str, Field(max_length=64)] | None = None
+    cursor: Cursor | None = None
 
 
 @router.get("/jobs", response_model=Page[Job])
@@ -89,9 +89,7 @@ async def list_jobs(
         statement = statement.where(JOBS.c.number < key if newest else JOBS.c.number > key)
     rows = await read(lambda tx: tx.execute(statement).all())
     rows, following, headers = paged(request, rows, query.limit, "number")
-    return told(
-        request, dumped({"items": [row._asdict() for row in rows], "next": following}), headers=headers
-    )
+    return told(request, dumped({"items": [_told(row) for row in rows], "next": following}), headers=headers)
 
 
 @router.post("/jobs", status_code=201, response_model=JobInFull)
@@ -118,7 +116,7 @@ async def submit_job(
         ask_loop(tx, parts, caller, "submit", body, what="job.submit", subject=row["id"], detail=detail)
         stored = tx.execute(_ONE, {"job": row["id"]}).one()
         where = {"location": f"/v1/jobs/{row['id']}", "etag": f'"{stored.version}"'}
-        return Answer(201, stored._asdict(), where)
+        return Answer(201, _told(stored), where)
 
     return await write(work)
 
@@ -129,7 +127,7 @@ async def get_job(
 ) -> Response:
     """Tell how a job stands, and what it runs."""
     row = await read(lambda tx: _visible(tx, caller, "job.read", job_id))
-    return told(request, dumped(row._asdict()), f'"{row.version}"')
+    return told(request, dumped(_told(row)), f'"{row.version}"')
 
 
 @router.get("/jobs/{job_id}/why", response_model=Why)
@@ -187,9 +185,15 @@ async def cancel_job(
         body = {"job": job_id, "reason": cancellation.reason}
         detail = {"reason": cancellation.reason}
         ask_loop(tx, parts, caller, "cancel", body, what="job.cancel", subject=job_id, detail=detail)
-        return Answer(202, row._asdict(), {"etag": f'"{row.version}"'})
+        return Answer(202, _told(row), {"etag": f'"{row.version}"'})
 
     return await write(work)
+
+
+def _told(row: Any) -> dict[str, Any]:
+    document: dict[str, Any] = row._asdict()
+    document["shares"] = [{"node": node, "gpus": gpus} for node, gpus in row.shares]
+    return document
 
 
 def _visible(tx: Connection, caller: Principal, action: str, job_id: str) -> Any:

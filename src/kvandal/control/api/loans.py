@@ -13,7 +13,7 @@ from starlette.responses import Response
 from kvandal.client.resources.base import Name, Page
 from kvandal.client.resources.site import Loan, LoanState
 from kvandal.control.api.answers import dumped, told
-from kvandal.control.api.paging import MOST_ITEMS, decoded, paged
+from kvandal.control.api.paging import MOST_ITEMS, Cursor, decoded, paged
 from kvandal.control.api.problems import not_found
 from kvandal.control.api.reading import Read
 from kvandal.control.identity.dependencies import require
@@ -32,7 +32,7 @@ class LoanQuery(BaseModel):
     state: Annotated[list[LoanState], Field(max_length=3)] = Field(default_factory=list)
     order: Literal["newest", "oldest"] = "newest"
     limit: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 50
-    cursor: Annotated[str, Field(max_length=64)] | None = None
+    cursor: Cursor | None = None
 
 
 @router.get("/loans", response_model=Page[Loan])

@@ -86,8 +86,9 @@ async def _write(
     parts: ServiceParts = request.app.state.parts
     if not caller.may("setpoint.write"):
         raise Refusal(403, f"{caller.name} may not set anything of the whole site")
-    if name not in ALLOWED:
-        listed = f"one of {', '.join(ALLOWED)}"
+    allowed = [each for each in ALLOWED if each in getattr(parts.settings, "set_points", ALLOWED)]
+    if name not in allowed:
+        listed = f"one of {', '.join(allowed)}" if allowed else "none"
         found = fault("path.name", name, listed, f"is not on the list of what may be set: {listed}")
         raise Refusal(403, f"path.name: {found['message']}", errors=[found], kind="set-point-not-allowed")
     value = None if wanted is None else wanted.value

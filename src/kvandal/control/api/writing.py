@@ -41,14 +41,11 @@ class Writer:
         )
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._closed = False
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Do a piece of work in a transaction; returns after its commit."""
         future: Future[Result] = Future()
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the writer is closed")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="kvandal-api-writer", daemon=True)
                 self._thread.start()
@@ -56,11 +53,11 @@ class Writer:
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Finish what waits and end the thread."""
+        """Finish what waits and end the thread; a later write starts another."""
         with self._lock:
-            self._closed = True
             thread, self._thread = self._thread, None
-            self._waiting.put(None)
+            if thread is not None:
+                self._waiting.put(None)
         if thread is not None:
             thread.join()
 

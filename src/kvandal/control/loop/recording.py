@@ -60,6 +60,13 @@ class Record:
     orders: list[Document] = field(default_factory=list)
     tried: list[int] = field(default_factory=list)
 
+    @property
+    def says_something(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(
+            self.written or self.ticks or self.done or self.view is not None or self.tried or self.keyframe
+        )
+
 
 def write(tx: Connection, record: Record, epoch_utc: datetime, names: Sequence[str]) -> list[int]:
     """Write a turn down.
@@ -114,9 +121,7 @@ def write(tx: Connection, record: Record, epoch_utc: datetime, names: Sequence[s
             tx.execute(insert(SITE_TICKS).values(**row))
     if record.keyframe is not None:
         cycle, content, extra, scenario = record.keyframe
-        tx.execute(
-            insert(KEYFRAMES).values(cycle=cycle, state=content, extra=extra, scenario=scenario)
-        )
+        tx.execute(insert(KEYFRAMES).values(cycle=cycle, state=content, extra=extra, scenario=scenario))
     if record.view is not None:
         values = {"version": record.number, "at_utc": record.at_utc, "view": record.view}
         if tx.execute(update(SITE_NOW).where(SITE_NOW.c.id == 1).values(**values)).rowcount == 0:

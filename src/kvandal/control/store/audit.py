@@ -69,6 +69,29 @@ def record(
     return digest
 
 
+def entries(
+    tx: Connection, *, last: int = 50, subject: str | None = None, who: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the last rows of the audit trail, in order.
+
+    Parameters
+    ----------
+    tx
+        Any transaction.
+    last
+        How many at most.
+    subject, who
+        Only those of this subject, or by this principal.
+
+    """
+    wanted = select(AUDIT).order_by(AUDIT.c.number.desc()).limit(last)
+    if subject is not None:
+        wanted = wanted.where(AUDIT.c.subject == subject)
+    if who is not None:
+        wanted = wanted.where(AUDIT.c.who == who)
+    return [dict(row) for row in tx.execute(wanted).mappings()][::-1]
+
+
 def hash_of(row: Mapping[str, Any]) -> str:
     """Return the hash of a row of the audit trail, from all its columns but the hash itself."""
     content = [

@@ -9,11 +9,10 @@ repaired at the published rates.
 from __future__ import annotations
 
 import heapq
-import json
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,17 +29,9 @@ from kvandal.engines.live.protocol import (
     Outcome,
     Share,
 )
+from kvandal.engines.live.twin_book import About, TwinBook
 
 GPUS_PER_NODE = 4
-KEPT_EVENTS = 200_000
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS about (id INTEGER PRIMARY KEY CHECK (id = 1), start_utc TEXT NOT NULL, wall_s REAL NOT NULL,
-    site_s REAL NOT NULL, speed REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS jobs (key TEXT PRIMARY KEY, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS nodes (name TEXT PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS ended (key TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,40 +117,56 @@ class TwinEngine:
         self._wall, self._speed_at = wall, speed_at or (lambda _: 1.0)
         self._known = {name: place for place, name in enumerate(nodes)}
         self._all_up = [NodeNow(name, GPUS_PER_NODE, "up") for name in nodes]
-        self._book = sqlite3.connect(
-            str(file) if file is not None else ":memory:", check_same_thread=False, isolation_level=None
-        )
-        self._book.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" + SCHEMA)
-        row = self._book.execute("SELECT start_utc, wall_s, site_s, speed FROM about").fetchone()
-        then_s = now_s = wall()
-        site_s = 0.0
-        if row is not None:
-            start_utc, then_s = datetime.fromisoformat(row[0]), float(row[1])
-            site_s = float(row[2]) + (now_s - then_s) * float(row[3])
-        self._start_utc, self._speed, self._wall_then, self._site_then = start_utc, speed, now_s, site_s
-        self._book.execute(
-            "INSERT OR REPLACE INTO about VALUES (1, ?, ?, ?, ?)",
-            (start_utc.isoformat(), now_s, site_s, speed),
-        )
-        self._last_s = 0.0
-        self._caps: dict[str, float] = {}
-        self._jobs: dict[str, _Job] = {
-            key: _Job(**json.loads(body)) for key, body in self._book.execute("SELECT key, body FROM jobs")
-        }
-        self._down: dict[str, tuple[str, str]] = {
-            name: (state, reason) for name, state, reason in self._book.execute("SELECT * FROM nodes")
-        }
+        self._faults = tuple(faults)
+        self._book = TwinBook(file)
+        with self._book.transaction():
+            about, now_s, site_s = self._book.about(), wall(), 0.0
+            if about is not None:  # its time has gone on meanwhile, and never goes back
+                start_utc = datetime.fromisoformat(about.start_utc)
+                site_s = about.site_s + max(0.0, now_s - about.wall_s) * about.speed
+            self._start_utc, self._speed, self._wall_then, self._site_then = start_utc, speed, now_s, site_s
+            self._last_s = 0.0 if about is None else about.site_s
+            self._read()
+            self._keep_time()
+
+    def _read(self) -> None:
+        """Take over what stands in the book."""
+        self._stale = False
+        self._last_s = max(self._last_s, self._book.last_event_s())
+        self._caps = self._book.caps()
+        self._jobs = {one["key"]: _Job(**one) for one in self._book.jobs()}
+        self._down = self._book.nodes()
         self._agenda: list[tuple[float, int, str, str, int]] = []
         self._sequence = 0
-        last = self._book.execute("SELECT body FROM events ORDER BY number DESC LIMIT 1").fetchone()
-        self._last_s = json.loads(last[0])["at_s"] if last else 0.0
         for job in self._jobs.values():
             if job.state == "running":
                 self._expect_end(job)
-        for fault in faults:
+        for fault in self._faults:
             if fault.at_s + fault.repair_s > self._last_s:
                 self._enter(max(fault.at_s, self._last_s), "down", fault.node, 0)
                 self._enter(fault.at_s + fault.repair_s, "up", fault.node, 0)
+
+    @contextmanager
+    def _acting(self) -> Iterator[float]:
+        """Let happen what was to happen by now, and then the block: all of it stands in the book, or nothing has happened.
+
+        Raises
+        ------
+        EngineUnreachableError
+            If the book cannot be written; what is known is read from it again before the next try.
+
+        """
+        with self._lock:
+            try:
+                with self._book.transaction():
+                    if self._stale:
+                        self._read()
+                    yield self._advance()
+            except OrderRefusedError:
+                raise
+            except BaseException:
+                self._stale = True
+                raise
 
     # -- time
 
@@ -181,8 +188,8 @@ class TwinEngine:
 
     def observe(self) -> Observation:
         """All that is known now."""
-        with self._lock:
-            now_s = self._advance()
+        with self._acting() as now_s:
+            self._keep_time()
             nodes = list(self._all_up)
             for name, (state, reason) in self._down.items():
                 nodes[self._known[name]] = NodeNow(name, GPUS_PER_NODE, cast("Any", state), reason)
@@ -203,25 +210,17 @@ class TwinEngine:
 
     def events(self, cursor: str) -> tuple[Sequence[EngineEvent], str]:
         """Tell what happened since a cursor, and the next cursor."""
-        with self._lock:
-            self._advance()
-            rows = self._book.execute(
-                "SELECT number, body FROM events WHERE number > ? ORDER BY number", (int(cursor or 0),)
-            ).fetchall()
-            found = []
-            for _, body in rows:
-                one = json.loads(body)
-                at_utc = self._at(one.pop("at_s"))
-                found.append(EngineEvent(at_utc=at_utc, **one))
+        with self._acting():
+            rows = self._book.events(int(cursor or 0))
+            found = [EngineEvent(at_utc=self._at(one.pop("at_s")), **one) for _, one in rows]
             return found, str(rows[-1][0]) if rows else cursor
 
     def hold(self, order: Order, attempt: int) -> None:
         """See to it that a job is known and waits."""
-        with self._lock:
-            now_s = self._advance()
+        with self._acting() as now_s:
             job = self._jobs.get(order.key)
             if job is None:
-                if attempt == 0 and not self._has_ended(order.key):
+                if attempt == 0 and not self._book.has_ended(order.key):
                     self._keep(
                         _Job(
                             order.key,
@@ -240,8 +239,7 @@ class TwinEngine:
 
     def start(self, order: Order, attempt: int, shares: Sequence[Share]) -> None:
         """Start a held job on these nodes, as its `attempt`-th; never a second time."""
-        with self._lock:
-            now_s = self._advance()
+        with self._acting() as now_s:
             job = self._jobs.get(order.key)
             if job is None or job.attempt >= attempt:
                 return
@@ -261,8 +259,7 @@ class TwinEngine:
     def recall(self, order: Order, attempt: int, deadline_utc: datetime) -> None:
         """Tell a running job that it will lose its GPUs at the deadline: it saves its state by then."""
         del deadline_utc
-        with self._lock:
-            self._advance()
+        with self._acting():
             job = self._jobs.get(order.key)
             if job is not None and job.state == "running" and job.attempt == attempt and not job.warned:
                 job.warned = True
@@ -270,29 +267,28 @@ class TwinEngine:
 
     def cancel(self, order: Order) -> None:
         """End a job for good."""
-        with self._lock:
-            now_s = self._advance()
+        with self._acting() as now_s:
             job = self._jobs.get(order.key)
             if job is not None:
                 self._finish(job, now_s, "cancelled")
 
     def cap(self, caps: Mapping[str, float]) -> None:
         """Cap the GPUs of tiers; their jobs work the slower."""
-        with self._lock:
-            now_s = self._advance()
+        with self._acting() as now_s:
             if dict(caps) == self._caps:
                 return
             self._caps = dict(caps)
-            for job in self._jobs.values():
-                if job.state == "running":
-                    job.worked_s += (now_s - job.since_s) * job.speed
-                    job.since_s, job.speed = now_s, self._speed_of(job)
-                    self._expect_end(job)
+            self._book.keep_caps(caps)
+            running = [job for job in self._jobs.values() if job.state == "running"]
+            for job in running:
+                job.worked_s += (now_s - job.since_s) * job.speed
+                job.since_s, job.speed = now_s, self._speed_of(job)
+                self._expect_end(job)
+            self._keep(*running)
 
     def drain(self, node: str, reason: str | None) -> None:
         """Take a node out of use for new jobs, or back into use."""
-        with self._lock:
-            now_s = self._advance()
+        with self._acting() as now_s:
             if node not in self._known:
                 raise OrderRefusedError(f"there is no node {node}")
             state = self._state_of(node)[0]
@@ -365,38 +361,29 @@ class TwinEngine:
     def _finish(self, job: _Job, now_s: float, outcome: Outcome) -> None:
         self._tell("ended", now_s, job, outcome)
         del self._jobs[job.key]
-        self._book.execute("DELETE FROM jobs WHERE key = ?", (job.key,))
-        self._book.execute("INSERT OR IGNORE INTO ended VALUES (?)", (job.key,))
+        self._book.end_job(job.key)
 
     # -- the book
 
-    def _keep(self, job: _Job) -> None:
-        self._jobs[job.key] = job
-        body = json.dumps({name: getattr(job, name) for name in job.__slots__})
-        self._book.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", (job.key, body))
+    def _keep(self, *jobs: _Job) -> None:
+        self._jobs.update((job.key, job) for job in jobs)
+        self._book.keep_jobs((job.key, {name: getattr(job, name) for name in job.__slots__}) for job in jobs)
+
+    def _keep_time(self) -> None:
+        """Note how far its time has gone, so that it never goes back, whatever the clock says at the next start."""
+        self._book.keep_time(About(self._start_utc.isoformat(), self._wall(), self._seconds(), self._speed))
 
     def _set_node(self, name: str, state: str, reason: str) -> None:
         if state == "up":
             self._down.pop(name, None)
-            self._book.execute("DELETE FROM nodes WHERE name = ?", (name,))
         else:
             self._down[name] = (state, reason)
-            self._book.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (name, state, reason))
+        self._book.keep_node(name, state, reason)
 
     def _tell(self, kind: str, at_s: float, job: _Job, outcome: Outcome | None = None) -> None:
-        body = {"kind": kind, "at_s": at_s, "key": job.key, "attempt": job.attempt, "outcome": outcome}
-        self._write(body)
+        self._book.tell(
+            {"kind": kind, "at_s": at_s, "key": job.key, "attempt": job.attempt, "outcome": outcome}
+        )
 
     def _tell_node(self, kind: str, at_s: float, node: str, reason: str) -> None:
-        self._write({"kind": kind, "at_s": at_s, "node": node, "reason": reason})
-
-    def _write(self, body: Mapping[str, Any]) -> None:
-        number = (
-            self._book.execute("INSERT INTO events (body) VALUES (?)", (json.dumps(body),)).lastrowid or 0
-        )
-        if number % 1000 == 0:
-            self._book.execute("DELETE FROM events WHERE number < ?", (number - KEPT_EVENTS,))
-
-    def _has_ended(self, key: str) -> bool:
-        """Whether a job of this key has been here before."""
-        return self._book.execute("SELECT 1 FROM ended WHERE key = ?", (key,)).fetchone() is not None
+        self._book.tell({"kind": kind, "at_s": at_s, "node": node, "reason": reason})
