@@ -87,6 +87,7 @@ migration: $(VENV)/installed-test
 picture: $(VENV)/installed-test chromium
 	rm -rf runs/picture && $(BIN)/kvandal run stargate-norway --quiet --out runs/picture
 	$(BIN)/python docs/picture.py runs/picture
+	$(BIN)/python docs/live_picture.py
 
 # Every model against an independent reference: docs/fidelity.md and its figures.
 fidelity: $(VENV)/installed-test
