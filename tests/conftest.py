@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,6 +92,21 @@ def browser(chromium_path):
         found = started.chromium.launch(executable_path=chromium_path, headless=True, args=FLAGS)
         yield found
         found.close()
+
+
+@pytest.fixture(autouse=True)
+def _browser_out_of_the_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hide the event loop of a browser from tests that do not use it.
+
+    It stays the running loop of this thread for as long as the browser lives, and asyncio starts no other beside it.
+    """
+    loop = asyncio._get_running_loop()
+    if loop is None or "browser" in request.fixturenames:
+        yield
+        return
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(loop)
 
 
 @pytest.fixture

@@ -17,6 +17,11 @@ EXAMPLES = (
     "kvandal.cli.options",
     "kvandal.cli.repeated",
     "kvandal.cli.samples",
+    "kvandal.cli.server",
+    "kvandal.client.client",
+    "kvandal.client.wire",
+    "kvandal.control.api.answers",
+    "kvandal.control.api.paging",
     "kvandal.engines.entitlements",
     "kvandal.engines.kueue",
     "kvandal.engines.slurm",
@@ -49,6 +54,7 @@ def test_the_public_names_are_these() -> None:
     """Sorted, complete, each importable, each with a docstring; nothing else shows."""
     assert kv.__all__ == sorted(kv.__all__)
     assert kv.__all__ == [
+        "Client",
         "InputError",
         "KvandalError",
         "Optimum",

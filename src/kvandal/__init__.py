@@ -8,6 +8,7 @@
 ``kv.simulate(scenario)`` gives a :class:`Run`; ``run.summary`` holds its headline numbers, ``run.queues`` and
 ``run.site`` are tables. ``kv.compare(run, other)`` puts two side by side; ``kv.whatif(scenario, changes)`` says what a
 change does to whom; ``kv.why(run, job)`` tells the life of a job; ``kv.sweep`` and ``kv.optimise`` simulate many variants.
+``kv.Client(server)`` asks a running control plane.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kvandal.client.client import Client
     from kvandal.errors import InputError, KvandalError, OutputError
     from kvandal.runs.compare import compare
     from kvandal.runs.folder import read_run, write_run
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     """Version of the package."""
 
 __all__ = [
+    "Client",
     "InputError",
     "KvandalError",
     "Optimum",
@@ -56,6 +59,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Client": "kvandal.client.client",
     "InputError": "kvandal.errors",
     "KvandalError": "kvandal.errors",
     "Optimum": "kvandal.runs.optimise",

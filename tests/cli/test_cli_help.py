@@ -25,10 +25,20 @@ COMMANDS = [
     ["trace"],
     ["trace", "info"],
     ["bench"],
+    ["doctor"],
     ["sweep"],
     ["optimise"],
     ["policy"],
     ["policy", "export"],
+    ["policy", "change"],
+    ["job"],
+    ["job", "submit"],
+    ["envelope", "set"],
+    ["grant"],
+    ["grant", "apply"],
+    ["office"],
+    ["office", "decide"],
+    ["site"],
 ]
 HEAVY = ("numba", "llvmlite", "polars", "numpy", "rich", "kvandal.scenario.model", "kvandal.compiled")
 """What help must not import. (Some versions of typer load pydantic themselves; it is our models that take time.)"""
@@ -126,6 +136,11 @@ def test_help_names_every_command(inside: Callable[..., Any]) -> None:
         "sweep",
         "optimise",
         "policy",
+        "job",
+        "envelope",
+        "grant",
+        "office",
+        "site",
     ):
         assert f"\n  {command} " in outcome.out
 

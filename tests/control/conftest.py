@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from postgres_server import PostgresServer
 
@@ -29,18 +31,43 @@ def postgres(postgres_server):
         postgres_server.start()
 
 
+def wants_tables(request):
+    """Say whether the test opens a store: then its tables are there already, copied from a template."""
+    return not {"store", "sqlite_store"}.isdisjoint(request.fixturenames)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory):
+    """Return a file of an empty store."""
+    file = tmp_path_factory.mktemp("template") / "kvandal.db"
+    open_store(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server):
+    """Return the name of a database of an empty store."""
+    url = postgres_server.new_database()
+    open_store(url).close()
+    return url.rsplit("/", 1)[1]
+
+
 @pytest.fixture
-def postgres_url(postgres):
-    """Return the URL of an empty database in PostgreSQL."""
-    url = postgres.new_database()
+def postgres_url(request, postgres):
+    """Return the URL of a database in PostgreSQL: empty, or with the tables of `store` if the test asks for that too."""
+    template = request.getfixturevalue("postgres_template") if wants_tables(request) else None
+    url = postgres.new_database(template)
     yield url
     postgres.drop(url)
 
 
 @pytest.fixture
-def sqlite_url(tmp_path):
-    """Return the URL of an SQLite database that is not there yet."""
-    return f"sqlite:///{tmp_path / 'kvandal.db'}"
+def sqlite_url(request, tmp_path):
+    """Return the URL of an SQLite database: not there yet, or with the tables of `store` if the test asks for that too."""
+    file = tmp_path / "kvandal.db"
+    if wants_tables(request):
+        shutil.copy(request.getfixturevalue("sqlite_template"), file)
+    return f"sqlite:///{file}"
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

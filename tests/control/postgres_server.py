@@ -69,11 +69,11 @@ class PostgresServer:
     def running(self) -> bool:
         return (self.folder / "data" / "postmaster.pid").exists()
 
-    def new_database(self) -> str:
-        """Create an empty database and return its URL."""
+    def new_database(self, template: str | None = None) -> str:
+        """Create a database, empty or a copy of another, and return its URL."""
         name = f"test{next(self.names)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template1'}")
         return self.url(name)
 
     def drop(self, url: str) -> None:

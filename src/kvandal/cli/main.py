@@ -9,23 +9,33 @@ from typing import NoReturn
 import typer
 
 from kvandal.cli import (
+    audit,
     bench,
     books,
     compare,
+    doctor,
+    envelope,
     forecast,
+    grant,
+    job,
     models,
+    office,
     optimise,
     params,
     plan,
     policy,
+    policy_change,
     replay,
     report,
     run,
     serve,
     show,
     signals,
+    site,
     statement,
+    store,
     sweep,
+    token,
     trace,
     transient,
     whatif,
@@ -86,6 +96,7 @@ app.command("transient", epilog="Example: kvandal transient runs/week --at 2027-
 app.command(
     "forecast", epilog="Example: kvandal forecast runs/week --job tenant=uk,gpus=64,hours=6,class=surplus"
 )(forecast.forecast)
+app.command("doctor", epilog="Example: kvandal doctor --config kvandal.toml")(doctor.doctor)
 app.command("serve", epilog="Example: kvandal serve stargate-norway --speed 60")(serve.serve)
 app.command("replay", epilog="Example: kvandal replay --data-dir kvandal-data")(replay.replay)
 app.command("bench", epilog="Example: kvandal bench --days 7 --json")(bench.bench)
@@ -99,10 +110,127 @@ policies = typer.Typer(
 policies.command("export", epilog="Example: kvandal policy export --to kueue stargate-norway --out kueue")(
     policy.export
 )
+policies.command(
+    "change",
+    epilog="Example: kvandal policy change tenants.uk.ceiling_share=0.02 --reason 'more room for research'",
+)(policy_change.change)
+jobs = typer.Typer(help="Jobs of a running site.", no_args_is_help=True, rich_markup_mode=None)
+jobs.command(
+    "submit",
+    epilog="Example: kvandal job submit --tenant norway-research --project arctic --class national --gpus 64 --limit 4h "
+    "train.sh",
+)(job.submit)
+jobs.command("list", epilog="Example: kvandal job list --tenant uk --state queued --json")(job.jobs)
+jobs.command("show", epilog="Example: kvandal job show job_01jzx6m3v0f8c2h5k7n9q1s4t6")(job.show)
+jobs.command("why", epilog="Example: kvandal job why job_01jzx6m3v0f8c2h5k7n9q1s4t6")(job.why)
+jobs.command(
+    "cancel", epilog="Example: kvandal job cancel job_01jzx6m3v0f8c2h5k7n9q1s4t6 --reason 'wrong data'"
+)(job.cancel)
+app.add_typer(jobs, name="job", epilog="Example: kvandal job list --state queued")
+envelopes = typer.Typer(
+    help="The power that a running site may draw.", no_args_is_help=True, rich_markup_mode=None
+)
+envelopes.command(
+    "set", epilog="Example: kvandal envelope set 180MW --until 6h --reason 'Statnett asks for less'"
+)(envelope.set_)
+envelopes.command("show", epilog="Example: kvandal envelope show --json")(envelope.show)
+envelopes.command("clear", epilog="Example: kvandal envelope clear --reason 'the line is repaired'")(
+    envelope.clear
+)
+app.add_typer(envelopes, name="envelope", epilog="Example: kvandal envelope show")
+grants = typer.Typer(help="GPU-hours of a running site.", no_args_is_help=True, rich_markup_mode=None)
+grants.command("ladder", epilog="Example: kvandal grant ladder")(grant.ladder)
+grants.command("list", epilog="Example: kvandal grant list --project arctic --json")(grant.grants)
+grants.command("show", epilog="Example: kvandal grant show grant_01m8n4kkefjejnn7354g3k15pg")(grant.show)
+grants.command("apply", epilog="Example: kvandal grant apply application.toml --submit")(grant.apply)
+grants.command("submit", epilog="Example: kvandal grant submit application_01m8n4kkdg1j02fbk3tft0wgg0")(
+    grant.submit
+)
+grants.command(
+    "withdraw",
+    epilog="Example: kvandal grant withdraw application_01m8n4kkdg1j02fbk3tft0wgg0 --reason 'no longer needed'",
+)(grant.withdraw)
+grants.command(
+    "appeal",
+    epilog="Example: kvandal grant appeal application_01m8n4kkdg1j02fbk3tft0wgg0 --reason 'a number was misread'",
+)(grant.appeal)
+grants.command("report", epilog="Example: kvandal grant report grant_01m8n4kkefjejnn7354g3k15pg report.md")(
+    grant.report
+)
+grants.command(
+    "end", epilog="Example: kvandal grant end grant_01m8n4kkefjejnn7354g3k15pg --reason 'the project is over'"
+)(grant.end)
+app.add_typer(grants, name="grant", epilog="Example: kvandal grant ladder")
+offices = typer.Typer(
+    help="The access office of a running site: who applies, who reviews, who decides.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+offices.command(
+    "organisation",
+    epilog="Example: kvandal office organisation 'Equinor ASA' --number 923609016 --kind enterprise",
+)(office.organisation)
+offices.command(
+    "project",
+    epilog="Example: kvandal office project arctic --title Arctic --organisation organisation_01m8n4kkdg1j02fbk3tft0wgg0 --tenant norway-research --investigator person_01m8n4kkdg1j02fbk3tft0wgg0",
+)(office.project)
+offices.command("applications", epilog="Example: kvandal office applications --state decision")(
+    office.applications
+)
+offices.command("look", epilog="Example: kvandal office look application_01m8n4kkdg1j02fbk3tft0wgg0")(
+    office.look
+)
+offices.command(
+    "confirm",
+    epilog="Example: kvandal office confirm application_01m8n4kkdg1j02fbk3tft0wgg0 OG11 --reason 'report of 2026 read'",
+)(office.confirm)
+offices.command(
+    "review",
+    epilog="Example: kvandal office review application_01m8n4kkdg1j02fbk3tft0wgg0 --part technical --score 4 --recommends grant --comment 'it scales'",
+)(office.review)
+offices.command(
+    "recuse",
+    epilog="Example: kvandal office recuse application_01m8n4kkdg1j02fbk3tft0wgg0 --reason 'we wrote a paper together'",
+)(office.recuse)
+offices.command(
+    "decide",
+    epilog="Example: kvandal office decide application_01m8n4kkdg1j02fbk3tft0wgg0 grant --reason 'as the panel advised'",
+)(office.decide)
+offices.command(
+    "return",
+    epilog="Example: kvandal office return application_01m8n4kkdg1j02fbk3tft0wgg0 --reason 'say which data'",
+)(office.send_back)
+app.add_typer(offices, name="office", epilog="Example: kvandal office applications --state decision")
+app.command("site", epilog="Example: kvandal site --server https://kvandal.example.org --json")(site.site)
 app.add_typer(
     policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json"
 )
+stores = typer.Typer(help="The database of the control plane.", no_args_is_help=True, rich_markup_mode=None)
+stores.command("upgrade", epilog="Example: kvandal store upgrade --database sqlite:///kvandal.db")(
+    store.upgrade
+)
+stores.command(
+    "backup", epilog="Example: kvandal store backup kvandal-monday --database sqlite:///kvandal.db"
+)(store.backup)
+stores.command(
+    "restore",
+    epilog="Example: kvandal store restore kvandal-monday --database postgresql://kvandal@localhost/kvandal",
+)(store.restore)
+audits = typer.Typer(help="Who did what.", no_args_is_help=True, rich_markup_mode=None)
+audits.command("verify", epilog="Example: kvandal audit verify --database sqlite:///kvandal.db")(audit.verify)
+audits.command(
+    "list", epilog="Example: kvandal audit list --subject job_... --database sqlite:///kvandal.db"
+)(audit.list_)
+app.add_typer(stores, name="store", epilog="Example: kvandal store backup kvandal-monday")
+app.add_typer(audits, name="audit", epilog="Example: kvandal audit verify")
 app.add_typer(traces, name="trace", epilog="Example: kvandal trace info lingjun --json")
+tokens = typer.Typer(help="Tokens of programs.", no_args_is_help=True, rich_markup_mode=None)
+tokens.command(
+    "create", epilog="Example: kvandal token create first --person olga@example.org --role operator"
+)(token.create)
+tokens.command("list", epilog="Example: kvandal token list --database sqlite:///kvandal.db")(token.list_)
+tokens.command("revoke", epilog="Example: kvandal token revoke kvd_3kQ8sZ1x --reason lost")(token.revoke)
+app.add_typer(tokens, name="token", epilog="Example: kvandal token list")
 
 
 def _version(wanted: bool) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from datetime import datetime
 
 from kvandal.control.loop.clock import SteadyClock
 from kvandal.control.loop.opening import epoch_of
-from kvandal.control.settings import Settings
+from kvandal.control.settings import Settings, SlurmSettings
 from kvandal.engines.live.protocol import Engine
 from kvandal.engines.live.twin import Fault, TwinEngine
+from kvandal.errors import SettingsError
 from kvandal.physics.rack import capped_speed
 from kvandal.scenario.model import Scenario
 from kvandal.twin.failures import draw_failures
@@ -68,15 +70,49 @@ def _faults(scenario: Scenario, names: list[str]) -> list[Fault]:
     return found
 
 
-def slurm_engine(settings: Settings, clock: Callable[[], float]) -> Engine:
-    """Return the Slurm cluster of the settings."""
-    from kvandal.engines.live import slurm
+def slurm_engine(settings: SlurmSettings, clock: Callable[[], float]) -> Engine:
+    """Return the Slurm cluster of the settings.
 
-    return slurm.from_settings(settings.slurm, clock)
+    Raises
+    ------
+    SettingsError
+        If a secret or the folder of records cannot be used.
+
+    """
+    from kvandal.engines.live.slurm import SlurmEngine
+    from kvandal.engines.live.slurm_cluster import SlurmCluster
+
+    if settings.token_file is not None:
+        settings.secret()  # says at once which file is at fault
+    cluster = SlurmCluster(
+        rest_url=settings.rest_url,
+        token_file=settings.token_file,
+        token="" if settings.token is None else settings.token.get_secret_value(),
+        token_command=tuple(shlex.split(settings.token_command)),
+        service_user=settings.user,
+        commands=settings.commands,
+        conf=settings.conf,
+        user=settings.job_user or None,
+        account=settings.account,
+        partition=settings.partition,
+        qos=settings.qos,
+        gpu_type=settings.gpu_type or None,
+        working_directory=settings.working_directory,
+        output=settings.output,
+        record_folder=settings.record_folder,
+        timeout_s=settings.timeout_s,
+    )
+    try:
+        return SlurmEngine(cluster, clock)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot be used: {error.strerror}", file=settings.record_folder, key="slurm.record_folder"
+        ) from None
 
 
 def engine_of(settings: Settings, scenario: Scenario, clock: SteadyClock, now_utc: datetime) -> Engine:
     """Return the engine that the settings ask for."""
     if settings.engine == "slurm":
-        return slurm_engine(settings, clock)
+        assert settings.slurm is not None  # the settings have been checked
+        return slurm_engine(settings.slurm, clock)
     return twin_engine(settings, scenario, now_utc, clock)

@@ -142,10 +142,26 @@ class SlurmSettings(Part):
     """File that holds the JSON Web Token of that user, readable by the service alone; read again whenever it changes."""
     token: Secret | None = None
     """The token itself; from the environment only."""
-    scontrol: str = "scontrol"
-    """The command that drains nodes and signals jobs."""
+    token_command: str = ""
+    """Command that prints such a token, e.g. scontrol token username=root lifespan=3600; instead of a file."""
+    commands: FilePath | None = None
+    """Folder of squeue, scontrol, scancel and sacct; none: those on the path."""
     conf: FilePath | None = None
-    """slurm.conf for that command; none: where Slurm looks for it."""
+    """slurm.conf for those commands; none: where Slurm looks for it."""
+    job_user: str = ""
+    """Who owns a job, e.g. kvandal-{tenant}; empty: user. Here and below {tenant} and {project} stand for those of the job."""
+    account: str = "{tenant}"
+    """Account of a job."""
+    qos: dict[str, str] = Field(default_factory=dict)
+    """QOS by tier (firm, assured, lent); a tier that is not named leaves the choice to Slurm."""
+    gpu_type: str = ""
+    """Type of the GPUs in Gres, e.g. gb200; empty: any."""
+    working_directory: str = "/tmp"  # noqa: S108 - the one folder that every node has
+    """Where jobs run."""
+    output: str = ""
+    """File of their output, as sbatch names it; empty: slurm-NUMBER.out where they run."""
+    record_folder: FilePath | None = None
+    """Folder that all nodes share, in which each run leaves how it ended; without one a start may be lost with slurmctld."""
     partition: str = "main"
     """Partition that takes the jobs."""
     timeout_s: float = Field(5.0, gt=0, le=120)
@@ -278,7 +294,11 @@ def without_password(url: str) -> str:
 
     >>> without_password("postgresql://kvandal:secret@db.example/kvandal?password=secret")
     'postgresql://kvandal:***@db.example/kvandal?***'
+    >>> without_password("sqlite:////var/lib/kvandal/kvandal.sqlite")
+    'sqlite:////var/lib/kvandal/kvandal.sqlite'
     """
+    if url.startswith("sqlite:"):
+        return url
     parts = urlsplit(url)
     place = parts.netloc
     if "@" in place:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
+from living_site import JOB
 
 import kvandal as kv
-from kvandal.control.api.application import close, create_app
+from kvandal.control.api.application import close, close_streams, create_app
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.identity.principal import LOCAL, Principal, RoleGrant
 from kvandal.control.store.database import Store, open_store
 
 SMALL = Path(__file__).parent.parent.parent / "small.toml"
-JOB = {
-    "tenant": "norway-research",
-    "project": "arctic",
-    "demand": "national",
-    "gpus": 8,
-    "limit_s": 3600,
-    "name": "first",
-}
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +43,7 @@ class Door:
         self.principal: Principal | None = LOCAL
 
     async def principal_of(self, request: Any) -> Principal | None:
+        del request
         return self.principal
 
 
@@ -101,6 +99,34 @@ def ask(app: FastAPI) -> Iterator[Caller]:
     yield caller
     caller.close()
     close(app)
+
+
+class Served:
+    """A real server on a free port, in a thread of its own."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app, self.socket = app, socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=5)
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
+        self.thread.start()
+        while not self.server.started:
+            assert self.thread.is_alive()
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        close_streams(self.app)
+        self.server.should_exit = True
+        self.thread.join()
+        self.socket.close()
+
+
+@pytest.fixture
+def served(app: FastAPI) -> Iterator[Served]:
+    server = Served(app)
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import base64
 import hashlib
 import hmac
 import json
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ from sqlalchemy import insert
 import kvandal as kv
 from kvandal.control.api.application import close, create_app
 from kvandal.control.api.parts import ServiceParts
-from kvandal.control.identity.gate import Identity
+from kvandal.control.identity.gate import Identity, utc_now
 from kvandal.control.identity.people import give_role, make_person
 from kvandal.control.identity.permissions import PERMISSIONS
 from kvandal.control.identity.principal import RoleGrant
 from kvandal.control.identity.tokens import create_token
+from kvandal.control.pages.routes import router as pages_router
+from kvandal.control.service import Service as LiveService
 from kvandal.control.settings import LimitSettings, OidcSettings, Settings
 from kvandal.control.store.database import Store, open_store
 from kvandal.control.store.tables.loop import JOBS
@@ -114,22 +117,11 @@ class FalseProvider:
         return jwt.encode(self.header, claims, self.key, algorithms=[self.header["alg"]])
 
 
-class Service:
-    """A service with identities, asked in this process."""
+class People:
+    """People of a store, and their tokens."""
 
-    def __init__(self, store: Store, scenario: kv.Scenario, **settings: Any) -> None:
-        self.store, self.clock, self.provider = store, Clock(), FalseProvider()
-        oidc = {"issuer": ISSUER, **settings.pop("oidc", {})}
-        settings = {"limits": NO_LIMITS, "oidc": OidcSettings(**oidc), **settings}
-        self.settings = Settings(**settings)
-        http = httpx.Client(transport=httpx.MockTransport(self.provider))
-        self.identity = Identity(store, self.settings, now=self.clock, clock=self.clock.monotonic, http=http)
-        self.app: FastAPI = create_app(ServiceParts(store=store, scenario=scenario, identity=self.identity))
-        self.loop, self.count = asyncio.Runner(), 0
-        self.browser = self.client()
-
-    def client(self, token: str | None = None, **headers: str) -> Client:
-        return Client(self, token, headers)
+    store: Store
+    clock: Callable[[], datetime]
 
     def person(self, name: str, *roles: RoleGrant) -> str:
         with self.store.begin() as tx:
@@ -158,6 +150,25 @@ class Service:
                 now=self.clock(),
                 **limit,
             )[1]
+
+
+class Service(People):
+    """A service with identities, asked in this process."""
+
+    def __init__(self, store: Store, scenario: kv.Scenario, **settings: Any) -> None:
+        self.store, self.clock, self.provider = store, Clock(), FalseProvider()
+        oidc = {"issuer": ISSUER, **settings.pop("oidc", {})}
+        settings = {"limits": NO_LIMITS, "oidc": OidcSettings(**oidc), **settings}
+        self.settings = Settings(**settings)
+        http = httpx.Client(transport=httpx.MockTransport(self.provider))
+        self.identity = Identity(store, self.settings, now=self.clock, clock=self.clock.monotonic, http=http)
+        parts = ServiceParts(store=store, scenario=scenario, identity=self.identity)
+        self.app: FastAPI = create_app(parts, pages=[pages_router])
+        self.loop, self.count = asyncio.Runner(), 0
+        self.browser = self.client()
+
+    def client(self, token: str | None = None, **headers: str) -> Client:
+        return Client(self, token, headers)
 
     def member(self, tenant: str, project: str | None = None, role: str = "member") -> Client:
         person = self.person(f"{role}-{tenant}-{project}-{self.count}", RoleGrant(role, tenant, project))
@@ -232,8 +243,17 @@ def scenario() -> kv.Scenario:
     return kv.load(SMALL)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty store, to be copied: making its tables takes longer than most tests."""
+    file = tmp_path_factory.mktemp("empty") / "kvandal.db"
+    open_store(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, empty_store: Path) -> Iterator[Store]:
+    shutil.copy(empty_store, tmp_path / "kvandal.db")
     with open_store(f"sqlite:///{tmp_path / 'kvandal.db'}") as opened:
         yield opened
 
@@ -241,6 +261,28 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def service(store: Store, scenario: kv.Scenario) -> Iterator[Service]:
     made = Service(store, scenario)
+    yield made
+    made.close()
+
+
+class Whole(People):
+    """All that `kvandal serve` answers, with identities, without its loop."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = Settings(data_dir=folder, port=8440, oidc=OidcSettings(issuer=ISSUER), limits=NO_LIMITS)
+        self.live, self.loop, self.clock = LiveService(settings, demand=False), asyncio.Runner(), utc_now
+        self.store, self.app = self.live.store, self.live.app
+
+    def close(self) -> None:
+        self.loop.close()
+        close(self.app)
+        self.live.close()
+
+
+@pytest.fixture
+def whole(tmp_path: Path, empty_store: Path) -> Iterator[Whole]:
+    shutil.copy(empty_store, tmp_path / "kvandal.sqlite")
+    made = Whole(tmp_path)
     yield made
     made.close()
 

@@ -49,7 +49,7 @@ def test_no_secret_stands_anywhere_in_the_store(service, ada) -> None:
 
     with service.store.read() as tx:
         for table in complete_metadata().sorted_tables:
-            kept = str(tx.execute(text(f"SELECT * FROM {table.name}")).all())  # noqa: S608
+            kept = str(tx.execute(text(f"SELECT * FROM {table.name}")).all())
             for hidden in (secret, secret[12:], ada.token, session):
                 assert hidden not in kept, table.name
 

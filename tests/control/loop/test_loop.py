@@ -10,6 +10,7 @@ from small_sites import check_books, check_room
 from sqlalchemy import select, text, update
 
 from kvandal.control.loop.replay import replay
+from kvandal.control.store.ledger import balances
 from kvandal.control.store.tables.loop import CYCLES, INTENTIONS, JOB_EVENTS, LOANS, SITE_TICKS
 from kvandal.engines.live.protocol import EngineUnreachableError
 
@@ -221,7 +222,8 @@ class Broken:
 
 def test_an_engine_that_does_not_answer_loses_nothing_and_nothing_new_is_lent(sqlite_url, tmp_path):
     living = Living(sqlite_url, tmp_path, telemetry_timeout_s=60.0)
-    broken = living.loop.engine = Broken(living.engine)
+    broken = living.engine = Broken(living.engine)
+    living.again()
     first = living.submit("abroad", gpus=4, run_time_s=5000)
     living.turn(1)
     broken.silent = True
@@ -256,3 +258,42 @@ def test_ticks_are_written_once_whatever_happens(living):
     assert times == [60 * tick for tick in range(len(times))]
     assert len(times) == 10
     assert len(NODES) == 36
+
+
+def test_the_books_hold_all_energy_of_the_meter_and_all_gpu_seconds_of_jobs(living):
+    for wave in range(8):
+        for _ in range(4):
+            living.submit("abroad", gpus=24, run_time_s=1900)
+        living.turn(1)
+        for _ in range(2):
+            living.submit("startups", gpus=16, run_time_s=700)
+        living.run(900, step=30)
+        if wave % 3 == 1:
+            living.again()
+    living.run(1800, step=30)
+    with living.store.read() as tx:
+        booked = balances(tx)
+        metered_wh = -booked["site:meter"]["wh"]
+        hours = living.loop.site.now_s // 3600
+        ticks = tx.execute(select(SITE_TICKS).where(SITE_TICKS.c.time_s < hours * 3600)).all()
+    assert hours >= 2
+    assert metered_wh == pytest.approx(sum(tick.site_power_mw for tick in ticks) * 1e6 / 60, rel=1e-5)
+    tenants_wh = sum(
+        amount["wh"] for name, amount in booked.items() if name.startswith("tenant:") and "wh" in amount
+    )
+    assert tenants_wh + booked["site:unused"]["wh"] == metered_wh
+    assert booked["site:unused"]["wh"] > 0
+    jobs = living.jobs()
+    used = sum(
+        amount["gpu_s"] for name, amount in booked.items() if name.startswith("tenant:") and "gpu_s" in amount
+    )
+    assert used == -booked["site:gpus"]["gpu_s"] == sum(job.used_gpu_s for job in jobs)
+    lost = sum(amount["gpu_s"] for name, amount in booked.items() if ":lost:" in name)
+    assert lost == sum(job.used_gpu_s - job.useful_gpu_s for job in jobs)
+    assert lost > 0
+    ended = [job for job in jobs if job.state == "finished"]
+    assert all(job.energy_wh > 0 for job in ended)
+    # one rack's worth of energy for every job: above idle nobody, below TDP and overheads everybody
+    for job in ended:
+        mean_w = job.energy_wh / (job.used_gpu_s / 3600)
+        assert 300 < mean_w < 2500

@@ -61,6 +61,21 @@ def test_a_fault_is_told_with_its_traceback_in_one_line(told) -> None:
     assert "ValueError: invalid literal" in str(event["exception"])
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_tells_no_values_of_variables_nor_secrets_in_the_message(told, form: str) -> None:
+    out = io.StringIO()
+    configure_logs("info", form, out)
+    variable = SECRET.upper()
+    try:
+        int(f"://ada:{SECRET}@db")
+    except ValueError:
+        structlog.get_logger("kvandal").exception("cycle failed")
+
+    assert "ValueError: invalid literal for int() with base 10: '://ada:***@db'" in out.getvalue()
+    assert variable not in out.getvalue()
+    assert SECRET not in out.getvalue()
+
+
 def test_the_number_of_the_cycle_stands_in_all_that_happens_in_it(told) -> None:
     with Watch().cycle(4711):
         structlog.get_logger("kvandal").info("recalled")

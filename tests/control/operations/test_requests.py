@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from fastapi import FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from site_in_store import write_site
@@ -37,7 +37,9 @@ def app(watch, store, settings) -> FastAPI:
     app = FastAPI()
     app.include_router(operations_router(watch, store, settings))
 
-    @app.get("/v1/jobs/{job_id}")
+    router = APIRouter()
+
+    @router.get("/jobs/{job_id}")
     async def job(job_id: str) -> dict[str, Any]:
         if job_id == "none":
             raise HTTPException(404)
@@ -45,6 +47,7 @@ def app(watch, store, settings) -> FastAPI:
             raise RuntimeError("fault")
         return {"id": structlog.contextvars.get_contextvars().get("request_id")}
 
+    app.include_router(router, prefix="/v1")
     return app
 
 
@@ -118,6 +121,8 @@ def readiness(app: Any) -> tuple[int, str, dict[str, str]]:
 def test_a_leader_is_ready_while_its_loop_turns(app, watch, store, clock) -> None:
     write_site(store)
     watch.metrics.leads(True)
+    with watch.cycle(1):
+        pass
     clock.seconds += 3
 
     assert readiness(app) == (
@@ -130,6 +135,18 @@ def test_a_leader_is_ready_while_its_loop_turns(app, watch, store, clock) -> Non
     assert (status, word) == (503, "not ready")
     assert words["loop"] == "stands still: no cycle for 63 s, one should begin every 1 s"
     assert ask(app, "/healthz").status_code == 200
+
+
+def test_before_its_first_cycle_a_leader_is_not_ready(app, watch, clock) -> None:
+    watch.metrics.leads(True)
+    clock.seconds += 45
+
+    status, word, words = readiness(app)
+    assert (status, word) == (503, "not ready")
+    assert words["loop"] == "begins: no cycle yet, for 45 s"
+    with watch.cycle(1):
+        pass
+    assert readiness(app)[0] == 200
 
 
 def test_a_server_that_waits_is_ready(app, store, clock) -> None:

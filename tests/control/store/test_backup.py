@@ -7,12 +7,14 @@ import sqlite3
 import threading
 
 import pytest
+from alembic import command
 from sqlalchemy import insert, select, text
 
 from kvandal.control.store import schema
+from kvandal.control.store.address import address_of
 from kvandal.control.store.audit import record
 from kvandal.control.store.backup import back_up, restore
-from kvandal.control.store.database import open_store
+from kvandal.control.store.database import Store, open_store
 from kvandal.control.store.errors import StoreBusyError, StoreError, StoreFullError, StoreVersionError
 from kvandal.control.store.leader import leadership_of
 from kvandal.control.store.ledger import Posting, balance, post
@@ -101,6 +103,24 @@ def test_what_is_restored_is_what_was_there(full, target_url, tmp_path):
             assert balance(tx, "grant:1", "gpu_s") == -10
 
 
+def test_a_store_of_an_older_version_is_saved_as_it_is_and_brought_up_to_date_when_restored(
+    store_url, target_url, tmp_path
+):
+    with Store(address_of(store_url)) as store:
+        with store.begin() as tx:
+            command.upgrade(schema.configuration(tx), "0003")
+        fill(store)
+    with open_store(store_url, create=False, older=True) as store:
+        saved = back_up(store, tmp_path / "backup")
+    restored = restore(tmp_path / "backup", target_url)
+
+    assert (saved.version, restored.version) == ("0003", schema.newest())
+    assert saved.verdict == restored.verdict
+    assert {name: restored.counts[name] for name in saved.counts} == saved.counts
+    assert saved.counts["audit"] == 1
+    assert set(saved.counts) < set(restored.counts)
+
+
 def test_a_backup_while_others_write_is_one_snapshot(store, tmp_path):
     """Each transaction writes to two tables; in each backup both are equally long, and the books are sound."""
     stop = threading.Event()
@@ -136,6 +156,20 @@ def test_a_backup_is_one_file_and_no_other_is_written_over(full, tmp_path):
         back_up(full, tmp_path / "backups" / "one")
     with pytest.raises(OutputError, match="No such file"):
         back_up(full, tmp_path / "absent" / "one")
+
+
+def test_the_log_of_a_database_that_was_removed_is_not_taken_for_that_of_the_new_one(sqlite_store, tmp_path):
+    fill(sqlite_store)
+    back_up(sqlite_store, tmp_path / "backup")
+    before = content(sqlite_store)
+    with sqlite_store.begin() as tx:
+        record(tx, "me", "job.cancel", "job_1")
+    (tmp_path / "new").mkdir()
+    shutil.copy(f"{sqlite_store.file}-wal", tmp_path / "new" / "kvandal.db-wal")
+    restore(tmp_path / "backup", f"sqlite:///{tmp_path}/new/kvandal.db")
+
+    with open_store(f"sqlite:///{tmp_path}/new/kvandal.db", create=False) as store:
+        assert content(store) == before
 
 
 def test_a_store_that_holds_something_is_replaced_only_by_force(full, tmp_path, store_url):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from datetime import timedelta
 
@@ -100,8 +101,11 @@ AMOUNTS = st.lists(
 
 @given(transactions=st.lists(AMOUNTS, max_size=5))
 @settings(max_examples=20)
-def test_balances_are_the_sum_of_all_postings_and_sum_to_zero(transactions, tmp_path_factory):
-    with open_store(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'kvandal.db'}") as store:
+def test_balances_are_the_sum_of_all_postings_and_sum_to_zero(
+    transactions, sqlite_template, tmp_path_factory
+):
+    file = shutil.copy(sqlite_template, tmp_path_factory.mktemp("ledger") / "kvandal.db")
+    with open_store(f"sqlite:///{file}") as store:
         expected = defaultdict(int)
         with store.begin() as tx:
             for moves in transactions:

@@ -69,7 +69,7 @@ def test_keyframes_are_kept_at_the_start_far_apart_and_lately(store):
     with store.begin() as tx:
         tx.execute(
             insert(KEYFRAMES),
-            [{"cycle": cycle, "state": b"", "jobs": [], "scenario": {}} for cycle in range(50, 1000, 50)],
+            [{"cycle": cycle, "state": b"", "extra": {}, "scenario": {}} for cycle in range(50, 1000, 50)],
         )
     with store.begin() as tx:
         assert thin_keyframes(tx, recent=3, every_cycles=400) == 13

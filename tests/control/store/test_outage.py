@@ -177,7 +177,7 @@ from kvandal.control.store.database import open_store
 from kvandal.control.store.errors import StoreUnavailableError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = open_store(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 number = 0
 try:
     while True:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+import re
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 Item = TypeVar("Item")
 
@@ -35,27 +37,34 @@ class Page(Told, Generic[Item]):
     next: str | None = None
 
 
-def _storable(text: str) -> str:
-    """Refuse what databases and UTF-8 cannot hold."""
-    if "\0" in text:
-        raise ValueError("must not hold the character NUL")
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("must not hold half a character (a lone surrogate)")
-    return text
-
-
-def _printable(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be blank")
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise ValueError("must be one line without control characters")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_storable)]
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 """Any text that can be stored."""
-Line = Annotated[str, AfterValidator(_storable), AfterValidator(_printable)]
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")]
 """One line of text, not blank."""
+
+
+def _written_as_instant(given: Any) -> Any:
+    if isinstance(given, datetime):
+        return given
+    if isinstance(given, str) and _INSTANT.fullmatch(given):
+        return given
+    raise ValueError("must be an instant with its offset from UTC, e.g. 2027-01-01T00:00:00Z")
+
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+Instant = Annotated[AwareDatetime, BeforeValidator(_written_as_instant)]
+"""An instant as text with its offset from UTC; a number is none."""
+
+
+def _whole(given: Any) -> Any:
+    """Take 3.0 for 3, as JSON does, but neither true nor "3"."""
+    if isinstance(given, float) and given.is_integer():
+        return int(given)
+    return given
+
+
+WHOLE = BeforeValidator(_whole)
+"""Beside `Field(strict=True, ...)`: a whole number as JSON has it."""
 Reason = Annotated[Line, Field(min_length=3, max_length=500)]
 """Why somebody changes something: it goes into the audit trail."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]

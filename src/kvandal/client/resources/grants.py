@@ -71,3 +71,14 @@ class NewReport(Asked):
     """A report of what came of a grant."""
 
     text: Annotated[Text, Field(min_length=20, max_length=100_000)]
+
+
+class Notice(Told):
+    """Something that a project was told, and the rule behind it."""
+
+    number: int
+    project: str
+    subject: str
+    rule: str
+    text: str
+    at_utc: datetime

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from kvandal.client.resources.base import Asked, Name, Reason, Text, Told
+from kvandal.client.resources.base import Asked, Instant, Name, Reason, Text, Told
 from kvandal.client.resources.site import TenantNow
 
 Key = Annotated[str, Field(min_length=3, max_length=200, pattern=r"^[A-Za-z0-9_.\"-]+$")]
@@ -143,8 +143,8 @@ class GrantThought(Asked):
     tenant: Name
     project: Name = "proposed"
     gpu_hours: Annotated[float, Field(gt=0, le=1e10)]
-    start_utc: AwareDatetime
-    end_utc: AwareDatetime
+    start_utc: Instant
+    end_utc: Instant
     expiry: Literal["hard", "soft"] = "hard"
     carry_over_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     demand: Annotated[list[Name], Field(max_length=20)] = Field(default_factory=list)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from kvandal.client.resources.base import Asked, Reason, Told
+from kvandal.client.resources.base import Asked, Instant, Reason, Told
 
 
 class EngineNow(Told):
@@ -223,7 +223,7 @@ class NewSetPoint(Asked):
     )
 
     value: Annotated[float, Field(allow_inf_nan=False)]
-    until_utc: AwareDatetime | None = None
+    until_utc: Instant | None = None
     reason: Reason
 
 

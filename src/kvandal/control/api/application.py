@@ -23,6 +23,9 @@ from kvandal.control.api import (
     jobs,
     loans,
     nodes,
+    office_applications,
+    office_grants,
+    office_registry,
     people,
     proposals,
     records,
@@ -38,7 +41,7 @@ from kvandal.control.api.frame import Frame
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import TITLES, Refusal, answer_of
 from kvandal.control.api.reading import Reader
-from kvandal.control.api.specification import describe
+from kvandal.control.api.specification import describe, repeatable
 from kvandal.control.api.validation import refusal_of
 from kvandal.control.api.watching import SiteWatch
 from kvandal.control.api.writing import Writer
@@ -61,6 +64,9 @@ ROUTERS = (
     identity.router,
     tokens.router,
     people.router,
+    office_registry.router,
+    office_applications.router,
+    office_grants.router,
 )
 _log = structlog.get_logger("kvandal.api")
 
@@ -83,6 +89,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.watch.closed = False
         try:
             yield
         finally:
@@ -112,19 +119,24 @@ def create_app(
     app.add_exception_handler(HTTPException, _http)
     for kind in (StoreUnavailableError, OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _no_store)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
     if isinstance(parts.identity, Identity):
         app.add_middleware(Guard, **parts.identity.guard_options)
-    app.openapi = partial(describe, app)  # type: ignore[method-assign]
-    app.add_middleware(Frame, body_limit_bytes=parts.body_limit_bytes)
+    app.add_middleware(Frame, body_limit_bytes=parts.body_limit_bytes, repeatable=partial(repeatable, app))
     return app
 
 
 def close(app: FastAPI) -> None:
-    """Let followers go, finish what is being written, let go of threads; a closed application answers no more."""
+    """Let followers go, finish what is being written, let go of threads."""
     app.state.watch.close()
     app.state.whatifs.close()
     app.state.writer.close()
     app.state.reader.close()
+
+
+def close_streams(app: FastAPI) -> None:
+    """Let those go who follow the site; a server that ends calls this first, from any thread, and then waits for the rest."""
+    app.state.watch.close()
 
 
 def _reader(parts: ServiceParts) -> Reader:

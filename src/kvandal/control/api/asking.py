@@ -25,7 +25,7 @@ class WhatIfDesk:
 
     def __init__(self, parts: ServiceParts) -> None:
         self._parts = parts
-        self._pool = ThreadPoolExecutor(max(1, parts.whatifs_at_once), thread_name_prefix="kvandal-whatif")
+        self._pool: ThreadPoolExecutor | None = None
         self._asking: set[str] = set()
         self._count = 0
 
@@ -69,6 +69,8 @@ class WhatIfDesk:
         def work() -> dict[str, Any]:
             return answering(changes=changes, grants=grants, envelope_mw=envelope_mw, days=days)
 
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._parts.whatifs_at_once, thread_name_prefix="kvandal-whatif")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         except InputError as error:
@@ -86,4 +88,6 @@ class WhatIfDesk:
 
     def close(self) -> None:
         """Let go of the threads; what runs is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None

@@ -34,8 +34,8 @@ def _problem(description: str) -> dict[str, Any]:
     }
 
 
-LOCAL = {409: _problem("The site is local: nobody signs in.")}
-REFUSED = {403: _problem("What the provider sent does not hold."), **LOCAL}
+LOCAL: dict[int | str, dict[str, Any]] = {409: _problem("The site is local: nobody signs in.")}
+REFUSED: dict[int | str, dict[str, Any]] = {403: _problem("What the provider sent does not hold."), **LOCAL}
 _log = structlog.get_logger("kvandal.identity")
 
 

@@ -40,6 +40,8 @@ def ask_loop(
     """
     now = parts.now()
     row = {"at_utc": now, "by": caller.id, "kind": kind, "body": dict(body)}
-    number = int(tx.execute(_ASK, row).inserted_primary_key[0])
+    key = tx.execute(_ASK, row).inserted_primary_key
+    assert key is not None
+    number = int(key[0])
     record(tx, caller.id, what, subject, detail)
     return number

@@ -13,14 +13,15 @@ from starlette.responses import Response
 from kvandal.client.resources.base import Name, Page
 from kvandal.client.resources.site import Loan, LoanState
 from kvandal.control.api.answers import dumped, told
-from kvandal.control.api.paging import MOST_ITEMS, decoded, paged
+from kvandal.control.api.paging import MOST_ITEMS, Cursor, decoded, paged
 from kvandal.control.api.problems import not_found
 from kvandal.control.api.reading import Read
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
 from kvandal.control.store.tables.loop import LOANS
 
-router = APIRouter(tags=["loans"])
+router = APIRouter(tags=["loans"], route_class=ReadingRoute)
 
 
 class LoanQuery(BaseModel):
@@ -32,7 +33,7 @@ class LoanQuery(BaseModel):
     state: Annotated[list[LoanState], Field(max_length=3)] = Field(default_factory=list)
     order: Literal["newest", "oldest"] = "newest"
     limit: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 50
-    cursor: Annotated[str, Field(max_length=64)] | None = None
+    cursor: Cursor | None = None
 
 
 @router.get("/loans", response_model=Page[Loan])

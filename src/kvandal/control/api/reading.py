@@ -25,13 +25,15 @@ class Reader:
     """
 
     def __init__(self, store: Store, *, inline: bool) -> None:
-        self._store = store
-        self._pool = None if inline else ThreadPoolExecutor(THREADS, thread_name_prefix="kvandal-api-reader")
+        self._store, self._inline = store, inline
+        self._pool: ThreadPoolExecutor | None = None
 
     async def __call__(self, work: Callable[[Connection], Result]) -> Result:
         """Do a piece of reading in a transaction."""
-        if self._pool is None:
+        if self._inline:
             return self._read(work)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="kvandal-api-reader")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, work)
 
     def _read(self, work: Callable[[Connection], Result]) -> Result:
@@ -39,9 +41,10 @@ class Reader:
             return work(tx)
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Let go of the threads; a later read starts others."""
         if self._pool is not None:
             self._pool.shutdown()
+            self._pool = None
 
 
 async def _reader(request: Request) -> Reader:

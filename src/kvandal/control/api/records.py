@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Table, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kvandal.client.resources.base import Page, Text
+from kvandal.client.resources.base import Instant, Page, Text
 from kvandal.client.resources.books import AuditEntry, Posting, Statement
 from kvandal.client.resources.site import Cycle, CycleInFull
 from kvandal.control.api.answers import dumped, told
-from kvandal.control.api.paging import MOST_ITEMS, decoded, paged
-from kvandal.control.api.parts import ServiceParts
+from kvandal.control.api.paging import MOST_ITEMS, Cursor, decoded, paged
 from kvandal.control.api.problems import not_found, not_valid
 from kvandal.control.api.reading import Read, Reader
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.api.tenants import TenantName
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
@@ -26,8 +26,9 @@ from kvandal.control.store.ledger import balances, turnover
 from kvandal.control.store.tables.books import AUDIT, LEDGER
 from kvandal.control.store.tables.loop import CYCLES
 
-router = APIRouter(tags=["records"])
+router = APIRouter(tags=["records"], route_class=ReadingRoute)
 
+END = datetime(9999, 12, 31, tzinfo=UTC)
 Number = Annotated[int, Path(ge=0, lt=2**63)]
 _CYCLE = [CYCLES.c[name] for name in Cycle.model_fields]
 
@@ -39,7 +40,7 @@ class RecordQuery(BaseModel):
 
     order: Literal["newest", "oldest"] = "newest"
     limit: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 50
-    cursor: Annotated[str, Field(max_length=64)] | None = None
+    cursor: Cursor | None = None
 
 
 class AuditQuery(RecordQuery):
@@ -61,8 +62,8 @@ class PeriodQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    from_utc: AwareDatetime
-    until_utc: AwareDatetime
+    from_utc: Instant
+    until_utc: Instant
 
 
 @router.get("/cycles", response_model=Page[Cycle])
@@ -136,15 +137,13 @@ async def get_statement(
         raise not_valid(
             "query.until_utc", period.until_utc.isoformat(), f"after {period.from_utc.isoformat()}"
         )
-    parts: ServiceParts = request.app.state.parts
     prefix = f"tenant:{tenant}:"
-    end = max(parts.now(), period.until_utc) + timedelta(days=1)
 
     def work(tx: Connection) -> list[dict[str, Any]]:
         if tenant not in request.app.state.force(tx).scenario.tenants:
             raise not_found("tenant", tenant)
         during = turnover(tx, prefix, period.from_utc, period.until_utc)
-        after = turnover(tx, prefix, period.until_utc, end)
+        after = turnover(tx, prefix, period.until_utc, END)
         lines = []
         for account, units in balances(tx, prefix).items():
             for unit, amount in units.items():

@@ -19,11 +19,12 @@ from kvandal.control.api.inbox import ask_loop
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import Refusal, fault, not_found, not_valid
 from kvandal.control.api.reading import Read
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
 from kvandal.control.store.tables.loop import SET_POINTS
 
-router = APIRouter(tags=["set-points"])
+router = APIRouter(tags=["set-points"], route_class=ReadingRoute)
 
 ENVELOPE = "envelope_mw"
 ALLOWED = {ENVELOPE: "MW"}
@@ -86,8 +87,9 @@ async def _write(
     parts: ServiceParts = request.app.state.parts
     if not caller.may("setpoint.write"):
         raise Refusal(403, f"{caller.name} may not set anything of the whole site")
-    if name not in ALLOWED:
-        listed = f"one of {', '.join(ALLOWED)}"
+    allowed = [each for each in ALLOWED if each in getattr(parts.settings, "set_points", ALLOWED)]
+    if name not in allowed:
+        listed = f"one of {', '.join(allowed)}" if allowed else "none"
         found = fault("path.name", name, listed, f"is not on the list of what may be set: {listed}")
         raise Refusal(403, f"path.name: {found['message']}", errors=[found], kind="set-point-not-allowed")
     value = None if wanted is None else wanted.value

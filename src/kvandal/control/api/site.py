@@ -6,27 +6,28 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Header, HTTPException, Query
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from kvandal.client.resources.base import Page
+from kvandal.client.resources.base import Instant, Page
 from kvandal.client.resources.site import Site, SiteTick
 from kvandal.control.api.answers import dumped, told
-from kvandal.control.api.paging import decoded, paged
+from kvandal.control.api.paging import Cursor, decoded, paged
 from kvandal.control.api.parts import ServiceParts
-from kvandal.control.api.problems import Refusal, not_valid
+from kvandal.control.api.problems import Refusal
 from kvandal.control.api.reading import Read
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.api.watching import SiteWatch
-from kvandal.control.identity.dependencies import require
+from kvandal.control.identity.dependencies import Gate, require
 from kvandal.control.identity.principal import Principal
 from kvandal.control.store.errors import StoreError
 from kvandal.control.store.tables.loop import SITE_TICKS
 
-router = APIRouter(tags=["site"])
+router = APIRouter(tags=["site"], route_class=ReadingRoute)
 
 BEAT_S = 15.0
 """A stream says something at least this often, so that proxies keep it open."""
@@ -49,11 +50,11 @@ class TickQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since_utc: AwareDatetime | None = None
-    until_utc: AwareDatetime | None = None
+    since_utc: Instant | None = None
+    until_utc: Instant | None = None
     order: Literal["newest", "oldest"] = "newest"
     limit: Annotated[int, Field(ge=1, le=2000)] = 240
-    cursor: Annotated[str, Field(max_length=64)] | None = None
+    cursor: Cursor | None = None
 
 
 @router.get("/site", response_model=Site)
@@ -77,7 +78,7 @@ async def get_site(
     responses={
         200: {
             "description": "Events named `site`; their data is what GET /v1/site tells, their id its version.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": {}}},
         }
     },
 )
@@ -85,20 +86,20 @@ async def follow_site(
     request: Request,
     caller: Annotated[Principal, require("site.read")],
     last: Annotated[
-        str | None, Header(alias="Last-Event-ID", description="Version that is known already.", max_length=30)
+        Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] | None,
+        Header(alias="Last-Event-ID", description="Version that is known already."),
     ] = None,
 ) -> Response:
     """Follow the site as server-sent events: at once, then at every change; it ends after an hour, to be asked again."""
     watch: SiteWatch = request.app.state.watch
     parts: ServiceParts = request.app.state.parts
-    if last is not None and not (last.isascii() and last.isdigit() and len(last) < 19):
-        raise not_valid("header.Last-Event-ID", last, "the id of an event, a whole number")
     if watch.following >= parts.streams_at_once:
         raise Refusal(
             503, "too many follow the site already", headers={"retry-after": "30"}, kind="too-many-streams"
         )
     await watch.now()
-    places = caller.places("tenant.read")
+    del caller  # whether he still may is asked at every event
+    identity: Gate = request.app.state.identity
     known = -1 if last is None else int(last)
 
     async def events() -> AsyncIterator[bytes]:
@@ -110,11 +111,16 @@ async def follow_site(
             while not watch.closed and (left := until - loop.time()) > 0:
                 try:
                     seen = await watch.later(version, min(BEAT_S, left))
+                    still = await identity.principal_of(request)
+                except HTTPException:  # signed out or revoked meanwhile
+                    return
                 except (Refusal, StoreError, SQLAlchemyError):  # the store is gone for a while
                     await asyncio.sleep(min(1.0, left))
                     continue
+                if still is None or not still.may_somewhere("site.read"):
+                    return
                 if seen.version > version:
-                    version = seen.version
+                    version, places = seen.version, still.places("tenant.read")
                     yield b"id: %d\nevent: site\ndata: %b\n\n" % (version, seen.told_to(places))
                 else:
                     yield b": still here\n\n"

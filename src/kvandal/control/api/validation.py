@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
+from kvandal.client.resources.base import Line, Name, Text
 from kvandal.control.api.problems import Refusal, fault
+
+
+def _pattern_of(kind: Any) -> str:
+    """Return the pattern of an annotated text."""
+    found = get_args(kind)[1]
+    return next(str(part.pattern) for part in found.metadata if hasattr(part, "pattern"))
+
 
 MOST_FAULTS = 20
 """Faults that one problem lists."""
@@ -46,6 +54,11 @@ _WITH_CONTEXT = {
     "literal_error": "one of {expected}",
     "enum": "one of {expected}",
 }
+_PATTERNS = {
+    _pattern_of(Text): "text without the character NUL",
+    _pattern_of(Line): "one line of text, not blank, without control characters",
+    _pattern_of(Name): "letters, digits, dots, dashes and underscores, at most 100",
+}
 
 
 def refusal_of(problems: Iterable[Mapping[str, Any]]) -> Refusal:
@@ -69,7 +82,9 @@ def refusal_of(problems: Iterable[Mapping[str, Any]]) -> Refusal:
 def _fault_of(problem: Mapping[str, Any]) -> dict[str, Any]:
     kind, context = str(problem["type"]), problem.get("ctx") or {}
     allowed, message = _ALLOWED.get(kind, ""), None
-    if kind in _WITH_CONTEXT:
+    if kind == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:
+        allowed = _PATTERNS[context["pattern"]]
+    elif kind in _WITH_CONTEXT:
         allowed = _WITH_CONTEXT[kind].format_map(context)
     elif kind == "value_error":
         message = str(context.get("error", problem.get("msg", "")))

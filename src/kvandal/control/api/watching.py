@@ -95,10 +95,8 @@ class SiteWatch:
         return await self.now()
 
     def close(self) -> None:
-        """Let all who wait go: the service ends."""
+        """Let all who wait go: the service ends. From any thread; they are gone within moments."""
         self.closed = True
-        if self._changed is not None:
-            self._changed.set()
 
     def _look(self, tx: Connection) -> Seen | None:
         version = tx.execute(_VERSION).scalar_one_or_none()
@@ -124,7 +122,9 @@ class SiteWatch:
                 StoreError, SQLAlchemyError
             ):  # gone for a while: those who wait go on waiting
                 await self._reader(self._look)
-            if self._seen is not before and self._changed is not None:
+            if (self._seen is not before or self.closed) and self._changed is not None:
                 self._changed.set()
                 self._changed = None
             await asyncio.sleep(LOOK_S)
+        if self._changed is not None:
+            self._changed.set()

@@ -7,12 +7,14 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from kvandal.control.api.parts import Store
+from kvandal.control.api.problems import Refusal
 
 Result = TypeVar("Result")
 MOST_AT_ONCE = 64
@@ -41,14 +43,11 @@ class Writer:
         )
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._closed = False
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Do a piece of work in a transaction; returns after its commit."""
         future: Future[Result] = Future()
         with self._lock:
-            if self._closed:
-                raise RuntimeError("the writer is closed")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="kvandal-api-writer", daemon=True)
                 self._thread.start()
@@ -56,11 +55,11 @@ class Writer:
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Finish what waits and end the thread."""
+        """Finish what waits and end the thread; a later write starts another."""
         with self._lock:
-            self._closed = True
             thread, self._thread = self._thread, None
-            self._waiting.put(None)
+            if thread is not None:
+                self._waiting.put(None)
         if thread is not None:
             thread.join()
 
@@ -87,17 +86,20 @@ class Writer:
             with self._store.begin() as tx:
                 for work, future in batch:
                     try:
-                        with tx.begin_nested():
+                        with tx.begin_nested() if len(batch) > 1 else nullcontext():
                             outcomes.append((future, work(tx), None))
                     except Exception as error:
                         # An error of the database may have ended the whole transaction: nobody's work is kept then.
+                        if len(batch) == 1:
+                            raise
                         if isinstance(error, SQLAlchemyError) and not isinstance(
                             error, IntegrityError | DataError
                         ):
                             raise
                         outcomes.append((future, None, error))
         except Exception as error:  # noqa: BLE001  (nothing was written: all are told so)
-            self._forget()
+            if not isinstance(error, Refusal):
+                self._forget()
             for _, future in batch:
                 future.set_exception(error)
             return

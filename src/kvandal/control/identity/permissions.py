@@ -43,6 +43,9 @@ TENANT_ROLES = frozenset({Role.TENANT_ADMIN, Role.MEMBER})
 PUBLIC = "public"
 """The action of what needs no identity: signing in, health, the description of the interface."""
 
+ALWAYS = "me.read"
+"""What every token may do, whatever it is for: ask what it is."""
+
 _COLUMNS = (
     Role.OPERATOR,
     Role.ALLOCATOR,

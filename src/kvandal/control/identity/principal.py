@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kvandal.control.identity.permissions import GIVEN, PERMISSIONS, SHARED, Reach, Role
+from kvandal.control.identity.permissions import ALWAYS, GIVEN, PERMISSIONS, SHARED, Reach, Role
 
 Kind = Literal["person", "token", "local"]
 
@@ -118,7 +118,7 @@ class Principal:
     def places(self, action: str) -> Places:
         """Return where it may do something: what lists are narrowed to."""
         who = PERMISSIONS[action]
-        if self.scopes is not None and action not in self.scopes:
+        if self.scopes is not None and action not in self.scopes and action != ALWAYS:
             return Places(False, frozenset())
         everywhere = who.get(Role.ANYONE) is Reach.SITE
         some: set[tuple[str, str | None]] = set()

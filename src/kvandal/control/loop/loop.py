@@ -1,4 +1,4 @@
-"""The loop, live: observe, envelope, decide, write down, act; and again.
+"""The loop, live: observe, envelope, decide, account, act; and again.
 
 What is decided is written down with its inputs before anything is done about it, in one transaction. Orders to the engine are
 given afterwards and may be given twice; they name attempts, so that nothing is started twice. A loop that comes back takes
@@ -12,44 +12,33 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
+from kvandal.control.loop.accounts import Accounts
+from kvandal.control.loop.observing import Observer
+from kvandal.control.loop.ordering import LeadershipLostError, Orders
 from kvandal.control.loop.recording import Record, orders_of, write
 from kvandal.control.loop.site import Document, LiveSite, SiteCopy, Turn, changed
-from kvandal.control.loop.taking import commands, differences, submitted, told_by, told_by_engine
+from kvandal.control.loop.taking import commands, submitted, told_by
 from kvandal.control.loop.told import Told
 from kvandal.control.loop.view import ticks_of, view_of
 from kvandal.control.store.database import Store
-from kvandal.control.store.tables.loop import CYCLES, INTENTIONS, JOBS, SET_POINTS
-from kvandal.engines.live.protocol import Engine, EngineUnreachableError, Order, OrderRefusedError, Share
+from kvandal.control.store.tables.loop import CYCLES, INTENTIONS, SET_POINTS
+from kvandal.engines.live.protocol import Engine
 from kvandal.errors import InputError
 
 KEYFRAME_CYCLES = 600
 """Cycles written down between two states that are kept."""
-LOOK_S = 15.0
-"""Real time between two comparisons with all that the engine says [s]."""
-SETTLE_S = 60.0
-"""How long a job may be missing at the engine after its start before it is taken for lost [s]."""
-ACT_S = 0.5
-"""Real time that a turn gives orders for; the rest is given in the next [s]."""
-BATCH = 200
-ORDERED = (
-    "id", "tenant", "project", "name", "gpus", "limit_s", "run_time_s", "script", "environment",
-)  # fmt: skip
 MOST_TICKS = 2000
 """Ticks that one turn closes; a loop that comes back after long catches up in several."""
 
 
-class LeadershipLostError(Exception):
-    """Another server leads: it has written a cycle that this one does not know of, or holds the right to lead."""
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class CycleReport:
     """How a turn went.
 
@@ -68,7 +57,7 @@ class CycleReport:
 
     number: int
     time_s: int
-    seconds: dict[str, float]
+    seconds: Mapping[str, float]
     happened: bool
     effects: Sequence[Document]
     open_intentions: int
@@ -76,84 +65,73 @@ class CycleReport:
     fail_safe: str | None
 
 
-@dataclass(slots=True)
-class _Intention:
-    row: int
-    kind: str
-    job: str | None
-    attempt: int
-    body: Document
-    tries: int = 0
-
-
-@dataclass(slots=True)
 class Loop:
     """The loop over a live site.
 
+    Parameters
+    ----------
+    store, engine, site
+        What it connects.
+    epoch_utc
+        Second 0.
+    nodes
+        The engine's names of the trays, in order.
+    number
+        Cycles written down so far.
+    inbox_to, cursor
+        What has been taken of the inbox and of the engine's events.
+    telemetry_timeout_s
+        How long engine or meter may be silent.
+    keyframe_cycles
+        Cycles between two states that are kept.
+    clock
+        Real time [s], for what is measured.
+
     Attributes
     ----------
-    store, engine, site : what it connects
-    epoch_utc : second 0
-    nodes : the engine's names of the trays, in order
-    number : cycles written down so far
-    inbox_to, cursor : what has been taken of the inbox and of the engine's events
-    telemetry_timeout_s : how long a meter may be silent
-    keyframe_cycles : cycles between two states that are kept
     step : entered around each of the five steps, with its name
     leads : whether this server still leads; asked before each order that the engine is given
-    clock : real time [s], for what is measured
 
     """
 
-    store: Store
-    engine: Engine
-    site: LiveSite
-    epoch_utc: datetime
-    nodes: Sequence[str]
-    number: int = 0
-    inbox_to: int = 0
-    cursor: str = ""
-    telemetry_timeout_s: float = 120.0
-    keyframe_cycles: int = KEYFRAME_CYCLES
-    step: Callable[[str], AbstractContextManager[Any]] = nullcontext
-    leads: Callable[[], bool] = lambda: True
-    clock: Callable[[], float] = time.monotonic
-    _open: dict[int, _Intention] = field(default_factory=dict)
-    _done: dict[int, tuple[str, str]] = field(default_factory=dict)
-    _tried: list[int] = field(default_factory=list)
-    _seconds: dict[str, float] = field(default_factory=dict)
-    _said: tuple[bool, str | None] | None = None
-    _packer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "kvandal-keeping"))
-    _keeping: tuple[int, Future[tuple[SiteCopy, bytes]]] | None = None
-    _unwritten: Record | None = None
-    _set_point_until: datetime | None = None
-    _set_point_reason: str = ""
-    _looked: float = float("-inf")
-    _metered: float = float("-inf")
-    _reachable: bool = True
-    _observed_utc: datetime | None = None
-    _fail_safe: str | None = None
-    _down: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _trays: dict[str, int] = field(default_factory=dict)
-    _pending: list[Told] = field(default_factory=list)
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        site: LiveSite,
+        epoch_utc: datetime,
+        nodes: Sequence[str],
+        *,
+        number: int = 0,
+        inbox_to: int = 0,
+        cursor: str = "",
+        telemetry_timeout_s: float = 120.0,
+        keyframe_cycles: int = KEYFRAME_CYCLES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store, self.engine, self.site = store, engine, site
+        self.epoch_utc, self.nodes = epoch_utc, nodes
+        self.number, self.inbox_to, self.cursor = number, inbox_to, cursor
+        self.step: Callable[[str], AbstractContextManager[Any]] = nullcontext
+        self.leads: Callable[[], bool] = lambda: True
+        self._keyframe_cycles, self._clock = keyframe_cycles, clock
+        self._trays = {name: tray for tray, name in enumerate(nodes)}
+        self._observer = Observer(engine, self._trays, epoch_utc, telemetry_timeout_s, clock)
+        with store.read() as tx:
+            self._accounts = Accounts(site, tx)
+            self._orders = Orders(store, engine, tx)
+            self._set_point_until = _set_point_until(tx)
+        self._seconds: dict[str, float] = {}
+        self._said: tuple[bool, str | None] | None = None
+        self._refused: list[Told] = []
+        self._packer = ThreadPoolExecutor(1, "kvandal-keeping")
+        self._keeping: tuple[int, Future[tuple[SiteCopy, bytes]]] | None = None
+        self._unwritten: Record | None = None
+        self._ticked = False
 
-    def __post_init__(self) -> None:
-        self._trays = {name: tray for tray, name in enumerate(self.nodes)}
-        self._metered = self.clock()
-        with self.store.read() as tx:
-            rows = tx.execute(
-                select(INTENTIONS).where(INTENTIONS.c.state == "open").order_by(INTENTIONS.c.id)
-            )
-            for row in rows:
-                self._open[row.id] = _Intention(row.id, row.kind, row.job, row.attempt, row.body, row.tries)
-            last = tx.execute(
-                select(SET_POINTS)
-                .where(SET_POINTS.c.name == "envelope_mw")
-                .order_by(SET_POINTS.c.id.desc())
-                .limit(1)
-            ).first()
-        if last is not None and last.value is not None:
-            self._set_point_until, self._set_point_reason = last.until_utc, last.reason
+    def close(self) -> None:
+        """Let go of what the loop itself holds; the engine and the store are others'."""
+        self._packer.shutdown()
 
     # -- one turn
 
@@ -173,7 +151,7 @@ class Loop:
             with self._step("account"):
                 self._write(self._unwritten)
         with self._step("observe"):
-            told, cursor = self._observe()
+            told, cursor = self._observer.observe(self.site, self.cursor, self._orders.jobs())
         now_s = self._now_s()
         with self._step("envelope"):
             with self.store.read() as tx:
@@ -181,80 +159,41 @@ class Loop:
                 jobs = submitted(tx, rows)
             from_people, orders = told_by(rows, jobs, now_s, self._trays, self.epoch_utc)
             from_people += self._envelope(from_people, now_s)
-            inputs = self._acceptable([*told, *self._pending, *from_people])
+            inputs = self._acceptable([*told, *self._refused, *from_people])
         with self._step("decide"):
             turn = self.site.turn(now_s, inputs)
-            self._pending = []
+            self._refused = []
         with self._step("account"):
-            record = self._record(turn, inputs, orders, now_s, rows[-1].id if rows else self.inbox_to, cursor)
-            if (
-                record.written
-                or record.ticks
-                or record.done
-                or record.view is not None
-                or record.tried
-                or record.keyframe
-            ):
+            self._ticked = self._accounts.tick(self.site)
+            self._accounts.follow(self.site, turn.effects)
+            inbox_to = int(rows[-1].id) if rows else self.inbox_to
+            record = self._record(turn, inputs, orders, now_s, inbox_to, cursor)
+            if record.says_something:
                 self._unwritten = record
                 self._write(record)
         with self._step("act"):
-            self._act()
+            answered, self._refused = self._orders.give(self.site, self._at, self._clock, self.leads)
+        seen = self._observer
+        seen.reachable = seen.reachable and answered
         return CycleReport(
             self.number,
             now_s,
             self._seconds,
             record.written,
             turn.effects,
-            len(self._open),
-            self._reachable,
-            self._fail_safe,
+            len(self._orders.open),
+            seen.reachable,
+            seen.fail_safe,
         )
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
-        began = self.clock()
+        began = self._clock()
         try:
             with self.step(name):
                 yield
         finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + self.clock() - began
-
-    def _record(
-        self, turn: Turn, inputs: list[Told], orders: list[Document], now_s: int, inbox_to: int, cursor: str
-    ) -> Record:
-        """Gather what a turn writes down."""
-        happened = bool(
-            turn.happened or inputs or orders or inbox_to != self.inbox_to or cursor != self.cursor
-        )
-        record = Record(
-            number=self.number + 1 if happened else self.number,
-            at_utc=self._at(now_s),
-            time_s=now_s,
-            inbox_to=inbox_to,
-            cursor=cursor,
-            inputs=inputs,
-            effects=turn.effects,
-            written=happened,
-            done=dict(self._done),
-            tried=self._tried,
-            orders=[*orders, *orders_of(turn.effects, inputs, self.nodes)] if happened else [],
-            ticks=ticks_of(self.site, turn.ticks, self.epoch_utc) if turn.ticks else [],
-        )
-        said = (self._reachable, self._fail_safe)
-        if happened or turn.ticks or said != self._said:
-            record.view, self._said = self._view(record), said
-        if self._keeping is not None and self._keeping[1].done():
-            cycle, packing = self._keeping
-            copy, content = packing.result()
-            record.keyframe, self._keeping = (cycle, content, copy.extra, copy.document), None
-        if happened and record.number % self.keyframe_cycles == 0 and self._keeping is None:
-            copy = self.site.copy()
-            self._keeping = record.number, self._packer.submit(lambda: (copy, copy.packed()[0]))
-        return record
-
-    def close(self) -> None:
-        """Let go of what the loop itself holds; the engine and the store are others'."""
-        self._packer.shutdown()
+            self._seconds[name] = self._seconds.get(name, 0.0) + self._clock() - began
 
     def _at(self, seconds: float) -> datetime:
         return self.epoch_utc + timedelta(seconds=seconds)
@@ -264,73 +203,6 @@ class Loop:
         now_s = int((self.engine.now() - self.epoch_utc).total_seconds())
         tick_s = self.site.scenario.run.tick_s
         return max(self.site.now_s, min(now_s, self.site.now_s + MOST_TICKS * tick_s))
-
-    # -- observe
-
-    def _observe(self) -> tuple[list[Told], str]:
-        """Return what the engine tells, and the cursor behind it; nothing where it does not answer."""
-        try:
-            seen = self._look() if self.clock() - self._looked >= LOOK_S else []
-            events, cursor = self.engine.events(
-                self.cursor
-            )  # after the look: what ended since stands in them
-            heard = told_by_engine(events, self._trays, self.epoch_utc)
-            ends = (self.site.end_of(one) if "job" in one else one for one in heard)
-            told = [one for one in ends if one is not None]
-            known = {one["job"] for one in told if "job" in one}
-            told += [one for one in seen if one.get("job") not in known]
-        except EngineUnreachableError:
-            self._reachable = False
-            return self._telemetry(None, silent=True), self.cursor
-        self._reachable = True
-        return told, cursor
-
-    def _look(self) -> list[Told]:
-        """Compare with all that the engine says: nodes, jobs that are gone, the meter."""
-        observation = self.engine.observe()
-        self._looked, self._observed_utc = self.clock(), observation.at_utc
-        now_s = self.site.now_s
-        told = differences(observation, self.site.trays_down(), self._trays, now_s)
-        self._down = {
-            node.name: (node.state, node.reason) for node in observation.nodes if node.state != "up"
-        }
-        ordered = {one.job for one in self._open.values()}
-        settled_s = now_s - max(SETTLE_S, 2 * self.site.scenario.run.tick_s)
-        for job, attempt, start_s in self.site.running():
-            if job in ordered or start_s > settled_s:
-                continue
-            at_engine = observation.jobs.get(job)
-            if (
-                at_engine is None
-                or at_engine.attempt < attempt
-                or (at_engine.state == "held" and at_engine.attempt == attempt)
-            ):
-                told.append({"kind": "interrupted", "time_s": now_s, "job": job, "attempt": attempt})
-        return told + self._telemetry(
-            observation.site_power_kw, silent=False, has_meter=observation.has_meter
-        )
-
-    def _telemetry(self, power_kw: float | None, *, silent: bool, has_meter: bool = True) -> list[Told]:
-        """Return what the meter says: what it shows above the model, or that it has been silent for too long (rule E6)."""
-        now_s, told = self.site.now_s, []
-        was_lost = bool(self.site.state.tally["telemetry_lost"][0])
-        if not silent and (not has_meter or power_kw is not None):
-            self._metered = self.clock()
-            if was_lost:
-                told.append({"kind": "telemetry", "time_s": now_s, "lost": False})
-            if power_kw is not None:
-                modelled_kw = float(self.site.state.tally["last_meter_kw"][0])
-                known_kw = float(self.site.state.tally["unexplained_kw"][0])
-                more_kw = max(0.0, round(power_kw - modelled_kw, 0))
-                if abs(more_kw - known_kw) > 0.01 * max(modelled_kw, 1.0):
-                    told.append({"kind": "unexplained", "time_s": now_s, "value_kw": more_kw})
-            self._fail_safe = None
-        elif self.clock() - self._metered > self.telemetry_timeout_s:
-            what = "the engine does not answer" if silent else "the meter is silent"
-            self._fail_safe = f"{what}: nothing new is lent, caps stay (rule E6)"
-            if not was_lost:
-                told.append({"kind": "telemetry", "time_s": now_s, "lost": True})
-        return told
 
     # -- envelope
 
@@ -357,7 +229,40 @@ class Loop:
             found.append(one)
         return found
 
-    # -- write down
+    # -- account
+
+    def _record(
+        self, turn: Turn, inputs: list[Told], orders: list[Document], now_s: int, inbox_to: int, cursor: str
+    ) -> Record:
+        """Gather what a turn writes down."""
+        happened = bool(
+            turn.happened or inputs or orders or inbox_to != self.inbox_to or cursor != self.cursor
+        )
+        record = Record(
+            number=self.number + 1 if happened else self.number,
+            at_utc=self._at(now_s),
+            time_s=now_s,
+            inbox_to=inbox_to,
+            cursor=cursor,
+            inputs=inputs,
+            effects=turn.effects,
+            written=happened,
+            done=dict(self._orders.done),
+            tried=self._orders.tried,
+            orders=[*orders, *orders_of(turn.effects, inputs, self.nodes)] if happened else [],
+            ticks=ticks_of(self.site, turn.ticks, self.epoch_utc) if turn.ticks else [],
+        )
+        said = (self._observer.reachable, self._observer.fail_safe)
+        if happened or turn.ticks or said != self._said:
+            record.view, self._said = self._view(record), said
+        if self._keeping is not None and self._keeping[1].done():
+            cycle, packing = self._keeping
+            copy, content = packing.result()
+            record.keyframe, self._keeping = (cycle, content, copy.extra, copy.document), None
+        if happened and record.number % self._keyframe_cycles == 0 and self._keeping is None:
+            copy = self.site.copy()
+            self._keeping = record.number, self._packer.submit(lambda: (copy, copy.packed()[0]))
+        return record
 
     def _write(self, record: Record) -> None:
         """Write a turn down; what it says holds from here on."""
@@ -365,17 +270,16 @@ class Loop:
             with self.store.begin() as tx:
                 if (
                     not record.written
-                ):  # no number of a cycle is taken, so nothing else would stop who leads no more
+                ):  # no number of a cycle is taken: nothing else would stop who leads no more
                     self._refuse_stranger(tx)
-                ids = write(tx, record, self.epoch_utc, self.nodes)
+                self._accounts.write(tx, self.site, record.effects, record.at_utc, ticked=self._ticked)
+                rows = write(tx, record, self.epoch_utc, self.nodes)
         except IntegrityError:
-            ids = self._written_already(record)
-        for row in record.done:
-            self._done.pop(row, None)
-        self._tried = []
+            rows = self._written_already(record)
+        self._accounts.written()
+        self._orders.written(record.done)
         self.number, self.inbox_to, self.cursor = record.number, record.inbox_to, record.cursor
-        for row, order in zip(ids, record.orders, strict=True):
-            self._open[row] = _Intention(row, order["kind"], order["job"], order["attempt"], order["body"])
+        self._orders.add(rows, record.orders)
         self._unwritten = None
 
     def _refuse_stranger(self, tx: Connection) -> None:
@@ -390,105 +294,34 @@ class Loop:
             row = tx.execute(select(CYCLES).where(CYCLES.c.number == record.number)).first()
             if row is None or row.inputs != record.inputs or row.time_s != record.time_s:
                 raise LeadershipLostError(f"cycle {record.number} has been written by another server")
-            found = tx.execute(
+            found = (
                 select(INTENTIONS.c.id).where(INTENTIONS.c.cycle == record.number).order_by(INTENTIONS.c.id)
             )
-            return [int(one.id) for one in found]
+            return [int(one.id) for one in tx.execute(found)]
 
     def _view(self, record: Record) -> Document:
-        view = view_of(self.site)
-        until = self._set_point_until
+        seen, until = self._observer, self._set_point_until
         return {
             "at_utc": record.at_utc.isoformat(),
             "cycle": record.number,
             "engine": {
                 "name": self.engine.name,
-                "reachable": self._reachable,
-                "observed_utc": self._observed_utc.isoformat() if self._observed_utc else None,
+                "reachable": seen.reachable,
+                "observed_utc": seen.observed_utc.isoformat() if seen.observed_utc else None,
             },
-            "fail_safe": self._fail_safe,
+            "fail_safe": seen.fail_safe,
             "set_point_until_utc": until.isoformat() if until else None,
             "nodes_down": [
                 {"node": name, "state": state, "reason": reason}
-                for name, (state, reason) in sorted(self._down.items())
+                for name, (state, reason) in sorted(seen.down.items())
             ],
-            **view,
+            **view_of(self.site),
         }
 
-    # -- act
 
-    def _act(self) -> None:
-        """Give the orders that have no answer yet, in order; what cannot be given now is given in the next turn."""
-        until = self.clock() + ACT_S
-        given = list(self._open.values())
-        for first in range(0, len(given), BATCH):
-            some = given[first : first + BATCH]
-            jobs = self._jobs_of(some)
-            for one in some:
-                if not self.leads():
-                    raise LeadershipLostError("the right to lead was lost while orders were given")
-                try:
-                    answer = self._give(one, jobs)
-                except OrderRefusedError as error:
-                    answer = ("refused", str(error))
-                    if one.kind in ("submit", "start") and one.job is not None:
-                        self._pending.append({"kind": "cancel", "time_s": self.site.now_s, "job": one.job})
-                except EngineUnreachableError:
-                    self._reachable = False
-                    self._tried.append(one.row)
-                    return
-                del self._open[one.row]
-                self._done[one.row] = answer
-            if self.clock() > until:
-                return
-
-    def _jobs_of(self, intentions: Sequence[_Intention]) -> dict[str, Any]:
-        """Return the jobs that orders are about, by their ids."""
-        ids = {one.job for one in intentions if one.job is not None}
-        if not ids:
-            return {}
-        with self.store.read() as tx:
-            columns = [JOBS.c[name] for name in ORDERED]
-            return {row.id: row for row in tx.execute(select(*columns).where(JOBS.c.id.in_(ids)))}
-
-    def _give(self, one: _Intention, jobs: Mapping[str, Any]) -> tuple[str, str]:
-        """Give one order; return what became of it, and the answer."""
-        engine = self.engine
-        if one.kind == "cap":
-            engine.cap({tier: float(cap) for tier, cap in one.body.items()})
-            return "done", ""
-        if one.kind == "drain":
-            engine.drain(one.body["node"], one.body["reason"])
-            return "done", ""
-        assert one.job is not None
-        order = self._order(jobs[one.job], one.body.get("tier"))
-        if one.kind == "submit":
-            engine.hold(order, 0)
-        elif one.kind == "cancel":
-            engine.cancel(order)
-        elif one.kind == "hold":
-            engine.hold(order, one.attempt)
-        elif not self.site.runs(one.job, one.attempt):
-            return "obsolete", "it has ended meanwhile"
-        elif one.kind == "start":
-            engine.start(order, one.attempt, [Share(node, gpus) for node, gpus in one.body["shares"]])
-        else:
-            engine.recall(order, one.attempt, self._at(one.body["deadline_s"]))
-        return "done", ""
-
-    def _order(self, row: Any, tier: str | None) -> Order:
-        """Return a job as the engine is to know it."""
-        tenant = self.site.scenario.tenants[row.tenant]
-        return Order(
-            key=row.id,
-            tenant=row.tenant,
-            project=row.project,
-            tier=tier or tenant.tier or "lent",
-            name=row.name,
-            gpus=row.gpus,
-            limit_s=row.limit_s,
-            run_time_s=row.run_time_s,
-            script=row.script,
-            environment=row.environment,
-            notice_s=int(tenant.notice_s),
-        )
+def _set_point_until(tx: Connection) -> datetime | None:
+    """Return when the set-point in force ends; None: it does not, or there is none."""
+    newest = select(SET_POINTS).where(SET_POINTS.c.name == "envelope_mw").order_by(SET_POINTS.c.id.desc())
+    last = tx.execute(newest.limit(1)).first()
+    until: datetime | None = last.until_utc if last is not None and last.value is not None else None
+    return until

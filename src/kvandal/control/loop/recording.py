@@ -60,6 +60,13 @@ class Record:
     orders: list[Document] = field(default_factory=list)
     tried: list[int] = field(default_factory=list)
 
+    @property
+    def says_something(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(
+            self.written or self.ticks or self.done or self.view is not None or self.tried or self.keyframe
+        )
+
 
 def write(tx: Connection, record: Record, epoch_utc: datetime, names: Sequence[str]) -> list[int]:
     """Write a turn down.

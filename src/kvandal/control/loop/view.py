@@ -126,6 +126,15 @@ def _tenants(site: LiveSite) -> list[Document]:
         entry = queued.setdefault(int(queue["tenant"]), [0, 0])
         entry[0] += int(queue["jobs"])
         entry[1] += int(queue["gpus"])
+    names = list(scenario.tenants)
+    for index in sorted(
+        range(len(names)), key=lambda row: -int(state.tenants["depth"][row])
+    ):  # groups after their tenants
+        above = scenario.tenants[names[index]].parent
+        if above is not None:
+            running[names.index(above)] += running[index]
+            below, entry = queued.get(index, [0, 0]), queued.setdefault(names.index(above), [0, 0])
+            entry[0], entry[1] = entry[0] + below[0], entry[1] + below[1]
     found = []
     for index, (name, tenant) in enumerate(scenario.tenants.items()):
         row = state.tenants[index]
@@ -161,8 +170,8 @@ def ticks_of(site: LiveSite, count: int, epoch_utc: datetime) -> list[dict[str, 
             {
                 "time_s": time_s,
                 "at_utc": epoch_utc + timedelta(seconds=time_s),
-                "site_power_mw": round(float(real[SITE_KW]) / 1000, 4),
-                "it_power_mw": round(float(real[IT_KW]) / 1000, 4),
+                "site_power_mw": round(float(real[SITE_KW]) / 1000, 6),
+                "it_power_mw": round(float(real[IT_KW]) / 1000, 6),
                 "envelope_mw": round(float(real[-1]) / 1000, 4),
                 "heat_export_mw": round(float(real[HEAT_EXPORT_KW]) / 1000, 4),
                 "facility_supply_c": round(float(real[FWS_SUPPLY_C]), 3),

@@ -23,7 +23,7 @@ from kvandal.control.office.registry import (
     project,
     visible_project,
 )
-from kvandal.control.office.rules import NotThereError
+from kvandal.control.office.rules import NotThereError, RefusedByRule
 from kvandal.control.store.tables.metadata import new_id
 from kvandal.control.store.tables.office import APPLICATIONS, GRANTS
 from kvandal.errors import InputError
@@ -173,7 +173,7 @@ def seen(desk: Desk, found: Application) -> Application | None:
             "reviewers": (),
             "reviews": reviews if decided else (),
             "recusals": (),
-            "look": None,
+            "looks": (),
             "took_part": (),
         }
     )
@@ -248,7 +248,7 @@ def facts(desk: Desk, found: Application, *, deciding: bool) -> gates.Facts:
         open_beside=beside,
         earlier=earlier,
         overdue=overdue,
-        aid_eur_before=awards.aid_before(desk, found.organisation),
+        aid_ueur_before=awards.aid_before(desk, found.organisation),
         grant=None if found.grant is None else awards.grant(tx, found.grant),
         deciding=deciding,
         now_utc=desk.now_utc,
@@ -319,6 +319,11 @@ def _without_conflicts(desk: Desk, found: Application) -> Application:
         if against is not None:
             body = {"person": person, "rule": against[0], "reason": against[1]}
             found = _one_step(desk.itself(), found, "recuse", body)
+            if found.state not in steps.STEPS_FROM["decide"]:
+                raise RefusedByRule(
+                    against[0],
+                    f"the review by {person}, who {against[1]}, does not count: recuse {person} and have it reviewed anew",
+                )
     return found
 
 
@@ -366,7 +371,7 @@ def _completed(desk: Desk, found: Application, kind: str, body: dict[str, Any]) 
     return said
 
 
-def _gates_before(desk: Desk, found: Application, kind: str, said: dict[str, Any]) -> tuple[gates.Gate, ...]:
+def _gates_before(desk: Desk, found: Application, kind: str, said: dict[str, Any]) -> tuple[Gate, ...]:
     if kind not in {"check", "confirm", "decide"}:
         return ()
     judged = found

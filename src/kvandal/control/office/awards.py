@@ -28,8 +28,6 @@ from kvandal.control.store.tables.metadata import new_id
 from kvandal.control.store.tables.office import GRANTS
 from kvandal.scenario.parameters import value
 
-MICRO = 1_000_000
-
 
 def give(desk: Desk, application: Application) -> Grant:
     """Give the grant of an application that was decided: its row, the loop's message, roles, aid, in this transaction."""
@@ -112,13 +110,13 @@ def _message(desk: Desk, grant: Grant, reason: str = "") -> None:
 
 def _book_aid(desk: Desk, application: Application, grant: Grant, gpu_hours: int) -> None:
     """Enter de minimis aid into the ledger, in millionths of a euro."""
-    eur = gates.aid_eur(application, desk.terms.tenants.get(application.tenant), gpu_hours)
+    ueur = gates.aid_ueur(application, desk.terms.tenants.get(application.tenant), gpu_hours)
     account = f"aid:{application.organisation}"
     post(
         desk.tx,
         desk.now_utc,
         f"de minimis aid by {grant.id}",
-        [Posting(account, "ueur", eur * MICRO), Posting("site:aid", "ueur", -eur * MICRO)],
+        [Posting(account, "ueur", ueur), Posting("site:aid", "ueur", -ueur)],
     )
 
 
@@ -278,10 +276,11 @@ def _after_turn(desk: Desk, found: Grant, step: life.GrantStep) -> None:
                 found.project, found.id, "OU2", f"{said}: {body['returned_gpu_hours']:,} GPU-h are returned"
             )
         case "remind":
+            due = f"{found.report_due_utc or found.end_utc:%Y-%m-%d}"
             text = {
                 "end": f"the grant ends at {found.end_utc:%Y-%m-%d}",
-                "report": f"the report is due at {found.report_due_utc:%Y-%m-%d}",
-                "overdue": f"the report was due at {found.report_due_utc:%Y-%m-%d}: until it is in, nothing new is granted",
+                "report": f"the report is due at {due}",
+                "overdue": f"the report was due at {due}: until it is in, nothing new is granted",
             }[body["about"]]
             desk.tell(found.project, found.id, "OU3", text)
         case "end":
@@ -296,9 +295,9 @@ def _after_turn(desk: Desk, found: Grant, step: life.GrantStep) -> None:
 
 
 def aid_before(desk: Desk, organisation: str) -> int:
-    """De minimis aid to an organisation in the period that ends now, rounded up [EUR]."""
+    """De minimis aid to an organisation in the period that ends now [millionths of a euro]."""
     start = after_months(desk.now_utc, -12 * int(value("office.de_minimis_years")))
     end = desk.now_utc + timedelta(microseconds=1)
     rows = statement(desk.tx, f"aid:{organisation}", start, end)
-    micro_eur: int = sum(row.amount for row in rows if row.unit == "ueur")
-    return -(-micro_eur // MICRO)
+    found: int = sum(row.amount for row in rows if row.unit == "ueur")
+    return found

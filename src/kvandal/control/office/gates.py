@@ -16,6 +16,7 @@ from kvandal.control.office.terms import RESEARCH, SANCTIONED, TenantTerms
 from kvandal.control.office.working_days import after_months
 from kvandal.scenario.parameters import value
 
+MICRO = 1_000_000
 ADMITTED = {"NO": frozenset({"NO"}), "EEA": frozenset({"NO", "EEA"})}
 """Regions of a site that a label of residency admits; a Norwegian site lies in both."""
 
@@ -32,7 +33,7 @@ class Facts:
     open_beside : other open applications of the project on the rung
     earlier : (grant, used part of its hours) of the project's organisation
     overdue : grants of the project whose report is overdue
-    aid_eur_before : de minimis aid to the organisation in the period before now [EUR]
+    aid_ueur_before : de minimis aid to the organisation in the period before now [millionths of a euro]
     grant : that is to be changed
     deciding : whether hours would be granted now; before that a call may be asked for more than it has left
     now_utc : the time
@@ -49,7 +50,7 @@ class Facts:
     open_beside: int
     earlier: tuple[tuple[Grant, float], ...]
     overdue: tuple[str, ...]
-    aid_eur_before: int
+    aid_ueur_before: int
     grant: Grant | None
     deciding: bool
     now_utc: datetime
@@ -59,11 +60,16 @@ Found = tuple[bool | None, str, dict[str, Any]]
 """Whether it is passed (None: a person must look), why, and the numbers."""
 
 
-def aid_eur(application: Application, tenant: TenantTerms | None, gpu_hours: int) -> int:
-    """De minimis aid that an award would be, rounded up [EUR]."""
+def aid_ueur(application: Application, tenant: TenantTerms | None, gpu_hours: int) -> int:
+    """De minimis aid that an award would be [millionths of a euro]."""
     if tenant is None or application.proposal.aid_basis != "de-minimis":
         return 0
-    return -int(-(tenant.aid_eur_per_gpu_hour * gpu_hours) // 1)
+    return tenant.aid_ueur_per_gpu_hour * gpu_hours
+
+
+def _eur(ueur: int) -> int:
+    """Whole euros, rounded up."""
+    return -(-ueur // MICRO)
 
 
 def hours_left(call: Call) -> int | None:
@@ -189,19 +195,20 @@ def _named(_application: Application, facts: Facts) -> Found:
 
 def _aid(application: Application, facts: Facts) -> Found:
     basis, tenant = application.proposal.aid_basis, facts.tenant
-    each = 0.0 if tenant is None else tenant.aid_eur_per_gpu_hour
+    each = 0 if tenant is None else tenant.aid_ueur_per_gpu_hour
     most, years = int(value("office.de_minimis_eur")), int(value("office.de_minimis_years"))
-    now_eur = aid_eur(application, tenant, application.proposal.gpu_hours)
+    now = aid_ueur(application, tenant, application.proposal.gpu_hours)
+    total, before = now + facts.aid_ueur_before, facts.aid_ueur_before
     numbers = {
         "basis": basis,
-        "aid_eur_per_gpu_hour": round(each, 4),
-        "aid_eur": now_eur,
-        "aid_eur_before": facts.aid_eur_before,
+        "aid_eur_per_gpu_hour": each / MICRO,
+        "aid_eur": _eur(now),
+        "aid_eur_before": _eur(before),
         "most_eur": most,
     }
     if each <= 0:
         return True, "the price is not below the list price", numbers
-    below = f"the price is EUR {each:.2f} per GPU-hour below the list price"
+    below = f"the price is EUR {each / MICRO:.2f} per GPU-hour below the list price"
     if basis == "market-price":
         return None, f"{below}; somebody of the office must see to it that the list price is paid", numbers
     if basis == "block-exemption":
@@ -214,9 +221,8 @@ def _aid(application: Application, facts: Facts) -> Found:
             f"{below}, which is aid to: {facts.organisation.kind}; give aid_basis de-minimis, block-exemption or market-price",
             numbers,
         )
-    total = now_eur + facts.aid_eur_before
-    said = f"EUR {now_eur:,} and EUR {facts.aid_eur_before:,} in the {years} years before are EUR {total:,} of {most:,}"
-    return total <= most, said, numbers
+    said = f"EUR {_eur(now):,} and EUR {_eur(before):,} in the {years} years before are EUR {_eur(total):,} of {most:,}"
+    return total <= most * MICRO, said, numbers
 
 
 def _rung(application: Application, facts: Facts) -> Found:

@@ -39,7 +39,7 @@ def _submitted(application: Application, step: Step, rung: Rung) -> dict[str, An
         "submitted_utc": step.at_utc,
         "due_utc": None if due is None else datetime.fromisoformat(due),
         "gates": (),
-        "look": None,
+        "looks": (),
     }
 
 
@@ -121,8 +121,7 @@ def _recused(application: Application, step: Step, rung: Rung) -> dict[str, Any]
         "recusals": (*application.recusals, recusal),
         "reviews": reviews,
     }
-    if application.look is not None and application.look.by == person:
-        changes["look"] = None
+    changes["looks"] = tuple(look for look in application.looks if look.by != person)
     if application.state in {"technical_review", "scientific_review", "decision"}:
         changes["state"] = waits_for(application.model_copy(update={"reviews": reviews}), rung)
     return changes
@@ -138,22 +137,23 @@ def _returned(application: Application, step: Step, rung: Rung) -> dict[str, Any
         "state": "draft",
         "gates": (),
         "confirmations": (),
-        "look": None,
+        "looks": (),
         "due_utc": None,
         "reviews": aside,
     }
 
 
 def _looked(application: Application, step: Step, rung: Rung) -> dict[str, Any]:
-    del application, rung
-    return {"look": Look.model_validate({**step.body, "by": step.by, "at_utc": step.at_utc})}
+    del rung
+    look = Look.model_validate({**step.body, "by": step.by, "at_utc": step.at_utc})
+    return {"looks": (*(other for other in application.looks if other.by != step.by), look)}
 
 
 def _decided(application: Application, step: Step, rung: Rung) -> dict[str, Any]:
     del rung
     outcome, asked = step.body["outcome"], application.proposal.gpu_hours
     given = step.body.get("gpu_hours")
-    look = application.look
+    look = next((look for look in application.looks if look.by == step.by), None)
     decision = Decision.model_validate(
         {
             "outcome": outcome,
@@ -182,7 +182,7 @@ def _withdrawn(application: Application, step: Step, rung: Rung) -> dict[str, An
 def _appealed(application: Application, step: Step, rung: Rung) -> dict[str, Any]:
     del application, rung
     appeal = Appeal(by=step.by, reason=step.body["reason"], at_utc=step.at_utc)
-    return {"state": "appealed", "appeal": appeal, "look": None}
+    return {"state": "appealed", "appeal": appeal, "looks": ()}
 
 
 def _assigned(application: Application, step: Step, rung: Rung) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from kvandal.control.office.numbers import checked_number
 from kvandal.control.office.rules import NotThereError
 from kvandal.control.store.tables.metadata import new_id
 from kvandal.control.store.tables.office import (
+    GRANTS,
     ORGANISATION_PEOPLE,
     ORGANISATIONS,
     PROJECT_PEOPLE,
@@ -277,6 +278,19 @@ def visible_project(desk: Desk, key: str) -> Project:
     if not desk.who.may("project.read", found.tenant, found.id, owner=own):
         raise NotThereError(f"there is no project {key!r}")
     return found
+
+
+def add_member(desk: Desk, key: str, person: str) -> Project:
+    """Add somebody to a project that has no grant yet; later a change of the grant is asked for."""
+    found = visible_project(desk, key)
+    own = desk.who.id if desk.who.id in {found.investigator, found.registered_by} else None
+    desk.demand("project.write", found.tenant, found.id, owner=own)
+    held = desk.tx.execute(
+        select(GRANTS.c.id).where(GRANTS.c.project == key, GRANTS.c.state.in_(("planned", "active"))).limit(1)
+    ).scalar()
+    if held is not None:
+        raise InputError(f"the project has the grant {held}: apply for a change of it that adds the people")
+    return add_members(desk, found, [person])
 
 
 def add_members(desk: Desk, found: Project, people: Iterable[str]) -> Project:

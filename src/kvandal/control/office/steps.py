@@ -40,7 +40,7 @@ STEPS_FROM: dict[str, frozenset[State]] = {
     "review": frozenset({"technical_review", "scientific_review"}),
     "recuse": OPEN,
     "return": OPEN - {"appealed"},
-    "look": frozenset({"decision", "appealed"}),
+    "look": OPEN - {"submitted"},
     "decide": frozenset({"decision", "appealed"}),
     "withdraw": OPEN | {"draft"},
     "appeal": frozenset({"rejected"}),
@@ -213,6 +213,8 @@ def _refuse_review(application: Application, step: Step, around: Circumstances) 
 
 def _refuse_recuse(application: Application, step: Step, around: Circumstances) -> None:
     person = step.body["person"]
+    if step.by != OFFICE and not around.rights & {"decide", "review"}:
+        raise RefusedByRule("OS7", f"{step.by} does not judge applications")
     if step.by not in {person, OFFICE} and "decide" not in around.rights:
         raise RefusedByRule("OS7", f"{step.by} may recuse himself, not {person}")
     if any(recusal.person == person for recusal in application.recusals):
@@ -258,8 +260,8 @@ def _refuse_decide(application: Application, step: Step, around: Circumstances) 
 
 
 def _refuse_unseen(application: Application, step: Step, hours: int | None) -> None:
-    look = application.look
-    if look is None or look.by != step.by:
+    look = next((look for look in application.looks if look.by == step.by), None)
+    if look is None:
         raise RefusedByRule("OS8", f"{step.by} has not looked at the consequences")
     most = timedelta(hours=value("office.look_hours"))
     if step.at_utc - look.at_utc > most:

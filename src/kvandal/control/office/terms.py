@@ -107,9 +107,12 @@ class TenantTerms:
     residency: tuple[str, ...]
 
     @property
-    def aid_eur_per_gpu_hour(self) -> float:
-        """What a GPU-hour costs less than the list price [EUR]; work on loans is bought at a market's price."""
-        return 0.0 if self.tier == "lent" else max(self.list_price_eur - self.price_eur, 0.0)
+    def aid_ueur_per_gpu_hour(self) -> int:
+        """What a GPU-hour costs less than the list price, in whole millionths of a euro.
+
+        Work on loans is bought at a market's price: no aid.
+        """
+        return 0 if self.tier == "lent" else max(round((self.list_price_eur - self.price_eur) * 1_000_000), 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,8 @@ def _loop(metrics: Metrics, cycle_s: float, leader: Any) -> Check:
     if not metrics.leading:
         who = f" ({leader})" if leader else ""
         return Check("loop", True, f"waits: another server leads{who}")
+    if not metrics.has_turned:
+        return Check("loop", False, f"begins: no cycle yet, for {age:.0f} s")
     if age > patience_s(cycle_s):
         return Check(
             "loop", False, f"stands still: no cycle for {age:.0f} s, one should begin every {cycle_s:g} s"

@@ -99,15 +99,13 @@ def configure_logs(level: str = "info", form: str = "auto", stream: TextIO | Non
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at_utc"),
         structlog.processors.StackInfoRenderer(),
     ]
-    last: list[Processor] = (
-        [blotted, structlog.dev.ConsoleRenderer(colors=out.isatty())]
+    last: list[Processor] = [
+        structlog.processors.format_exc_info,  # before blotting; a prettier traceback would show local variables
+        blotted,
+        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if for_people
-        else [
-            structlog.processors.format_exc_info,
-            blotted,
-            structlog.processors.JSONRenderer(serializer=_json),
-        ]
-    )
+        else structlog.processors.JSONRenderer(serializer=_json),
+    ]
     structlog.configure(
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(least),

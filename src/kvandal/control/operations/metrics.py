@@ -6,7 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, Engine, event
@@ -36,11 +44,12 @@ class Metrics:
     """
 
     def __init__(self, version: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began doubles them, and nobody asks for it
         self.registry = CollectorRegistry()
         self._clock = clock
         self._lock = threading.Lock()
         self._turned = self._heard = clock()
-        self._leading = False
+        self._leading = self._has_turned = False
         self._loop_figures()
         self._api_figures()
         self._store_figures()
@@ -159,7 +168,7 @@ class Metrics:
         if open_intentions is not None:
             self._intentions.set(open_intentions)
         with self._lock:
-            self._turned = self._clock()
+            self._turned, self._has_turned = self._clock(), True
 
     def cycle_failed(self, cause: str) -> None:
         """Note a cycle that failed: because of the *engine*, the *store*, or a *fault* of the program."""
@@ -170,6 +179,7 @@ class Metrics:
         with self._lock:
             if leading and not self._leading:
                 self._turned = self._heard = self._clock()
+                self._has_turned = False
             self._leading = leading
 
     def telemetry_seen(self) -> None:
@@ -181,6 +191,11 @@ class Metrics:
     def leading(self) -> bool:
         """Whether this server turns the loop."""
         return self._leading
+
+    @property
+    def has_turned(self) -> bool:
+        """Whether it has finished a cycle since it leads."""
+        return self._has_turned
 
     def cycle_age_s(self) -> float:
         """Time since the last cycle was done [s]."""

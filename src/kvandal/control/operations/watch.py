@@ -196,8 +196,15 @@ def method_of(scope: Scope) -> str:
 
 
 def route_of(scope: Scope) -> str:
-    """Return the template of the route that answered, e.g. ``/v1/jobs/{job_id}``."""
-    return str(getattr(scope.get("route"), "path", None) or NO_ROUTE)
+    """Return the template of the route that answered, e.g. ``/v1/jobs/{job_id}``.
+
+    A route knows its path below the router that holds it; the rest of the path is what that router was put at.
+    """
+    template = getattr(scope.get("route"), "path", None)
+    if not template:
+        return NO_ROUTE
+    above = scope["path"].split("/")[: scope["path"].count("/") - template.count("/") + 1]
+    return "/".join(above) + str(template)
 
 
 def _tell_span(span: Span, scope: Scope, status: int) -> None:

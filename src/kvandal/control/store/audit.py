@@ -16,6 +16,9 @@ from kvandal.control.store.tables.metadata import EPOCH, MICROSECOND
 
 GENESIS = "0" * 64
 """What the first row names as the hash before it."""
+_HEAD = select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.hash).where(AUDIT_HEAD.c.id == 1)
+_APPEND = insert(AUDIT)
+_MOVE_HEAD = update(AUDIT_HEAD).where(AUDIT_HEAD.c.id == 1)
 
 
 def record(
@@ -49,7 +52,7 @@ def record(
     The hash of the new row.
 
     """
-    head = tx.execute(select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.hash).where(AUDIT_HEAD.c.id == 1)).first()
+    head = tx.execute(_HEAD).first()
     number, previous = (1, GENESIS) if head is None else (head.number + 1, head.hash)
     row = {
         "number": number,
@@ -61,12 +64,35 @@ def record(
         "previous_hash": previous,
     }
     digest = hash_of(row)
-    tx.execute(insert(AUDIT).values(**row, hash=digest))
+    tx.execute(_APPEND, {**row, "hash": digest})
     if head is None:
         tx.execute(insert(AUDIT_HEAD).values(id=1, number=number, hash=digest))
     else:
-        tx.execute(update(AUDIT_HEAD).where(AUDIT_HEAD.c.id == 1).values(number=number, hash=digest))
+        tx.execute(_MOVE_HEAD, {"number": number, "hash": digest})
     return digest
+
+
+def entries(
+    tx: Connection, *, last: int = 50, subject: str | None = None, who: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the last rows of the audit trail, in order.
+
+    Parameters
+    ----------
+    tx
+        Any transaction.
+    last
+        How many at most.
+    subject, who
+        Only those of this subject, or by this principal.
+
+    """
+    wanted = select(AUDIT).order_by(AUDIT.c.number.desc()).limit(last)
+    if subject is not None:
+        wanted = wanted.where(AUDIT.c.subject == subject)
+    if who is not None:
+        wanted = wanted.where(AUDIT.c.who == who)
+    return [dict(row) for row in tx.execute(wanted).mappings()][::-1]
 
 
 def hash_of(row: Mapping[str, Any]) -> str:

@@ -122,6 +122,9 @@ def restore(file: Path, url: str, *, force: bool = False, unverified: bool = Fal
                 elif beside.exists():
                     found = _overwrite(part, store, expected)
                 else:
+                    _remove_traces(
+                        beside
+                    )  # of a database that was there once: SQLite would take its log for ours
                     _settle(part, beside)
                     found = expected
             finally:
@@ -141,16 +144,18 @@ def _look(tx: Connection) -> Copy:
 
 
 def _tables(tx: Connection) -> list[Table]:
-    """Return our tables: PostgreSQL may hold those of other programs beside them."""
-    known = schema.complete_metadata().tables
-    return [table for table in _all_tables(tx) if table.name in known or tx.dialect.name == "sqlite"]
-
-
-def _all_tables(tx: Connection) -> list[Table]:
-    """Return the tables as they are in the database, which may be older than this version, those that others refer to first."""
+    """Return the tables of the store in a database, those that others refer to first; an older version's as they are there."""
+    known = schema.complete_metadata()
+    if schema.revision(tx) == schema.newest():
+        return known.sorted_tables
     reflected = MetaData()
     reflected.reflect(tx)
-    return [table for table in reflected.sorted_tables if table.name != schema.VERSION_TABLE]
+    shared = tx.dialect.name == "postgresql"  # with other programs, whose tables are not ours
+    return [
+        table
+        for table in reflected.sorted_tables
+        if table.name != schema.VERSION_TABLE and (not shared or table.name in known.tables)
+    ]
 
 
 def _copy_file(store: Store, part: Path) -> None:
@@ -172,11 +177,9 @@ def _dump(store: Store, part: Path) -> dict[str, int]:
 
 
 def _copy_rows(source: Connection, target: Connection) -> dict[str, int]:
-    into = {table.name: table for table in _all_tables(target)}
+    into = {table.name: table for table in _tables(target)}
     counts = {}
-    for table in _all_tables(source):
-        if table.name not in into:  # of another program
-            continue
+    for table in _tables(source):
         counts[table.name] = 0
         rows = source.execution_options(yield_per=CHUNK).execute(select(table)).mappings()
         for chunk in rows.partitions():
@@ -285,8 +288,13 @@ def _temporary(file: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{file}: cannot be written: {error.strerror}") from None
     finally:
-        for name in (part, *(part.with_name(part.name + end) for end in ("-wal", "-shm", "-journal"))):
-            name.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+        _remove_traces(part)
+
+
+def _remove_traces(file: Path) -> None:
+    for end in ("-wal", "-shm", "-journal"):
+        file.with_name(file.name + end).unlink(missing_ok=True)
 
 
 def _settle(part: Path, file: Path) -> None:

@@ -55,6 +55,7 @@ def engine_of(address: URL) -> Engine:
             pool_timeout=WAIT_S,
             json_serializer=_to_json,
             json_deserializer=orjson.loads,
+            hide_parameters=True,  # values of rows stand in no error and no log
         )
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -72,6 +73,7 @@ def engine_of(address: URL) -> Engine:
         pool_pre_ping=True,  # a connection that the server has closed is replaced, not used
         json_serializer=_to_json,
         json_deserializer=orjson.loads,
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _set_up_postgres)
     return engine

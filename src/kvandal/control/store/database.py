@@ -106,8 +106,10 @@ class Store:
         with self._translating(), self.engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)
-            yield driver
-            connection.invalidate()  # whatever was done to it, nobody else gets it
+            try:
+                yield driver
+            finally:
+                connection.invalidate()  # whatever was done to it, nobody else gets it
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -126,7 +128,9 @@ class Store:
             meant = translated(error, self.name)
             if meant is None:
                 raise
-            meant.in_doubt = self.dialect == "postgresql" and isinstance(meant, StoreUnavailableError)
+            meant.in_doubt = (
+                type(meant) is StoreUnavailableError
+            )  # busy and full are answers: it was not kept
             raise meant from error
 
     @contextmanager

@@ -22,6 +22,7 @@ import psycopg
 
 from kvandal.control.store.connections import KEEP_ALIVE, LEADER_LOCK
 from kvandal.control.store.database import Store
+from kvandal.control.store.errors import StoreUnavailableError
 
 ASK_EVERY_S = 5.0
 """How often PostgreSQL is asked whether the lock is still ours; a connection that it closed is noticed at once [s]."""
@@ -57,6 +58,37 @@ def leadership_of(store: Store) -> Leadership:
     if store.file is not None:
         return FileLeadership(store.file)
     return PostgresLeadership(store)
+
+
+def who_leads(store: Store) -> str | None:
+    """Return who leads a store, in words; None: nobody. It is not disturbed.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If the database cannot be asked.
+
+    """
+    if store.file is None:
+        with store.read() as tx:
+            connection = tx.connection.driver_connection
+            assert isinstance(connection, psycopg.Connection)
+            found = PostgresLeadership._who(connection)  # noqa: SLF001
+        return found.strip(" ()") or None
+    try:
+        descriptor = os.open(FileLeadership(store.file).path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreUnavailableError(f"{error.filename}: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back at once with the descriptor
+    except OSError:
+        return os.read(descriptor, 200).decode(errors="replace").strip() or "a server"
+    else:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 class FileLeadership:

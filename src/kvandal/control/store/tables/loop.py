@@ -63,6 +63,7 @@ JOBS = Table(
     Column("used_gpu_s", BigInteger, nullable=False, default=0),
     Column("useful_gpu_s", BigInteger, nullable=False, default=0),
     Column("energy_wh", Float, nullable=False, default=0.0),
+    Column("energy_mark", JSON),  # while it runs: what its energy is reckoned from
     Column("recalls", Integer, nullable=False, default=0),
     Column("version", Integer, nullable=False, default=1),  # grows with every change: the ETag
 )

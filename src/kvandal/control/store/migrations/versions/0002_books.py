@@ -5,8 +5,8 @@ from alembic import op
 
 from kvandal.control.store.migrations.append_only import protect
 
-revision = "0001"
-down_revision = None
+revision = "0002"
+down_revision = "0001"
 
 
 def upgrade() -> None:

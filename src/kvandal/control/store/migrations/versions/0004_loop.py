@@ -5,8 +5,8 @@ from alembic import op
 
 from kvandal.control.store.migrations.append_only import protect
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 
 def upgrade() -> None:
@@ -79,6 +79,7 @@ def upgrade() -> None:
         sa.Column("used_gpu_s", sa.BigInteger(), nullable=False),
         sa.Column("useful_gpu_s", sa.BigInteger(), nullable=False),
         sa.Column("energy_wh", sa.Float(), nullable=False),
+        sa.Column("energy_mark", sa.JSON(), nullable=True),
         sa.Column("recalls", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_jobs")),
