@@ -99,6 +99,12 @@ class Server:
         self.signal(signal.SIGTERM)
         return self.ended()
 
+    def is_up(self):
+        """Wait until it tells of the site; return a caller."""
+        caller = Caller(self)
+        wait_for(lambda: caller.get("/v1/site").status == 200)
+        return caller
+
     def errors(self):
         """Lines of its log that tell of a fault of the program."""
         lines = self.log.read_text(encoding="utf-8").splitlines()
@@ -160,6 +166,12 @@ class Caller:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 def new_key():

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 from asking import Person
-from servers import Caller, wait_for
+from servers import wait_for
 from truth import check_all
 
 INSTANTS = {"statement": 150, "commit": 20, "kept": 20, "twin": 120, "answer": 12}
@@ -45,8 +45,7 @@ def end_in_peace(server, fast, people):
         person.stop()
     server.stop()
     fast.start()
-    caller = Caller(fast)
-    wait_for(lambda: caller.get("/v1/site").status == 200)
+    caller = fast.is_up()
     people[0].caller.server = fast
     for method, path, body in [
         ("DELETE", "/v1/set-points/envelope_mw?reason=over", None),
@@ -116,7 +115,7 @@ def test_kills_of_the_server_and_of_postgres_lose_nothing_and_do_nothing_twice(
     def crash(number):
         if number == 9:
             server.start()
-            wait_for(lambda: Caller(server).get("/v1/site").status == 200)
+            server.is_up().close()
             postgres.stop("immediate")
             time.sleep(0.3)
             postgres.start()

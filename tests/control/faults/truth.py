@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 
+import pytest
 from small_sites import check_books, check_room
 from sqlalchemy import func, select
 
@@ -13,9 +14,14 @@ from kvandal.client.resources.jobs import ENDED
 from kvandal.control.loop.opening import taken_up
 from kvandal.control.loop.replay import replay
 from kvandal.control.store.database import open_store
+from kvandal.control.store.ledger import balance
+from kvandal.control.store.tables.accruals import ACCRUALS
 from kvandal.control.store.tables.books import IDEMPOTENCY
-from kvandal.control.store.tables.loop import CYCLES, INBOX, INTENTIONS, JOBS, LOANS, SET_POINTS
+from kvandal.control.store.tables.loop import CYCLES, INBOX, INTENTIONS, JOBS, LOANS, SET_POINTS, SITE_TICKS
 from kvandal.control.store.verification import verify
+
+TICK_S = 60
+"""Of the site of these tests [s]."""
 
 
 def engine_events(folder):
@@ -54,7 +60,9 @@ def check_jobs(jobs, runs, events):
     )
     assert set(completed.values()) <= {1}, "a job was completed twice"
     finished = {job.id for job in jobs.values() if job.state == "finished"}
-    assert finished == set(completed), "finished here and not there, or the other way round"
+    assert finished <= set(completed), "finished here and not there"
+    otherwise = {jobs[job].state for job in set(completed) - finished}
+    assert otherwise <= {"cancelled"}, "completed there and not here, and not cancelled before that was known"
     for job in jobs.values():
         attempts = runs.get(job.id, [0])
         assert attempts[-1] <= job.attempt, "the engine has run what nobody decided"
@@ -106,6 +114,21 @@ def check_promises(tx, people, jobs):
     )
 
 
+def check_ledger(tx, jobs):
+    """What was used is owed once: GPU-seconds as the jobs say, energy as the meter showed."""
+    assert balance(tx, "site:gpus", "gpu_s") == -sum(job.used_gpu_s for job in jobs.values())
+    accruals = tx.execute(select(ACCRUALS)).one()
+    ticks = tx.execute(
+        select(SITE_TICKS.c.time_s, SITE_TICKS.c.site_power_mw).order_by(SITE_TICKS.c.time_s)
+    ).all()
+    assert [row.time_s for row in ticks] == [TICK_S * tick for tick in range(accruals.tick)], (
+        "a tick is missing, or twice"
+    )
+    metered_wh = sum(row.site_power_mw for row in ticks) * 1e6 * TICK_S / 3600
+    booked_wh = accruals.body["site_wh"] - balance(tx, "site:meter", "wh")
+    assert booked_wh == pytest.approx(metered_wh, abs=1.0 * len(ticks))  # rows of ticks are rounded to 100 W
+
+
 def check_all(url, folder, people):
     """Check everything; return how often what happened, so that a test can see that it happened at all."""
     assert not any(person.wrong for person in people)
@@ -119,6 +142,7 @@ def check_all(url, folder, people):
             loans = check_loans(tx, cycles)
             check_cycles(tx, cycles)
             check_promises(tx, people, jobs)
+            check_ledger(tx, jobs)
             verdict = verify(tx)
         assert verdict.sound, verdict.findings
         assert verdict.rows >= len(jobs)
