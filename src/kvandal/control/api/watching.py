@@ -116,15 +116,15 @@ class SiteWatch:
         return self._changed
 
     async def _look_while_somebody_waits(self) -> None:
+        told = self._seen
         while self._waiting and not self.closed:
-            before = self._seen
             with contextlib.suppress(
                 StoreError, SQLAlchemyError
             ):  # gone for a while: those who wait go on waiting
                 await self._reader(self._look)
-            if (self._seen is not before or self.closed) and self._changed is not None:
-                self._changed.set()
-                self._changed = None
+            if (self._seen is not told or self.closed) and self._changed is not None:
+                self._changed.set()  # whoever saw it first: a request that asked in between as well
+                self._changed, told = None, self._seen
             await asyncio.sleep(LOOK_S)
         if self._changed is not None:
             self._changed.set()
