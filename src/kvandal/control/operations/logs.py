@@ -6,8 +6,9 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -80,6 +81,23 @@ def _json(event: MutableMapping[str, Any], **_: Any) -> str:
     return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z).decode()
 
 
+class _Forgiving:
+    """Where logs go; a line that cannot be written, for its disk is full, is left out and stops nobody."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.isatty = stream.isatty
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logs(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
     """Set up the logs of this program, its own and those of its libraries.
 
@@ -90,7 +108,7 @@ def configure_logs(level: str = "info", form: str = "auto", stream: TextIO | Non
     stream : where they go; None: standard error
 
     """
-    out = stream or sys.stderr
+    out = _Forgiving(stream or sys.stderr)
     least = getattr(logging, level.upper())
     for_people = form == "console" or (form == "auto" and out.isatty())
     first: list[Processor] = [
@@ -109,14 +127,14 @@ def configure_logs(level: str = "info", form: str = "auto", stream: TextIO | Non
     structlog.configure(
         processors=[*first, *last],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", out)),
         cache_logger_on_first_use=False,
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*first, structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder()],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_colour, *last],
     )
-    handler = logging.StreamHandler(out)
+    handler = logging.StreamHandler(cast("TextIO", out))
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers = [handler]
