@@ -29,6 +29,7 @@ from small_sites import small_site
 from sqlalchemy import event
 
 from kvandal.control import service as services
+from kvandal.control.api import watching
 from kvandal.control.loop.loop import Loop
 from kvandal.control.loop.opening import live_document
 from kvandal.control.loop.ordering import Orders
@@ -49,6 +50,7 @@ KEYFRAME_CYCLES = 30
 
 def load() -> None:
     """Have everything in memory that a server needs, and no thread running."""
+    watching.LOOK_S = 0.02  # followers are told of every turn
     document = resolved(small_site(TENANTS, racks=2))
     services.resolved = lambda _: document
     services.open_loop = functools.partial(services.open_loop, keyframe_cycles=KEYFRAME_CYCLES)
@@ -88,6 +90,7 @@ class Nursery:
         service.store.close()
         assert threading.active_count() == 1
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # who does not read is felt soon
         self.services[name] = service, listener, Path(log)
         return {"port": listener.getsockname()[1]}
 

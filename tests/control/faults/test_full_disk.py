@@ -62,7 +62,7 @@ def disk(request, folder):
 def test_a_full_disk_stops_writes_alone_and_only_while_it_is_full(serve, disk):
     server = serve(speed=240.0, data_dir=str(disk.folder), telemetry_timeout_s=1.0)
     with server.start().is_up() as caller:
-        lent = caller.submit("abroad", run_time_s=2000, gpus=8).json["id"]
+        lent = caller.submit("abroad", run_time_s=600, gpus=8).json["id"]
         own = caller.submit("startups", run_time_s=100, gpus=8).json["id"]
         wait_for(lambda: caller.job(lent)["state"] == "running")
         disk.fill(server)
@@ -91,6 +91,7 @@ def test_a_full_disk_stops_writes_alone_and_only_while_it_is_full(serve, disk):
     assert (found["jobs"], found["starts"]) == (3, 3)
 
 
+@pytest.mark.parametrize("disk", [Small], indirect=True)
 def test_a_server_that_is_started_on_a_full_disk_waits_for_room(serve, disk):
     server = serve(speed=240.0, data_dir=str(disk.folder))
     with server.start().is_up() as caller:
