@@ -4,11 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+# It asks for a typer older than ours, works with ours, and is needed by one test.
+CLIENT_GENERATOR := openapi-python-client==0.29.1
 
-.PHONY: run test check format lock picture fidelity forecast oversubscription economics benchmarks clean
+.PHONY: run serve test check format lock picture fidelity forecast oversubscription economics benchmarks clean
 
 run: $(VENV)/installed
 	$(BIN)/kvandal run stargate-norway
+
+# A living site: the control plane on SQLite, with the twin as its engine, sixty times as fast as time goes.
+serve: $(VENV)/installed-serve
+	$(BIN)/kvandal serve stargate-norway --speed 60
 
 test: $(VENV)/installed-test chromium slurm postgresql prometheus
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -28,8 +34,13 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
+$(VENV)/installed-serve: requirements-serve.lock $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-serve.lock
+	touch $@
+
 $(VENV)/installed-test: requirements-dev.lock $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(CLIENT_GENERATOR)
 	touch $@
 
 # Browser tests need Chromium: installed where we are root on Debian, else those tests are reported as not run.
@@ -66,7 +77,8 @@ prometheus:
 lock: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra test --extra lint --output-file requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra serve --output-file requirements-serve.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra serve --extra test --extra lint --output-file requirements-dev.lock pyproject.toml
 
 # The next migration of the store, from what the tables in the code have become: read it before it is kept.
 .PHONY: migration
@@ -78,6 +90,7 @@ migration: $(VENV)/installed-test
 picture: $(VENV)/installed-test chromium
 	rm -rf runs/picture && $(BIN)/kvandal run stargate-norway --quiet --out runs/picture
 	$(BIN)/python docs/picture.py runs/picture
+	$(BIN)/python docs/live_picture.py
 
 # Every model against an independent reference: docs/fidelity.md and its figures.
 fidelity: $(VENV)/installed-test
