@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from kvandal.control.identity.people import give_role, make_person
 from kvandal.control.identity.permissions import PERMISSIONS
 from kvandal.control.identity.principal import RoleGrant
 from kvandal.control.identity.tokens import create_token
+from kvandal.control.pages.routes import router as pages_router
 from kvandal.control.service import Service as LiveService
 from kvandal.control.settings import LimitSettings, OidcSettings, Settings
 from kvandal.control.store.database import Store, open_store
@@ -160,7 +162,8 @@ class Service(People):
         self.settings = Settings(**settings)
         http = httpx.Client(transport=httpx.MockTransport(self.provider))
         self.identity = Identity(store, self.settings, now=self.clock, clock=self.clock.monotonic, http=http)
-        self.app: FastAPI = create_app(ServiceParts(store=store, scenario=scenario, identity=self.identity))
+        parts = ServiceParts(store=store, scenario=scenario, identity=self.identity)
+        self.app: FastAPI = create_app(parts, pages=[pages_router])
         self.loop, self.count = asyncio.Runner(), 0
         self.browser = self.client()
 
@@ -240,8 +243,17 @@ def scenario() -> kv.Scenario:
     return kv.load(SMALL)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty store, to be copied: making its tables takes longer than most tests."""
+    file = tmp_path_factory.mktemp("empty") / "kvandal.db"
+    open_store(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, empty_store: Path) -> Iterator[Store]:
+    shutil.copy(empty_store, tmp_path / "kvandal.db")
     with open_store(f"sqlite:///{tmp_path / 'kvandal.db'}") as opened:
         yield opened
 
@@ -268,7 +280,8 @@ class Whole(People):
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Iterator[Whole]:
+def whole(tmp_path: Path, empty_store: Path) -> Iterator[Whole]:
+    shutil.copy(empty_store, tmp_path / "kvandal.sqlite")
     made = Whole(tmp_path)
     yield made
     made.close()
