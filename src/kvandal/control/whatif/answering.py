@@ -241,7 +241,9 @@ def _assumptions(site: LiveSite, sides: Sides, standing: Standing) -> list[str]:
     if bool(site.state.tally["telemetry_lost"][0]):
         found.append("The meter is taken to answer again at once.")
     for one in sides.grants:
-        basis = f"as in {one.from_jobs:,} of its last jobs" if one.from_jobs else "a guess: it has no jobs yet"
+        basis = (
+            f"as in {one.from_jobs:,} of its last jobs" if one.from_jobs else "a guess: it has no jobs yet"
+        )
         found.append(
             f"The grant {one.grant} is used evenly over its term, in jobs of {one.gpus:,} GPUs for "
             f"{one.work_s / 3600:,.1f} h ({basis})."

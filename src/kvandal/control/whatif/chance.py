@@ -240,9 +240,7 @@ def arrivals_of_grant(one: GrantDemand, scenario: Scenario, seed: int) -> Arriva
         np.full(count, list(scenario.tenants).index(one.tenant), np.int16),
         np.full(count, list(scenario.demand).index(one.demand), np.int16),
     )
-    return Arrivals(
-        table, np.zeros(count, np.int64), np.full(count, project_number(one.project), np.int64)
-    )
+    return Arrivals(table, np.zeros(count, np.int64), np.full(count, project_number(one.project), np.int64))
 
 
 def _known(site: LiveSite) -> Known:
@@ -265,4 +263,3 @@ def _known(site: LiveSite) -> Known:
 def seed_of(seed: int, number: int) -> int:
     """Seed of a future; the same futures whatever is asked."""
     return int(stream(seed, "whatif", "future", number).integers(0, 2**63))
-

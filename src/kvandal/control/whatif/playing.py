@@ -81,9 +81,7 @@ def settled(site: LiveSite) -> State:
     return state
 
 
-def play(
-    side: Side, arrivals: Arrivals, failures: Array, surroundings: Surroundings, until_s: int
-) -> Played:
+def play(side: Side, arrivals: Arrivals, failures: Array, surroundings: Surroundings, until_s: int) -> Played:
     """Take a side through a future.
 
     Parameters
@@ -106,9 +104,7 @@ def play(
     held = np.stack([state.tenants[name] for name in ("held_gpu_s", "on_loan_gpu_s", "lent_out_gpu_s")], 1)
     _schedule(state, [*_timeouts(state, len(fresh.ids)), *_repairs(state, surroundings.down, at_s)])
     outputs = new_outputs(start)
-    outputs = outputs._replace(
-        grant_hour=np.zeros((len(outputs.grant_hour), len(state.grants), 3), np.int64)
-    )
+    outputs = outputs._replace(grant_hour=np.zeros((len(outputs.grant_hour), len(state.grants), 3), np.int64))
     tick, last = int(tally["tick_start_s"]) // tick_s, until_s // tick_s
     if side.set_point_until_s is not None:
         over = min(last, max(tick, -(-int(side.set_point_until_s) // tick_s)))

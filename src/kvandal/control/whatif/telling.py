@@ -38,9 +38,7 @@ def _value_at(document: Mapping[str, Any], scenario: Any, steps: Sequence[str]) 
     """Value of a key in the scenario in force, with its defaults."""
     found: Any = scenario
     for step in steps:
-        found = (
-            found.get(step) if isinstance(found, Mapping) else getattr(found, step, None)
-        )
+        found = found.get(step) if isinstance(found, Mapping) else getattr(found, step, None)
         if found is None:
             break
     if isinstance(found, str | int | float | bool) or found is None:
