@@ -22,6 +22,9 @@ from kvandal.control.loop.clock import SteadyClock
 from kvandal.control.loop.loop import Loop
 from kvandal.control.loop.opening import known_site, open_loop
 from kvandal.control.loop.ordering import LeadershipLostError
+from kvandal.control.office.round import make_round
+from kvandal.control.office.terms import terms_of
+from kvandal.control.office.usage import lacks
 from kvandal.control.operations.metrics import Metrics
 from kvandal.control.operations.site_metrics import SiteFigures
 from kvandal.control.operations.traces import Traces
@@ -38,6 +41,8 @@ from kvandal.scenario.loading import from_resolved, resolved
 
 UPKEEP_S = 600.0
 """Time between two rounds of thinning what is kept [s]."""
+OFFICE_S = 60.0
+"""Time between two rounds of the access office [s]."""
 TAKE_S = 10.0
 """How long a what-if waits for the end of a turn; then it takes the state from the store [s]."""
 _log = structlog.get_logger("kvandal.loop")
@@ -67,6 +72,7 @@ class LoopThread(threading.Thread):
         self._demand: SimulatedDemand | None = None
         self._engine: Engine | None = None
         self._upkept = time.monotonic()
+        self._attended: float | None = None
         self._told_waiting = ""
         self._turning = threading.Lock()
 
@@ -133,6 +139,7 @@ class LoopThread(threading.Thread):
             else:
                 metrics.cycle_failed("engine")
             self._told_waiting = ""
+            self._attend_office(loop)
             self._upkeep(loop)
         except LeadershipLostError as error:
             metrics.cycle_failed("store")
@@ -188,6 +195,13 @@ class LoopThread(threading.Thread):
         if why != self._told_waiting:
             self._told_waiting = why
             _log.warning("the loop waits", why=why)
+
+    def _attend_office(self, loop: Loop) -> None:
+        """Make the round of the access office now and then, at the site's time."""
+        if self._attended is not None and time.monotonic() - self._attended < OFFICE_S:
+            return
+        self._attended = time.monotonic()
+        make_round(self.store, terms_of(loop.site.scenario), self.now())
 
     def _upkeep(self, loop: Loop) -> None:
         """Thin out now and then what is kept of the past."""
@@ -249,6 +263,9 @@ class Service:
             identity=self.identity,
             now=self.loop.now,
             whatif=self.whatif,
+            may_use=lambda tx, tenant, project, gpus, limit_s: lacks(
+                tx, tenant, project, gpus, limit_s, self.loop.now()
+            ),
         )
         operations = operations_router(self.watch, self.store, self.settings)
         return create_app(parts, pages=[operations, pages_router])
