@@ -30,11 +30,12 @@ COMMANDS = [
     ["optimise"],
     ["policy"],
     ["policy", "export"],
-    ["policy", "change"],
+    ["policy", "set"],
     ["job"],
     ["job", "submit"],
     ["envelope", "set"],
     ["site"],
+    ["site", "whatif"],
 ]
 HEAVY = ("numba", "llvmlite", "polars", "numpy", "rich", "kvandal.scenario.model", "kvandal.compiled")
 """What help must not import. (Some versions of typer load pydantic themselves; it is our models that take time.)"""

@@ -22,7 +22,7 @@ from kvandal.cli import (
     params,
     plan,
     policy,
-    policy_change,
+    policy_set,
     replay,
     report,
     run,
@@ -103,15 +103,17 @@ traces.command("info", epilog="Example: kvandal trace info philly    or    kvand
     trace.info
 )
 policies = typer.Typer(
-    help="The policy in other schedulers' words.", no_args_is_help=True, rich_markup_mode=None
+    help="The policy: of a running site, and in other schedulers' words.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 policies.command("export", epilog="Example: kvandal policy export --to kueue stargate-norway --out kueue")(
     policy.export
 )
 policies.command(
-    "change",
-    epilog="Example: kvandal policy change tenants.uk.ceiling_share=0.02 --reason 'more room for research'",
-)(policy_change.change)
+    "set",
+    epilog="Example: kvandal policy set tenants.uk.ceiling_share=0.02 --reason 'more room for research'",
+)(policy_set.set_)
 jobs = typer.Typer(help="Jobs of a running site.", no_args_is_help=True, rich_markup_mode=None)
 jobs.command(
     "submit",
@@ -136,7 +138,13 @@ envelopes.command("clear", epilog="Example: kvandal envelope clear --reason 'the
     envelope.clear
 )
 app.add_typer(envelopes, name="envelope", epilog="Example: kvandal envelope show")
-app.command("site", epilog="Example: kvandal site --server https://kvandal.example.org --json")(site.site)
+sites = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+sites.callback()(site.site)
+sites.command(
+    "whatif",
+    epilog="Example: kvandal site whatif --set tenants.uk.ceiling_share=0.02 --envelope 180MW --days 2",
+)(site.whatif)
+app.add_typer(sites, name="site", epilog="Example: kvandal site --server https://kvandal.example.org --json")
 app.add_typer(
     policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json"
 )

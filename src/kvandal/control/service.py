@@ -235,9 +235,7 @@ class Service:
         self.identity = Identity(self.store, settings)
         self.watch.metrics.add(SiteFigures(self.store))
         self.loop = LoopThread(self.store, settings, self.watch, demand=demand)
-        self.whatif = LiveWhatIf(
-            self.store, self.loop.taken, simulated=demand and settings.engine == "twin"
-        )
+        self.whatif = LiveWhatIf(self.store, self.loop.taken, simulated=demand and settings.engine == "twin")
         self.app = self._app()
 
     def _app(self) -> FastAPI:
