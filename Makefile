@@ -75,7 +75,7 @@ lock: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra serve --output-file requirements-serve.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra test --extra lint --output-file requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra serve --extra test --extra lint --output-file requirements-dev.lock pyproject.toml
 
 # The next migration of the store, from what the tables in the code have become: read it before it is kept.
 .PHONY: migration

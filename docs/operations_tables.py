@@ -10,6 +10,8 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic_core import PydanticUndefined
 
+from kvandal.scenario.messages import bound
+
 PAGE = Path(__file__).parent / "operations.md"
 RULES = Path(__file__).parent.parent / "deploy" / "prometheus" / "kvandal.rules.yml"
 HIDDEN = ("oidc.client_secret", "slurm.token", "database_password")
@@ -42,7 +44,7 @@ def allowed_of(field: Any) -> str:
     signs = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
     choices = get_args(field.annotation) if str(get_origin(field.annotation)).endswith("Literal") else ()
     bounds = [
-        f"{words} {getattr(one, sign):,g}"
+        f"{words} {bound(getattr(one, sign))}"
         for one in field.metadata
         for sign, words in signs.items()
         if hasattr(one, sign)

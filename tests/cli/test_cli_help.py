@@ -34,6 +34,10 @@ COMMANDS = [
     ["job"],
     ["job", "submit"],
     ["envelope", "set"],
+    ["grant"],
+    ["grant", "apply"],
+    ["office"],
+    ["office", "decide"],
     ["site"],
     ["site", "whatif"],
 ]
@@ -135,6 +139,8 @@ def test_help_names_every_command(inside: Callable[..., Any]) -> None:
         "policy",
         "job",
         "envelope",
+        "grant",
+        "office",
         "site",
     ):
         assert f"\n  {command} " in outcome.out

@@ -19,8 +19,9 @@ from kvandal.control.demand import SimulatedDemand
 from kvandal.control.engines import engine_of
 from kvandal.control.identity.gate import Identity
 from kvandal.control.loop.clock import SteadyClock
-from kvandal.control.loop.loop import LeadershipLostError, Loop
+from kvandal.control.loop.loop import Loop
 from kvandal.control.loop.opening import known_site, open_loop
+from kvandal.control.loop.ordering import LeadershipLostError
 from kvandal.control.operations.metrics import Metrics
 from kvandal.control.operations.site_metrics import SiteFigures
 from kvandal.control.operations.traces import Traces
@@ -121,7 +122,7 @@ class LoopThread(threading.Thread):
             metrics.leads(True)
             loop = self.loop or self._open()
             with self.watch.cycle(loop.number + 1) as turn:
-                loop.step = turn.step
+                loop.step, loop.leads = turn.step, self._leader.is_leader
                 if self._demand is not None:
                     self._demand.submit(loop.site.now_s)
                 report = loop.turn()

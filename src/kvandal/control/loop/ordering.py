@@ -21,6 +21,10 @@ BATCH = 200
 COLUMNS = ("id", "tenant", "project", "name", "gpus", "limit_s", "run_time_s", "script", "environment")
 
 
+class LeadershipLostError(Exception):
+    """Another server leads: it has written a cycle that this one does not know of, or holds the right to lead."""
+
+
 @dataclass(slots=True)
 class Intention:
     """An order that has no answer yet: a row of INTENTIONS."""
@@ -73,7 +77,11 @@ class Orders:
         return {one.job for one in self.open.values()}
 
     def give(
-        self, site: LiveSite, at: Callable[[float], datetime], clock: Callable[[], float]
+        self,
+        site: LiveSite,
+        at: Callable[[float], datetime],
+        clock: Callable[[], float],
+        leads: Callable[[], bool],
     ) -> tuple[bool, list[Told]]:
         """Give the orders that have no answer yet, in order, until the engine does not answer or time is up.
 
@@ -82,10 +90,16 @@ class Orders:
         site : which attempts run
         at : instants by their second
         clock : real time [s]
+        leads : whether this server still leads
 
         Returns
         -------
         Whether the engine answered, and what refusals tell the state.
+
+        Raises
+        ------
+        LeadershipLostError
+            This server leads no more.
 
         """
         until = clock() + LONGEST_S
@@ -95,6 +109,8 @@ class Orders:
             some = given[first : first + BATCH]
             jobs = self._jobs_of(some)
             for one in some:
+                if not leads():
+                    raise LeadershipLostError("the right to lead was lost while orders were given")
                 try:
                     answer = self._give(one, jobs, site, at)
                 except OrderRefusedError as error:
