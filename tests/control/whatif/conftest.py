@@ -20,6 +20,8 @@ def crowded(tmp_path_factory):
         if turn % 4 == 0:
             living.submit("research", gpus=16, run_time_s=4000, limit_s=8000)
         living.run(120, step=30)
+    living.submit("nordics", gpus=8, run_time_s=2000)
+    living.turn(1)  # the last cycle is now
     yield living
     living.down()
 

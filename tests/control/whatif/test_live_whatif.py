@@ -20,12 +20,13 @@ from kvandal.twin.snapshot import tables_by_name
 
 
 def digest(*records):
-    """Checksum of all tables, to the byte."""
+    """Checksum of all tables, column by column, to the byte; what stands between columns means nothing."""
     found = hashlib.sha256()
     for record in records:
         for name, table in tables_by_name(record, ""):
             found.update(name.encode())
-            found.update(np.ascontiguousarray(table).tobytes())
+            for column in table.dtype.names or [...]:
+                found.update(np.ascontiguousarray(table[column]).tobytes())
     return found.hexdigest()
 
 
@@ -53,7 +54,10 @@ def test_nothing_comes_of_nothing(whatif, question):
     site = whatif.answerer.site_of(standing)
     sides = opened(site, standing, checked(asked, site.scenario))
     one, other = futures(sides, standing, seed_of(1, 0))
-    assert digest(one.state, one.plant, one.outputs) == digest(other.state, other.plant, other.outputs)
+    assert digest(one.state, one.plant) == digest(other.state, other.plant)
+    ticks = slice(one.at_s // 60, one.until_s // 60)
+    assert one.outputs.tick_real[ticks].any()
+    assert one.outputs.tick_real[ticks].tobytes() == other.outputs.tick_real[ticks].tobytes()
     answer = whatif(**question)
     assert answer["headlines"] == ["Nothing changes for anybody."]
     for told in [answer["site"], *(one["measures"] for one in answer["tenants"])]:
@@ -168,7 +172,7 @@ def whatif_grant(living, grant):
     ("question", "key", "message"),
     [
         ({"changes": {"tenants.startups.ceiling_share": 1.5}}, "tenants.startups.ceiling_share", "1.5"),
-        ({"changes": {"tenants.nobody.weight": 2.0}}, None, "anchor"),
+        ({"changes": {"tenants.nobody.weight": 2.0}}, "tenants.nobody.weight", "anchor"),
         ({"changes": {"site.grid_mw": 1.0}}, "site.grid_mw", "tenants, policy, grants"),
         ({"changes": {"policy.nonsense": 1}}, "policy.nonsense", ""),
         ({"envelope_mw": -1.0}, "envelope_mw", "0 to 1000 MW"),
@@ -187,7 +191,7 @@ def test_bad_questions_name_the_key_and_what_is_allowed(crowded, whatif, questio
     with pytest.raises(InputError) as refused:
         whatif(**question)
     assert message in refused.value.message
-    assert key is None or refused.value.key == key
+    assert refused.value.key == key
 
 
 def test_what_is_broken_comes_back_and_what_somebody_took_out_does_not(sqlite_url, tmp_path):
@@ -211,9 +215,7 @@ def fail(living, node):
     """Let a node of the emulated cluster fail now, for longer than anybody looks."""
     engine = living.engine
     engine._enter(engine._seconds(), "down", node, 0)
-    living.loop._looked = float("-inf")
-    living.turn(1)
-    living.turn(1)
+    living.run(32, step=16)
     assert {"node": node, "state": "down", "reason": "tray failed"} in living.view()["nodes_down"]
 
 
@@ -234,7 +236,8 @@ def test_an_envelope_set_by_hand_ends_when_it_is_to(sqlite_url, tmp_path):
 
 
 def test_a_site_without_a_past_says_that_nothing_comes(sqlite_url, tmp_path):
-    living = Living(sqlite_url, tmp_path, scenario=small_site({"one": tenant("firm", 0.5), "g": group("lent"), "two": tenant("lent", parent="g")}))  # fmt: skip
+    tenants = {"one": tenant("firm", 0.5), "g": group("lent"), "two": tenant("lent", parent="g")}
+    living = Living(sqlite_url, tmp_path, scenario=small_site(tenants, racks=2))
     living.turn(1)
     answer = Asked(living)(seeds=1)
     assert answer["demand"]["jobs"] == 0

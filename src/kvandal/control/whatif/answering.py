@@ -176,7 +176,10 @@ def opened(site: LiveSite, standing: Standing, question: Question) -> Sides:
     if question.envelope_mw is not None:
         held_kw = float(site.state.tally["set_point_kw"][0])
         nothing.append(_set_point(at_s, held_kw if np.isfinite(held_kw) else None))
-        something.append(_set_point(at_s, question.envelope_mw * 1000.0))
+        most_mw = scenario.site.grid_mw  # the connection itself is no set-point
+        something.append(
+            _set_point(at_s, question.envelope_mw * 1000.0 if question.envelope_mw < most_mw else None)
+        )
         changed_over_s = None
     here = site.forked()
     base = side_of(site.at(*here), nothing, over_s)
