@@ -119,7 +119,13 @@ def test_the_loop_never_notices(crowded, whatif):
     site, cycles = crowded.loop.site, crowded.cycles()
     before = digest(site.state, site.plant), site.now_s, site.document, list(site.ids), site.loan_numbers
     whatif({"tenants.nordics.weight": 5.0}, [grant_of(crowded)], envelope_mw=0.2)
-    assert (digest(site.state, site.plant), site.now_s, site.document, list(site.ids), site.loan_numbers) == before
+    assert (
+        digest(site.state, site.plant),
+        site.now_s,
+        site.document,
+        list(site.ids),
+        site.loan_numbers,
+    ) == before
     assert crowded.cycles() == cycles
 
 

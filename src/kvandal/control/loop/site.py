@@ -359,11 +359,19 @@ class LiveSite:
     def at(self, fork: Fork, extra: Mapping[str, Any]) -> LiveSite:
         """Return a site of the scenario in force that stands where :meth:`forked` was called, apart from this one."""
         site = copy(self)
-        site.state, site.plant = laid_out(fork, self.state, self.plant)
-        site.ids = list(extra["jobs"])
-        site.rows = {job: row for row, job in enumerate(site.ids)}
-        site.loan_numbers, site.next_loan = list(extra["loans"]), int(extra["next_loan"])
+        site.stand(fork, extra)
         return site
+
+    def stand(self, fork: Fork, extra: Mapping[str, Any]) -> None:
+        """Stand where :meth:`forked` was called, with tables of one's own."""
+        self.state, self.plant = laid_out(fork, self.state, self.plant)
+        self.outputs = new_outputs(self._start)
+        self._scratch = new_scratch(self._start.site, len(self.state.queues))
+        self._decided = np.zeros(len(self.state.actions), ACTION)
+        self.state.tally["all_racks"] = 1  # there is nothing in the scratch yet
+        self.ids = list(extra["jobs"])
+        self.rows = {job: row for row, job in enumerate(self.ids)}
+        self.loan_numbers, self.next_loan = list(extra["loans"]), int(extra["next_loan"])
 
     @classmethod
     def restored(cls, document: Mapping[str, Any], content: bytes, extra: Mapping[str, Any]) -> LiveSite:
