@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from kvandal import __version__
 from kvandal.compiled import mark_cached
-from kvandal.control.api.application import create_app
+from kvandal.control.api.application import close_streams, create_app
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.demand import SimulatedDemand
 from kvandal.control.engines import engine_of
@@ -253,6 +253,11 @@ class Service:
         operations = operations_router(self.watch, self.store, self.settings)
         return create_app(parts, pages=[operations, pages_router])
 
+    def stop(self) -> None:
+        """End the loop after its cycle and let those go who follow the site; does not wait."""
+        self.loop.stop()
+        close_streams(self.app)
+
     def close(self, wait_s: float = 30.0) -> None:
         """Stop the loop after its cycle, and let go of the store."""
         self.loop.stop()
@@ -285,7 +290,7 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
     try:
         service.loop.start()
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        serve(service.app, settings, service.watch, listener=listener, on_stop=service.loop.stop)
+        serve(service.app, settings, service.watch, listener=listener, on_stop=service.stop)
     finally:
         service.close()
     if service.loop.failure is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,8 @@ from kvandal.control.office.usage import drawn, lacks
 from kvandal.control.office.working_days import after_months
 from kvandal.control.store.ledger import balance
 from kvandal.control.store.tables.loop import INBOX
+from kvandal.errors import InputError
+from kvandal.scenario.grants import Grant as ScenarioGrant
 
 REPORT = NewReport(text="Two models trained and published, see doi:10.0/abc.")
 STARTUP = {
@@ -130,6 +133,7 @@ def test_a_grant_is_ended_early_by_an_allocator_with_a_reason(site):
     site.known()
     grant = site.granted()
     site.turn()
+    site.after(days=1)
     with pytest.raises(NotAllowedError), site.desk(ADA) as desk:
         awards.end_early(desk, grant.id, "we are done")
     with site.desk(ALMA) as desk:
@@ -138,6 +142,30 @@ def test_a_grant_is_ended_early_by_an_allocator_with_a_reason(site):
     assert site.inbox()[-1] == ("grant_end", {"grant": grant.id, "reason": "the terms were broken"})
     with refused("OU9"), site.desk(ALMA) as desk:
         awards.end_early(desk, grant.id, "once more")
+
+
+def test_a_grant_that_has_not_begun_is_told_to_the_loop_as_one_that_is_over(site):
+    """The scenario has no grant that ends before its start."""
+    site.known()
+    grant = site.granted(start_utc=site.now + timedelta(days=9))
+    with site.desk(ALMA) as desk:
+        found = awards.end_early(desk, grant.id, "a mistake")
+    assert (grant.state, found.state) == ("planned", "expired")
+    kind, body = site.inbox()[-1]
+    assert (kind, body["grant"], body["end_utc"]) == ("grant", grant.id, site.now.isoformat())
+    start, end = (datetime.fromisoformat(body[name]) for name in ("start_utc", "end_utc"))
+    told = {name: body[name] for name in ("tenant", "gpu_hours", "expiry", "demand")}
+    assert ScenarioGrant.model_validate(told | {"start_utc": start, "end_utc": end}).end_utc <= site.now
+
+
+def test_classes_of_work_must_be_the_tenants(site):
+    site.known()
+    with pytest.raises(
+        InputError, match=r"proposal\.demand: must be among the classes of work of norway"
+    ):
+        site.draft(demand=["inference"])
+    site.granted(demand=["national"])
+    assert site.inbox()[-1][1]["demand"] == ["national"]
 
 
 def test_aid_is_booked_to_the_micro_euro_and_counts_against_the_next_award(site):

@@ -208,7 +208,7 @@ def start_slurm(nodes: int) -> Path:
     try:
         call(
             "up", str(folder), "--nodes", str(nodes), "--requeue-delay", "5",
-            "--conf", "PreemptType=preempt/none", "--conf", "PreemptMode=OFF",
+            "--conf", "PreemptType=preempt/none", "--conf", "PreemptMode=OFF", "--conf", "MaxJobCount=50000",
         )  # fmt: skip
         call("adduser", str(folder), *(f"u-{tenant}" for tenant in TENANTS))
         tree = ["Cluster - 'sandbox'", "Parent - 'root'", *(f"Account - '{t}':Fairshare=1" for t in TENANTS)]

@@ -224,8 +224,16 @@ def end_early(desk: Desk, key: str, reason: str) -> Grant:
     if belongs(desk.who.id, project(desk.tx, found.project)):
         raise RefusedByRule("OC2", f"{desk.who.name} belongs to the project")
     after = _take(desk, found, "end_early", {"reason": reason}, reason)
-    body = {"grant": key, "reason": reason}
-    desk.tx.execute(insert(INBOX).values(at_utc=desk.now_utc, by=desk.who.id, kind="grant_end", body=body))
+    if found.start_utc <= desk.now_utc - timedelta(seconds=1):
+        body = {"grant": key, "reason": reason}
+        desk.tx.execute(
+            insert(INBOX).values(at_utc=desk.now_utc, by=desk.who.id, kind="grant_end", body=body)
+        )
+    else:  # it has not begun, and cannot end before that: it is told again as one that is over
+        over = desk.now_utc.replace(microsecond=0)
+        _message(
+            desk, after.model_copy(update={"start_utc": over - timedelta(seconds=1), "end_utc": over}), reason
+        )
     desk.tell(found.project, key, "OU4", f"the grant is ended early: {reason}")
     return after
 

@@ -85,6 +85,17 @@ class SlurmEngine:
         """Let go of connections; jobs run on."""
         self._rest.close()
 
+    def check(self) -> None:
+        """See whether slurmrestd answers and takes the token, which seeing jobs and nodes does not need.
+
+        Raises
+        ------
+        EngineUnreachableError
+            It does not.
+
+        """
+        self._rest.ping()
+
     # -- seeing
 
     def observe(self) -> Observation:
