@@ -36,6 +36,8 @@ live: Any = lives
 
 CAPACITY = 4096
 """Rows of the table of jobs at first; it doubles where more are live."""
+ENDS = ("ended", "failed", "timeout")
+"""What is told of jobs that have ended for good."""
 LIVE_CHANGES = ("tenants", "policy", "grants")
 """Parts of a scenario that may change while the site lives: who gets what. What is built does not."""
 FIXED_OF_TENANTS = ("parent", "tier")
@@ -229,6 +231,25 @@ class LiveSite:
             return False
         record = self.state.jobs[row]
         return bool(record["state"] == RUNNING and record["starts"] == attempt)
+
+    def end_of(self, one: Told) -> Told | None:
+        """Return what an engine tells of an attempt as the state is to be told; None: it says nothing new.
+
+        An attempt may end of itself between the decision to take it off its nodes and the order to do so, or while nobody
+        could give that order. It has ended then, whatever was decided.
+        """
+        row = self.rows.get(one["job"])
+        if row is None:
+            return None
+        record = self.state.jobs[row]
+        if record["state"] == RUNNING and record["starts"] == one["attempt"]:
+            if record["draining"] and one["kind"] in ENDS:  # it ran on behind its deadline
+                return {**one, "time_s": min(one["time_s"], max(int(record["deadline_s"]), self.now_s))}
+            return one
+        if one["kind"] not in ENDS or record["state"] not in (QUEUED, RUNNING):
+            return None
+        waits = record["state"] == QUEUED and record["starts"] == one["attempt"]
+        return one if waits or (one["kind"] == "ended" and one["attempt"] < record["starts"]) else None
 
     def running(self) -> list[tuple[str, int, int]]:
         """List the jobs that run: id, attempt, start [s]."""
