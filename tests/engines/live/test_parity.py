@@ -103,7 +103,9 @@ class Paced:
                 break
             assert time.monotonic() < limit, f"{sorted(due.keys() - ended)} have not ended"
             time.sleep(0.03)
-        assert ended == due.keys(), [event for event in found if event.key not in due and event.kind == "ended"]
+        assert ended == due.keys(), [
+            event for event in found if event.key not in due and event.kind == "ended"
+        ]
         for key in due:
             del self.runs[key]
         self.told.update((event.kind, event.outcome) for event in found)
