@@ -5,10 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: run test check format lock picture fidelity forecast oversubscription economics benchmarks clean
+.PHONY: run serve test check format lock picture fidelity forecast oversubscription economics benchmarks clean
 
 run: $(VENV)/installed
 	$(BIN)/kvandal run stargate-norway
+
+# A living site: the control plane on SQLite, with the twin as its engine, sixty times as fast as time goes.
+serve: $(VENV)/installed-serve
+	$(BIN)/kvandal serve stargate-norway --speed 60
 
 test: $(VENV)/installed-test chromium slurm postgresql prometheus
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -26,6 +30,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(VENV)/installed-serve: requirements-serve.lock $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-serve.lock
 	touch $@
 
 $(VENV)/installed-test: requirements-dev.lock $(VENV)/installed
@@ -66,7 +74,8 @@ prometheus:
 lock: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra test --extra lint --output-file requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra serve --output-file requirements-serve.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra serve --extra test --extra lint --output-file requirements-dev.lock pyproject.toml
 
 # The next migration of the store, from what the tables in the code have become: read it before it is kept.
 .PHONY: migration

@@ -44,8 +44,8 @@ CORE = {
 }
 """What the layers below the command line may import from outside; the command line adds rich and typer."""
 SERVE = {
-    "alembic", "anyio", "authlib", "fastapi", "holidays", "httpx", "itsdangerous", "jinja2", "joserfc", "opentelemetry", "orjson",
-    "prometheus_client", "psycopg", "sqlalchemy", "starlette", "stdnum", "structlog", "uvicorn",
+    "alembic", "anyio", "authlib", "fastapi", "holidays", "httpx", "itsdangerous", "jinja2", "joserfc", "markupsafe",
+    "opentelemetry", "orjson", "prometheus_client", "psycopg", "sqlalchemy", "starlette", "stdnum", "structlog", "uvicorn",
 }  # fmt: skip
 """What the extra `serve` brings: the control plane, its client and the live engines may import it, nobody else."""
 EXTRAS = {"ray": "runs/ray_workers.py", "optuna": "runs/trials.py"}

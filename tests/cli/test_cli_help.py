@@ -34,6 +34,10 @@ COMMANDS = [
     ["job"],
     ["job", "submit"],
     ["envelope", "set"],
+    ["grant"],
+    ["grant", "apply"],
+    ["office"],
+    ["office", "decide"],
     ["site"],
 ]
 HEAVY = ("numba", "llvmlite", "polars", "numpy", "rich", "kvandal.scenario.model", "kvandal.compiled")
@@ -134,6 +138,8 @@ def test_help_names_every_command(inside: Callable[..., Any]) -> None:
         "policy",
         "job",
         "envelope",
+        "grant",
+        "office",
         "site",
     ):
         assert f"\n  {command} " in outcome.out

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kvandal.cli.options import JsonOption, note, print_json, print_table
 from kvandal.cli.serve import needs_serve
+
+if TYPE_CHECKING:
+    from kvandal.control.settings import SlurmSettings
+    from kvandal.engines.live.protocol import Engine
 
 MARKS = {"ok": "ok", "note": "note", "wrong": "WRONG"}
 
@@ -30,13 +34,11 @@ def doctor(
     Exit code 1: something is wrong.
     """
     needs_serve()
-    from kvandal.control.engines import slurm_engine
-    from kvandal.control.loop.clock import SteadyClock
     from kvandal.control.operations.diagnosis import diagnose
     from kvandal.control.settings_sources import load_settings
 
     settings = load_settings(config, {"database": database, "data_dir": data_dir})
-    found = list(diagnose(settings, lambda asked: slurm_engine(asked, SteadyClock())))
+    found = list(diagnose(settings, _slurm))
     wrong = sum(one.verdict == "wrong" for one in found)
     if as_json:
         print_json(
@@ -56,3 +58,10 @@ def doctor(
         note(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong." if wrong else "Nothing is wrong.")
     if wrong:
         raise typer.Exit(1)
+
+
+def _slurm(settings: SlurmSettings) -> Engine:
+    from kvandal.control.engines import slurm_engine
+    from kvandal.control.loop.clock import SteadyClock
+
+    return slurm_engine(settings, SteadyClock())

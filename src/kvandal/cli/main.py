@@ -16,8 +16,10 @@ from kvandal.cli import (
     doctor,
     envelope,
     forecast,
+    grant,
     job,
     models,
+    office,
     optimise,
     params,
     plan,
@@ -136,6 +138,69 @@ envelopes.command("clear", epilog="Example: kvandal envelope clear --reason 'the
     envelope.clear
 )
 app.add_typer(envelopes, name="envelope", epilog="Example: kvandal envelope show")
+grants = typer.Typer(help="GPU-hours of a running site.", no_args_is_help=True, rich_markup_mode=None)
+grants.command("ladder", epilog="Example: kvandal grant ladder")(grant.ladder)
+grants.command("list", epilog="Example: kvandal grant list --project arctic --json")(grant.grants)
+grants.command("show", epilog="Example: kvandal grant show grant_01m8n4kkefjejnn7354g3k15pg")(grant.show)
+grants.command("apply", epilog="Example: kvandal grant apply application.toml --submit")(grant.apply)
+grants.command("submit", epilog="Example: kvandal grant submit application_01m8n4kkdg1j02fbk3tft0wgg0")(
+    grant.submit
+)
+grants.command(
+    "withdraw",
+    epilog="Example: kvandal grant withdraw application_01m8n4kkdg1j02fbk3tft0wgg0 --reason 'no longer needed'",
+)(grant.withdraw)
+grants.command(
+    "appeal",
+    epilog="Example: kvandal grant appeal application_01m8n4kkdg1j02fbk3tft0wgg0 --reason 'a number was misread'",
+)(grant.appeal)
+grants.command("report", epilog="Example: kvandal grant report grant_01m8n4kkefjejnn7354g3k15pg report.md")(
+    grant.report
+)
+grants.command(
+    "end", epilog="Example: kvandal grant end grant_01m8n4kkefjejnn7354g3k15pg --reason 'the project is over'"
+)(grant.end)
+app.add_typer(grants, name="grant", epilog="Example: kvandal grant ladder")
+offices = typer.Typer(
+    help="The access office of a running site: who applies, who reviews, who decides.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+offices.command(
+    "organisation",
+    epilog="Example: kvandal office organisation 'Equinor ASA' --number 923609016 --kind enterprise",
+)(office.organisation)
+offices.command(
+    "project",
+    epilog="Example: kvandal office project arctic --title Arctic --organisation organisation_01m8n4kkdg1j02fbk3tft0wgg0 --tenant norway-research --investigator person_01m8n4kkdg1j02fbk3tft0wgg0",
+)(office.project)
+offices.command("applications", epilog="Example: kvandal office applications --state decision")(
+    office.applications
+)
+offices.command("look", epilog="Example: kvandal office look application_01m8n4kkdg1j02fbk3tft0wgg0")(
+    office.look
+)
+offices.command(
+    "confirm",
+    epilog="Example: kvandal office confirm application_01m8n4kkdg1j02fbk3tft0wgg0 OG11 --reason 'report of 2026 read'",
+)(office.confirm)
+offices.command(
+    "review",
+    epilog="Example: kvandal office review application_01m8n4kkdg1j02fbk3tft0wgg0 --part technical --score 4 --recommends grant --comment 'it scales'",
+)(office.review)
+offices.command(
+    "recuse",
+    epilog="Example: kvandal office recuse application_01m8n4kkdg1j02fbk3tft0wgg0 --reason 'we wrote a paper together'",
+)(office.recuse)
+offices.command(
+    "decide",
+    epilog="Example: kvandal office decide application_01m8n4kkdg1j02fbk3tft0wgg0 grant --reason 'as the panel advised'",
+)(office.decide)
+offices.command(
+    "return",
+    epilog="Example: kvandal office return application_01m8n4kkdg1j02fbk3tft0wgg0 --reason 'say which data'",
+)(office.send_back)
+app.add_typer(offices, name="office", epilog="Example: kvandal office applications --state decision")
 app.command("site", epilog="Example: kvandal site --server https://kvandal.example.org --json")(site.site)
 app.add_typer(
     policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json"

@@ -89,11 +89,11 @@ def note(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def note_compilation() -> None:
-    """Say that the kernels are compiled now, if they are: it happens once and takes a while."""
+def note_compilation(loop: str = "complete") -> None:
+    """Say that the kernels of a loop are compiled now, if they are: it happens once and takes a while."""
     from kvandal import compiled
 
-    if not compiled.is_cached():
+    if not compiled.is_cached(loop):
         note("compiling the kernels: once on this machine, about half a minute ...")
 
 

@@ -41,7 +41,7 @@ def replay(
     from kvandal.control.store.database import open_store
 
     settings = load_settings(config, {"database": database, "data_dir": data_dir})
-    note_compilation()
+    note_compilation("live")
     with open_store(settings.database_url, create=False) as store:
         result = replayed(store, first, last)
     different = result.difference

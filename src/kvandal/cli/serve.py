@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,9 @@ MISSING = "the control plane needs packages that are not installed ({name}); ins
 
 def needs_serve() -> None:
     """Say in one line what to install where the extra is missing."""
-    try:
-        import fastapi  # noqa: F401
-        import sqlalchemy  # noqa: F401
-    except ImportError as error:
-        raise InputError(MISSING.format(name=error.name)) from None
+    for name in ("fastapi", "sqlalchemy", "structlog", "uvicorn"):
+        if find_spec(name) is None:
+            raise InputError(MISSING.format(name=name))
 
 
 def serve(
@@ -69,7 +68,7 @@ def serve(
     configure_logs(settings.log_level, settings.log_format)
     from kvandal.control import service
 
-    note_compilation()
+    note_compilation("live")
 
     def ready(address: str) -> None:
         where = (

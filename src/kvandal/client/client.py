@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
-from urllib.parse import quote
 
-from pydantic import ValidationError
-
+from kvandal.client.asking import asked as _asked
+from kvandal.client.asking import step as _step
 from kvandal.client.errors import ClientError
+from kvandal.client.office import OfficeClient
 from kvandal.client.resources.books import AuditEntry, Posting, Statement
 from kvandal.client.resources.identity import Me
 from kvandal.client.resources.jobs import Cancellation, Job, JobInFull, JobState, NewJob, Why
@@ -35,7 +35,7 @@ from kvandal.client.resources.site import (
     Site,
     SiteTick,
 )
-from kvandal.client.wire import Resource, Wire
+from kvandal.client.wire import Wire
 from kvandal.errors import InputError
 
 ENVELOPE = "/v1/set-points/envelope_mw"
@@ -80,6 +80,7 @@ class Client:
         transport: Any = None,
     ) -> None:
         self.wire = Wire(server, token, patience_s=patience_s, timeout_s=timeout_s, transport=transport)
+        self.office = OfficeClient(self.wire)
 
     def __enter__(self) -> Self:
         return self
@@ -337,26 +338,8 @@ class Client:
         return self.wire.get(f"/v1/ledger/statements/{_step(tenant)}", Statement, params)
 
 
-def _asked(model: type[Resource], **fields: Any) -> Resource:
-    """Build what is asked; a field that cannot be right is refused before it is sent."""
-    try:
-        return model(**{name: value for name, value in fields.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
-        told = str(first["msg"]).removeprefix("Value error, ")
-        raise InputError(f"{told}, got {first['input']!r}"[:300], key=place or None) from None
-
-
 def _page(most: int | None) -> int | None:
     return None if most is None else max(1, min(most, 200))
-
-
-def _step(name: str) -> str:
-    """Write a name as a step of a path."""
-    if not name or name in {".", ".."}:
-        raise InputError(f"must be the name or id of something, got {name!r}")
-    return quote(name, safe="")
 
 
 def _instant(moment: datetime | None) -> str | None:

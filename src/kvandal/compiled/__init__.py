@@ -53,19 +53,22 @@ _config: Any = numba.config
 _config.CACHE_DIR = str(CACHE_FOLDER)
 
 
-def is_cached() -> bool:
-    """Whether the kernels have been compiled before on this machine (from these sources)."""
-    return (CACHE_FOLDER / "complete").exists()
+def is_cached(loop: str = "complete") -> bool:
+    """Whether the kernels of a loop have been compiled before on this machine (from these sources).
+
+    `loop` is *complete* for that over simulated time, *live* for the one of a live site.
+    """
+    return (CACHE_FOLDER / loop).exists()
 
 
-def mark_cached() -> None:
-    """Remember that every kernel has been compiled, and drop kernels of other sources that nobody used for a month.
+def mark_cached(loop: str = "complete") -> None:
+    """Remember that every kernel of a loop has been compiled, and drop kernels of other sources that nobody used for a month.
 
     A read-only cache folder is no error.
     """
     try:
         CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
-        (CACHE_FOLDER / "complete").touch()
+        (CACHE_FOLDER / loop).touch()
         for folder in CACHE_FOLDER.parent.glob("kernels-*"):
             used = folder / "complete"
             if folder != CACHE_FOLDER and used.exists() and time.time() - used.stat().st_mtime > UNUSED_S:

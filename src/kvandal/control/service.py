@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI
 
 from kvandal import __version__
+from kvandal.compiled import mark_cached
 from kvandal.control.api.application import create_app
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.demand import SimulatedDemand
@@ -29,12 +30,15 @@ from kvandal.control.store.database import Store, open_store
 from kvandal.control.store.errors import StoreUnavailableError
 from kvandal.control.store.leader import leadership_of
 from kvandal.control.store.maintenance import forget_answers, thin_keyframes, thin_site_ticks
+from kvandal.control.whatif.live import LiveWhatIf, Taken
 from kvandal.engines.live.protocol import Engine, EngineUnreachableError
 from kvandal.errors import KvandalError
 from kvandal.scenario.loading import from_resolved, resolved
 
 UPKEEP_S = 600.0
 """Time between two rounds of thinning what is kept [s]."""
+TAKE_S = 10.0
+"""How long a what-if waits for the end of a turn; then it takes the state from the store [s]."""
 _log = structlog.get_logger("kvandal.loop")
 
 
@@ -63,6 +67,7 @@ class LoopThread(threading.Thread):
         self._engine: Engine | None = None
         self._upkept = time.monotonic()
         self._told_waiting = ""
+        self._turning = threading.Lock()
 
     def stop(self) -> None:
         """End after the cycle that is under way."""
@@ -73,12 +78,25 @@ class LoopThread(threading.Thread):
         engine = self._engine
         return engine.now() if engine is not None else datetime.now(UTC)
 
+    def taken(self) -> Taken | None:
+        """Copy the state between two turns, for a what-if; None: this server does not lead, or its loop is held up."""
+        if not self._turning.acquire(timeout=TAKE_S):
+            return None
+        try:
+            if self.loop is None:
+                return None
+            site = self.loop.site
+            return Taken(self.loop.number, site.now_s, site.document, *site.forked())
+        finally:
+            self._turning.release()
+
     def run(self) -> None:
         """Lead, turn, wait."""
         try:
             while not self.stopping.is_set():
                 began = time.monotonic()
-                self._once()
+                with self._turning:
+                    self._once()
                 wait_s = self.settings.cycle_s - (time.monotonic() - began)
                 if wait_s > 0 and self.stopping.wait(wait_s):
                     break
@@ -144,6 +162,7 @@ class LoopThread(threading.Thread):
         )
         if self._demand_wanted:
             self._demand = SimulatedDemand(self.store, known_site(self.store).scenario, loop.epoch_utc)
+        mark_cached("live")
         self.loop = loop
         _log.info(
             "leads", engine=self._engine.name, cycle=loop.number, site_time=self._engine.now().isoformat()
@@ -202,6 +221,7 @@ class Service:
     ----------
     app : the application
     loop : the thread of the loop, not started yet
+    whatif : answers what-ifs
     store : the database
     identity : who is who
 
@@ -215,6 +235,9 @@ class Service:
         self.identity = Identity(self.store, settings)
         self.watch.metrics.add(SiteFigures(self.store))
         self.loop = LoopThread(self.store, settings, self.watch, demand=demand)
+        self.whatif = LiveWhatIf(
+            self.store, self.loop.taken, simulated=demand and settings.engine == "twin"
+        )
         self.app = self._app()
 
     def _app(self) -> FastAPI:
@@ -226,6 +249,7 @@ class Service:
             settings=self.settings,
             identity=self.identity,
             now=self.loop.now,
+            whatif=self.whatif,
         )
         operations = operations_router(self.watch, self.store, self.settings)
         return create_app(parts, pages=[operations, pages_router])
@@ -235,6 +259,7 @@ class Service:
         self.loop.stop()
         if self.loop.is_alive():
             self.loop.join(wait_s)
+        self.whatif.close()
         self.identity.close()
         self.store.close()
 
@@ -254,7 +279,9 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
 
     listener = bound_socket(settings)
     host, port = listener.getsockname()[:2]
-    settings = settings.model_copy(update={"port": port})  # any free one was: now it is known, for sign-in and cookies
+    settings = settings.model_copy(
+        update={"port": port}
+    )  # any free one was: now it is known, for sign-in and cookies
     service = Service(settings, demand=demand)
     try:
         service.loop.start()

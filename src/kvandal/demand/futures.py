@@ -14,6 +14,7 @@ Nothing is read from the run but its past. Each class of demand goes on as its o
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -77,14 +78,18 @@ class Futures:
     scenario : the run's scenario
     known : what is known
     until_s : end of the future [s after the start of the run]
+    only : classes of demand that are drawn; left out, all
 
     """
 
-    def __init__(self, scenario: Scenario, known: Known, until_s: int) -> None:
+    def __init__(
+        self, scenario: Scenario, known: Known, until_s: int, only: Collection[str] | None = None
+    ) -> None:
         self._scenario, self._known, self._until_s = scenario, known, until_s
         self._classes = [
             _of_class(scenario, index, name, demand, known)
             for index, (name, demand) in enumerate(scenario.demand.items())
+            if only is None or name in only
         ]
 
     def draw(self, seed: int) -> tuple[JobTable, Int64]:

@@ -29,8 +29,7 @@ Array = Any  # arrays inside kernels: numba types them, annotations only name th
 TRAY = np.dtype(
     [("next", "i4"), ("previous", "i4"), ("free", "i4"), ("state", "i4"), ("until_s", "i8")], align=True
 )
-"""A tray: its neighbours in the list of partly free trays, its free GPUs (0 unless healthy), its state, and when its jobs
-should have left where that is known (else UNKNOWN)."""
+"""A tray: its neighbours in the list of partly free trays, its free GPUs (0 unless healthy), its state, when its jobs leave."""
 UNKNOWN = -1
 RACK_ROOM = np.dtype(
     [("next", "i4"), ("previous", "i4"), ("whole", "i4"), ("promised", "i4"), ("barred", "?")], align=True
@@ -186,8 +185,7 @@ def repair_tray(room, tray):
     room.trays[tray].state = TRAY_HEALTHY
     free = 0
     for slot in range(GPUS_PER_TRAY):
-        if room.slots[tray, slot] < 0:
-            free += 1
+        free += 1 if room.slots[tray, slot] < 0 else 0
     _set_free(room, tray, free)
 
 

@@ -179,58 +179,58 @@ def unpacked(content: bytes, state: State, plant: Plant, mark: dict[str, int]) -
             tick = int(head["tick"])
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"not a saved state, or damaged: {error}") from None
-    return _with_tables(state, tables, ""), _with_tables(plant, tables, "plant."), tick
+    return with_tables(state, tables, ""), with_tables(plant, tables, "plant."), tick
 
 
 def with_jobs(state: State, fresh: State, kept: int) -> State:
     """Return a state with other jobs to come: the first `kept` jobs as they are, then all of those of `fresh`."""
-    of_fresh = dict(_walk(fresh, ""))
+    of_fresh = dict(tables_by_name(fresh, ""))
     tables = {
         name: np.concatenate([table[..., :kept], of_fresh[name]], axis=-1)
-        for name, table in _walk(state, "")
+        for name, table in tables_by_name(state, "")
         if name in PER_JOB
     }
-    return _with_tables(state, tables, "")
+    return with_tables(state, tables, "")
 
 
 def without(state: State, names: Collection[str]) -> State:
     """Return a state whose named tables are empty, so that their memory is free for what is made of them."""
     tables = {
         name: np.zeros((*table.shape[:-1], 0), table.dtype)
-        for name, table in _walk(state, "")
+        for name, table in tables_by_name(state, "")
         if name in names
     }
-    return _with_tables(state, tables, "")
+    return with_tables(state, tables, "")
 
 
 def copied(record: Record) -> Record:
     """Return a copy of a state or a plant; tables that nothing can change are shared."""
-    tables = {name: table.copy() for name, table in _walk(record, "") if table.flags.writeable}
-    return _with_tables(record, tables, "")
+    tables = {name: table.copy() for name, table in tables_by_name(record, "") if table.flags.writeable}
+    return with_tables(record, tables, "")
 
 
 def _tables(state: State, plant: Plant) -> Iterator[tuple[str, Array]]:
-    yield from _walk(state, "")
-    yield from _walk(plant, "plant.")
+    yield from tables_by_name(state, "")
+    yield from tables_by_name(plant, "plant.")
 
 
-def _walk(record: Any, prefix: str) -> Iterator[tuple[str, Array]]:
+def tables_by_name(record: Any, prefix: str) -> Iterator[tuple[str, Array]]:
     """Tables of a record of tables, by their dotted names."""
     for field in record._fields:
         value = getattr(record, field)
         if hasattr(value, "_fields"):
-            yield from _walk(value, f"{prefix}{field}.")
+            yield from tables_by_name(value, f"{prefix}{field}.")
         else:
             yield f"{prefix}{field}", value
 
 
-def _with_tables(record: Record, tables: dict[str, Array], prefix: str) -> Record:
+def with_tables(record: Record, tables: dict[str, Array], prefix: str) -> Record:
     """Return a record of tables with other tables in it."""
     changed: dict[str, Any] = {}
     for field in record._fields:
         value = getattr(record, field)
         if hasattr(value, "_fields"):
-            changed[field] = _with_tables(value, tables, f"{prefix}{field}.")
+            changed[field] = with_tables(value, tables, f"{prefix}{field}.")
         elif f"{prefix}{field}" in tables:
             changed[field] = tables[f"{prefix}{field}"]
     return record._replace(**changed)

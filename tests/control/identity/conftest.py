@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -240,8 +241,17 @@ def scenario() -> kv.Scenario:
     return kv.load(SMALL)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty store, to be copied: making its tables takes longer than most tests."""
+    file = tmp_path_factory.mktemp("empty") / "kvandal.db"
+    open_store(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, empty_store: Path) -> Iterator[Store]:
+    shutil.copy(empty_store, tmp_path / "kvandal.db")
     with open_store(f"sqlite:///{tmp_path / 'kvandal.db'}") as opened:
         yield opened
 
@@ -268,7 +278,8 @@ class Whole(People):
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Iterator[Whole]:
+def whole(tmp_path: Path, empty_store: Path) -> Iterator[Whole]:
+    shutil.copy(empty_store, tmp_path / "kvandal.sqlite")
     made = Whole(tmp_path)
     yield made
     made.close()

@@ -85,16 +85,21 @@ async def answered(app, method: str, path: str, token: str | None) -> tuple[int,
             "more_body": False,
         }
 
+    status, told = 0, {}
+
     async def send(message: dict) -> None:
-        nonlocal body
-        if message["type"] == "http.response.start" and message["status"] < 400:
-            started.set_result((message["status"], {}))
-        elif message["type"] == "http.response.start":
-            send.status = message["status"]
+        nonlocal body, status, told
+        if message["type"] == "http.response.start":
+            status, told = (
+                message["status"],
+                {name.decode(): text.decode() for name, text in message["headers"]},
+            )
+            if status < 400:
+                started.set_result((status, told))
         elif not started.done():
             body += message.get("body", b"")
             if not message.get("more_body"):
-                started.set_result((send.status, json.loads(body) if body[:1] == b"{" else {"type": "text"}))
+                started.set_result((status, json.loads(body) if "json" in told["content-type"] else told))
 
     task = asyncio.get_running_loop().create_task(app(scope, receive, send))
     done, _ = await asyncio.wait([task, started], timeout=60, return_when=asyncio.FIRST_COMPLETED)
@@ -110,8 +115,12 @@ def filled(path: str) -> str:
     return re.sub(r"\{(\w+)[^}]*\}", lambda found: SOMEWHERE.get(found[1], "1"), path)
 
 
-def is_refused(status: int, problem: dict) -> bool:
-    return status == 401 or (status == 403 and problem["type"].endswith(":not-allowed"))
+def is_refused(status: int, told: dict) -> bool:
+    """Tell whether an answer refuses: as a problem, as a page, or by sending a browser to sign in."""
+    if status == 303:
+        return told["location"].startswith("/v1/login?")
+    page = told.get("content-type", "").startswith("text/html")
+    return status == 401 or (status == 403 and (page or told.get("type", "").endswith(":not-allowed")))
 
 
 @pytest.mark.parametrize("role", [*Role, None], ids=lambda role: role or "nobody")
@@ -129,7 +138,8 @@ def test_every_endpoint_lets_in_whom_the_table_lets_in(whole, role) -> None:
             allowed = one.action == PUBLIC or (
                 role is not None and bool({role, Role.ANYONE} & PERMISSIONS[one.action].keys())
             )
-            if is_refused(status, problem) == allowed or (not allowed and status != (403 if token else 401)):
+            refusals = {403} if token else {401, 303}
+            if is_refused(status, problem) == allowed or (not allowed and status not in refusals):
                 wrong.append(f"{one.method} {one.path} ({one.action}): {status} {problem.get('detail')}")
         return wrong
 

@@ -207,7 +207,7 @@ def start_slurm(nodes: int) -> Path:
     folder.chmod(0o755)
     try:
         call(
-            "up", str(folder), "--nodes", str(nodes), "--requeue-delay", "2",
+            "up", str(folder), "--nodes", str(nodes), "--requeue-delay", "5",
             "--conf", "PreemptType=preempt/none", "--conf", "PreemptMode=OFF",
         )  # fmt: skip
         call("adduser", str(folder), *(f"u-{tenant}" for tenant in TENANTS))
@@ -243,6 +243,14 @@ def unreachable(call_engine: Callable[[], Any]) -> bool:
     except EngineUnreachableError:
         return True
     return False
+
+
+def answer(call_engine: Callable[[], Any]) -> Any:
+    """Return what the engine answers; None: it cannot be reached."""
+    try:
+        return call_engine()
+    except EngineUnreachableError:
+        return None
 
 
 def whole(nodes: Iterable[str]) -> list[Share]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from kvandal.client.resources.base import Asked, Line, Name, Reason, Text, Told
+from kvandal.client.resources.base import WHOLE, Asked, Instant, Line, Name, Reason, Text, Told
 from kvandal.client.resources.calls import RungName
 from kvandal.client.resources.organisations import PersonId, Residency
 
@@ -68,10 +68,10 @@ class Proposal(Asked):
 
     title: Annotated[Line, Field(max_length=200)]
     summary: Annotated[Text, Field(max_length=20_000)] = ""
-    gpu_hours: Annotated[int, Field(ge=0, le=10**9, strict=True)]
-    months: Annotated[int, Field(ge=0, le=60, strict=True)]
-    start_utc: AwareDatetime | None = None
-    gpus_at_once: Annotated[int, Field(ge=1, le=5_000_000, strict=True)] | None = None
+    gpu_hours: Annotated[int, Field(strict=True, ge=0, le=10**9), WHOLE]
+    months: Annotated[int, Field(strict=True, ge=0, le=60), WHOLE]
+    start_utc: Instant | None = None
+    gpus_at_once: Annotated[int, Field(strict=True, ge=1, le=5_000_000), WHOLE] | None = None
     demand: Annotated[list[Name], Field(max_length=100)] = Field(default_factory=list)
     residency: Residency | None = None
     aid_basis: AidBasis = "none"
@@ -128,9 +128,9 @@ class NewReview(Asked):
     """A review as somebody writes it."""
 
     part: Part
-    score: Annotated[int, Field(ge=1, le=5, strict=True)]
+    score: Annotated[int, Field(strict=True, ge=1, le=5), WHOLE]
     recommends: Outcome
-    gpu_hours: Annotated[int, Field(ge=0, le=10**9, strict=True)] | None = None
+    gpu_hours: Annotated[int, Field(strict=True, ge=0, le=10**9), WHOLE] | None = None
     comment: Annotated[Text, Field(min_length=3, max_length=20_000)]
 
 
@@ -175,7 +175,7 @@ class Look(Told):
 class LookWanted(Asked):
     """Which consequences are to be shown: of granting so many hours; left out, all that is asked for."""
 
-    gpu_hours: Annotated[int, Field(ge=1, le=10**9, strict=True)] | None = None
+    gpu_hours: Annotated[int, Field(strict=True, ge=1, le=10**9), WHOLE] | None = None
 
 
 class Consequences(Told):
@@ -235,7 +235,7 @@ class NewDecision(Asked):
     """
 
     outcome: Outcome
-    gpu_hours: Annotated[int, Field(ge=1, le=10**9, strict=True)] | None = None
+    gpu_hours: Annotated[int, Field(strict=True, ge=1, le=10**9), WHOLE] | None = None
     reason: Reason
 
 

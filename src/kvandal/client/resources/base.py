@@ -54,6 +54,17 @@ def _written_as_instant(given: Any) -> Any:
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 Instant = Annotated[AwareDatetime, BeforeValidator(_written_as_instant)]
 """An instant as text with its offset from UTC; a number is none."""
+
+
+def _whole(given: Any) -> Any:
+    """Take 3.0 for 3, as JSON does, but neither true nor "3"."""
+    if isinstance(given, float) and given.is_integer():
+        return int(given)
+    return given
+
+
+WHOLE = BeforeValidator(_whole)
+"""Beside `Field(strict=True, ...)`: a whole number as JSON has it."""
 Reason = Annotated[Line, Field(min_length=3, max_length=500)]
 """Why somebody changes something: it goes into the audit trail."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from kvandal.client.resources.base import Asked, Line, Name, Told
+from kvandal.client.resources.base import WHOLE, Asked, Instant, Line, Name, Told
 
 RungName = Literal["playground", "fast-lane", "innovator", "grand-challenge", "reserve"]
 Path = Literal["automatic", "technical", "panel", "committee", "director"]
@@ -73,10 +73,10 @@ class NewCall(Asked):
     title: Annotated[Line, Field(max_length=200)]
     rungs: Annotated[list[RungName], Field(min_length=1, max_length=5)]
     tenants: Annotated[list[Name], Field(max_length=100)] = Field(default_factory=list)
-    opens_utc: AwareDatetime
-    closes_utc: AwareDatetime | None = None
-    decides_utc: AwareDatetime | None = None
-    budget_gpu_hours: Annotated[int, Field(ge=1, le=10**12, strict=True)] | None = None
+    opens_utc: Instant
+    closes_utc: Instant | None = None
+    decides_utc: Instant | None = None
+    budget_gpu_hours: Annotated[int, Field(strict=True, ge=1, le=10**12), WHOLE] | None = None
 
     @model_validator(mode="after")
     def _holds_together(self) -> NewCall:

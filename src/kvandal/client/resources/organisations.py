@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from kvandal.client.resources.base import Asked, Line, Name, Text, Told
+from kvandal.client.resources.base import WHOLE, Asked, Line, Name, Text, Told
 
 Kind = Literal["university", "institute", "hospital", "startup", "sme", "enterprise", "public", "offtaker"]
 Residency = Literal["NO", "EEA", "any"]
@@ -53,8 +53,8 @@ class NewOrganisation(Asked):
     country: Country = "NO"
     number: Annotated[Line, Field(max_length=40)]
     kind: Kind
-    staff: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] | None = None
-    turnover_eur: Annotated[int, Field(ge=0, le=10**13, strict=True)] | None = None
+    staff: Annotated[int, Field(strict=True, ge=0, le=10_000_000), WHOLE] | None = None
+    turnover_eur: Annotated[int, Field(strict=True, ge=0, le=10**13), WHOLE] | None = None
     eea_control: bool | None = None
     beneficial_owner: Annotated[Line, Field(max_length=300)] | None = None
     residency: Residency = "any"
@@ -97,8 +97,8 @@ class OrganisationChange(Asked):
 
     name: Annotated[Line, Field(max_length=200)] | None = None
     kind: Kind | None = None
-    staff: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] | None = None
-    turnover_eur: Annotated[int, Field(ge=0, le=10**13, strict=True)] | None = None
+    staff: Annotated[int, Field(strict=True, ge=0, le=10_000_000), WHOLE] | None = None
+    turnover_eur: Annotated[int, Field(strict=True, ge=0, le=10**13), WHOLE] | None = None
     eea_control: bool | None = None
     beneficial_owner: Annotated[Line, Field(max_length=300)] | None = None
     residency: Residency | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, or_, select
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,14 +22,15 @@ from kvandal.control.api.paging import MOST_ITEMS, Cursor, decoded, paged
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import Refusal, fault, not_found, not_valid
 from kvandal.control.api.reading import Read
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.api.sight import seen
 from kvandal.control.identity.dependencies import require
-from kvandal.control.identity.principal import Principal
+from kvandal.control.identity.principal import Places, Principal
 from kvandal.control.store.tables.loop import JOB_EVENTS, JOBS
 from kvandal.control.store.tables.metadata import new_id
 from kvandal.policy.rules import RULES
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], route_class=ReadingRoute)
 
 MOST_EVENTS = 1000
 SENTENCES = dict(RULES.values())
@@ -38,9 +41,8 @@ JobId = Annotated[
         pattern=r"^job_[0-9a-z]{26}$", description="Id of a job.", examples=["job_01jzx6m3v0f8c2h5k7n9q1s4t6"]
     ),
 ]
-_LISTED = [JOBS.c[name] for name in Job.model_fields]
-_WHOLE = [JOBS.c[name] for name in JobInFull.model_fields]
-_ONE = select(*_WHOLE).where(JOBS.c.id == bindparam("job"))
+_LISTED, _WHOLE = tuple(Job.model_fields), tuple(JobInFull.model_fields)
+_ONE = select(*(JOBS.c[name] for name in _WHOLE)).where(JOBS.c.id == bindparam("job"))
 _EVENTS = (
     select(JOB_EVENTS)
     .where(JOB_EVENTS.c.job == bindparam("job"))
@@ -48,6 +50,17 @@ _EVENTS = (
     .limit(MOST_EVENTS)
 )
 _INSERT = insert(JOBS)
+_NEW: dict[str, Any] = {
+    "state": "accepted",
+    "reason_rule": "",
+    "reason": "",
+    "tier": "",
+    "attempt": 0,
+    "shares": [],
+}
+_NEW |= {"started_utc": None, "deadline_utc": None, "ended_utc": None, "used_gpu_s": 0, "useful_gpu_s": 0}
+_NEW |= {"energy_wh": 0.0, "recalls": 0, "version": 1}
+"""A job that nothing has happened to yet."""
 
 
 class JobQuery(BaseModel):
@@ -72,24 +85,43 @@ async def list_jobs(
     read: Read,
 ) -> Response:
     """List jobs that the caller may see, page by page; each once, whatever is added meanwhile."""
-    newest = query.order == "newest"
-    statement = (
-        select(*_LISTED)
-        .where(seen(caller.places("job.read"), JOBS.c.tenant, JOBS.c.project))
-        .order_by(JOBS.c.number.desc() if newest else JOBS.c.number)
-        .limit(query.limit + 1)
+    states = tuple(query.state)
+    given = {
+        name: wanted
+        for name in ("tenant", "project", "demand")
+        if (wanted := getattr(query, name)) is not None
+    }
+    statement = _listing(
+        caller.places("job.read"), tuple(given), len(states), query.order, query.cursor is not None
     )
-    for name in ("tenant", "project", "demand"):
-        if (wanted := getattr(query, name)) is not None:
-            statement = statement.where(JOBS.c[name] == wanted)
-    if query.state:
-        statement = statement.where(JOBS.c.state.in_(query.state))
-    if query.cursor is not None:
-        key = decoded(query.cursor)
-        statement = statement.where(JOBS.c.number < key if newest else JOBS.c.number > key)
-    rows = await read(lambda tx: tx.execute(statement).all())
+    given |= {f"state_{number}": state for number, state in enumerate(states)}
+    given |= {"most": query.limit + 1, "key": 0 if query.cursor is None else decoded(query.cursor)}
+    rows = await read(lambda tx: tx.execute(statement, given).all())
     rows, following, headers = paged(request, rows, query.limit, "number")
-    return told(request, dumped({"items": [_told(row) for row in rows], "next": following}), headers=headers)
+    return told(
+        request, dumped({"items": [_told(_LISTED, row) for row in rows], "next": following}), headers=headers
+    )
+
+
+@lru_cache(maxsize=512)
+def _listing(places: Places, named: tuple[str, ...], states: int, order: str, cursor: bool) -> Any:
+    """Return the statement of a list; built once for each kind of question, so that it need not be analysed each time."""
+    number = JOBS.c.number
+    newest = order == "newest"
+    statement = (
+        select(*(JOBS.c[name] for name in _LISTED))
+        .where(seen(places, JOBS.c.tenant, JOBS.c.project))
+        .where(*(JOBS.c[name] == bindparam(name) for name in named))
+        .order_by(number.desc() if newest else number)
+        .limit(bindparam("most"))
+    )
+    if states:
+        statement = statement.where(
+            or_(*(JOBS.c.state == bindparam(f"state_{each}") for each in range(states)))
+        )
+    if cursor:
+        statement = statement.where(number < bindparam("key") if newest else number > bindparam("key"))
+    return statement
 
 
 @router.post("/jobs", status_code=201, response_model=JobInFull)
@@ -103,20 +135,16 @@ async def submit_job(
     def work(tx: Connection) -> Answer:
         _check(caller, force(tx), job)
         _check_grant(parts, tx, job)
-        row = {
-            "id": new_id("job"),
-            "person": caller.id,
-            "state": "accepted",
-            "submitted_utc": parts.now(),
-            **job.model_dump(),
-        }
-        tx.execute(_INSERT, row)
+        row: dict[str, Any] = _NEW | job.model_dump()
+        row |= {"id": new_id("job"), "person": caller.id, "submitted_utc": parts.now()}
+        key = tx.execute(_INSERT, row).inserted_primary_key
+        assert key is not None
+        row["number"] = key[0]
         body = {"job": row["id"]}
         detail = {name: row[name] for name in ("tenant", "project", "demand", "gpus", "limit_s")}
         ask_loop(tx, parts, caller, "submit", body, what="job.submit", subject=row["id"], detail=detail)
-        stored = tx.execute(_ONE, {"job": row["id"]}).one()
-        where = {"location": f"/v1/jobs/{row['id']}", "etag": f'"{stored.version}"'}
-        return Answer(201, _told(stored), where)
+        where = {"location": f"/v1/jobs/{row['id']}", "etag": f'"{row["version"]}"'}
+        return Answer(201, {name: row[name] for name in _WHOLE}, where)
 
     return await write(work)
 
@@ -127,7 +155,7 @@ async def get_job(
 ) -> Response:
     """Tell how a job stands, and what it runs."""
     row = await read(lambda tx: _visible(tx, caller, "job.read", job_id))
-    return told(request, dumped(_told(row)), f'"{row.version}"')
+    return told(request, dumped(_told(_WHOLE, row)), f'"{row.version}"')
 
 
 @router.get("/jobs/{job_id}/why", response_model=Why)
@@ -185,14 +213,14 @@ async def cancel_job(
         body = {"job": job_id, "reason": cancellation.reason}
         detail = {"reason": cancellation.reason}
         ask_loop(tx, parts, caller, "cancel", body, what="job.cancel", subject=job_id, detail=detail)
-        return Answer(202, _told(row), {"etag": f'"{row.version}"'})
+        return Answer(202, _told(_WHOLE, row), {"etag": f'"{row.version}"'})
 
     return await write(work)
 
 
-def _told(row: Any) -> dict[str, Any]:
-    document: dict[str, Any] = row._asdict()
-    document["shares"] = [{"node": node, "gpus": gpus} for node, gpus in row.shares]
+def _told(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
+    document: dict[str, Any] = dict(zip(names, row, strict=True))
+    document["shares"] = [{"node": node, "gpus": gpus} for node, gpus in document["shares"]]
     return document
 
 

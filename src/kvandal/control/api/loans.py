@@ -16,11 +16,12 @@ from kvandal.control.api.answers import dumped, told
 from kvandal.control.api.paging import MOST_ITEMS, Cursor, decoded, paged
 from kvandal.control.api.problems import not_found
 from kvandal.control.api.reading import Read
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
 from kvandal.control.store.tables.loop import LOANS
 
-router = APIRouter(tags=["loans"])
+router = APIRouter(tags=["loans"], route_class=ReadingRoute)
 
 
 class LoanQuery(BaseModel):

@@ -16,11 +16,12 @@ from kvandal.control.api.idempotency import Answer, Once
 from kvandal.control.api.inbox import ask_loop
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import Refusal, not_found
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.api.watching import SiteWatch
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
 
-router = APIRouter(tags=["nodes"])
+router = APIRouter(tags=["nodes"], route_class=ReadingRoute)
 
 NodeName = Annotated[
     str,

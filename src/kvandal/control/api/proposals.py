@@ -22,6 +22,7 @@ from kvandal.control.api.inbox import ask_loop
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import Refusal, fault, not_found, not_valid
 from kvandal.control.api.reading import Read
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.api.tenants import CHANGEABLE, OF_POLICY, OF_TENANT
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
@@ -32,7 +33,7 @@ from kvandal.errors import ScenarioError
 from kvandal.scenario.changes import split_key
 from kvandal.scenario.loading import changed
 
-router = APIRouter(tags=["policy"])
+router = APIRouter(tags=["policy"], route_class=ReadingRoute)
 
 HOLDS_FOR = timedelta(hours=1)
 """A proposal that is older must be weighed anew."""

@@ -18,6 +18,7 @@ from kvandal.control.api.answers import dumped, told
 from kvandal.control.api.paging import MOST_ITEMS, Cursor, decoded, paged
 from kvandal.control.api.problems import not_found, not_valid
 from kvandal.control.api.reading import Read, Reader
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.api.tenants import TenantName
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
@@ -25,7 +26,7 @@ from kvandal.control.store.ledger import balances, turnover
 from kvandal.control.store.tables.books import AUDIT, LEDGER
 from kvandal.control.store.tables.loop import CYCLES
 
-router = APIRouter(tags=["records"])
+router = APIRouter(tags=["records"], route_class=ReadingRoute)
 
 END = datetime(9999, 12, 31, tzinfo=UTC)
 Number = Annotated[int, Path(ge=0, lt=2**63)]

@@ -19,11 +19,12 @@ from kvandal.control.api.inbox import ask_loop
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import Refusal, fault, not_found, not_valid
 from kvandal.control.api.reading import Read
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
 from kvandal.control.store.tables.loop import SET_POINTS
 
-router = APIRouter(tags=["set-points"])
+router = APIRouter(tags=["set-points"], route_class=ReadingRoute)
 
 ENVELOPE = "envelope_mw"
 ALLOWED = {ENVELOPE: "MW"}

@@ -20,13 +20,14 @@ from kvandal.control.api.paging import Cursor, decoded, paged
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.api.problems import Refusal
 from kvandal.control.api.reading import Read
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.api.watching import SiteWatch
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
 from kvandal.control.store.errors import StoreError
 from kvandal.control.store.tables.loop import SITE_TICKS
 
-router = APIRouter(tags=["site"])
+router = APIRouter(tags=["site"], route_class=ReadingRoute)
 
 BEAT_S = 15.0
 """A stream says something at least this often, so that proxies keep it open."""

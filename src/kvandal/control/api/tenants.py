@@ -15,12 +15,13 @@ from kvandal.control.api.answers import dumped, told
 from kvandal.control.api.force import Force, InForce
 from kvandal.control.api.problems import not_found
 from kvandal.control.api.reading import Read
+from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.identity.dependencies import require
 from kvandal.control.identity.principal import Principal
 from kvandal.control.store.tables.loop import SITE_NOW
 from kvandal.policy.rules import RULES
 
-router = APIRouter(tags=["policy"])
+router = APIRouter(tags=["policy"], route_class=ReadingRoute)
 
 LIMITS = (
     "guarantee_share",

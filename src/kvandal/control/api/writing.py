@@ -7,12 +7,14 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from kvandal.control.api.parts import Store
+from kvandal.control.api.problems import Refusal
 
 Result = TypeVar("Result")
 MOST_AT_ONCE = 64
@@ -84,17 +86,20 @@ class Writer:
             with self._store.begin() as tx:
                 for work, future in batch:
                     try:
-                        with tx.begin_nested():
+                        with tx.begin_nested() if len(batch) > 1 else nullcontext():
                             outcomes.append((future, work(tx), None))
                     except Exception as error:
                         # An error of the database may have ended the whole transaction: nobody's work is kept then.
+                        if len(batch) == 1:
+                            raise
                         if isinstance(error, SQLAlchemyError) and not isinstance(
                             error, IntegrityError | DataError
                         ):
                             raise
                         outcomes.append((future, None, error))
         except Exception as error:  # noqa: BLE001  (nothing was written: all are told so)
-            self._forget()
+            if not isinstance(error, Refusal):
+                self._forget()
             for _, future in batch:
                 future.set_exception(error)
             return

@@ -59,7 +59,9 @@ class Observer:
         self.fail_safe: str | None = None
         self.down: dict[str, tuple[str, str]] = {}
 
-    def observe(self, site: LiveSite, cursor: str, ordered: AbstractSet[str | None]) -> tuple[list[Told], str]:
+    def observe(
+        self, site: LiveSite, cursor: str, ordered: AbstractSet[str | None]
+    ) -> tuple[list[Told], str]:
         """Return what the engine tells, and the cursor behind it; nothing where it does not answer.
 
         Parameters

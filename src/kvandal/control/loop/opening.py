@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select
 
@@ -90,6 +90,54 @@ def create_site(
         tx.execute(insert(KEYFRAMES).values(cycle=0, state=content, extra=extra, scenario=site.document))
 
 
+class Kept(NamedTuple):
+    """The last state that a store keeps of its site, and the cycles that followed, as plain values.
+
+    Attributes
+    ----------
+    cycle, time_s, state, extra, scenario : of the kept state
+    inbox_to, cursor : what had been taken by then
+    cycles : number, time [s], what was told, what was decided, and what had been taken after it
+
+    """
+
+    cycle: int
+    time_s: int
+    state: bytes
+    extra: Document
+    scenario: Document
+    inbox_to: int
+    cursor: str
+    cycles: list[tuple[int, int, list[Document], list[Document], int, str]]
+
+
+def kept_since(store: Store, up_to: int | None = None) -> Kept:
+    """Read from a store what its site stands on."""
+    with store.read() as tx:
+        query = select(KEYFRAMES).order_by(KEYFRAMES.c.cycle.desc()).limit(1)
+        frame = tx.execute(query if up_to is None else query.where(KEYFRAMES.c.cycle <= up_to)).one()
+        last = tx.execute(select(CYCLES).where(CYCLES.c.number == frame.cycle)).first()
+        since = select(CYCLES).where(CYCLES.c.number > frame.cycle).order_by(CYCLES.c.number)
+        rows = tx.execute(since if up_to is None else since.where(CYCLES.c.number <= up_to)).all()
+    cycles = [(row.number, row.time_s, row.inputs, row.actions, row.inbox_to, row.cursor) for row in rows]
+    time_s, inbox_to, cursor = (last.time_s, last.inbox_to, last.cursor) if last else (0, 0, "")
+    return Kept(
+        frame.cycle, time_s, frame.state, frame.extra, frame.scenario, inbox_to, cursor, cycles
+    )
+
+
+def followed(kept: Kept) -> LiveSite:
+    """Return the site after the last of the cycles."""
+    site = LiveSite.restored(kept.scenario, kept.state, kept.extra)
+    for number, time_s, inputs, actions, _, _ in kept.cycles:
+        turn = site.turn(time_s, inputs)
+        if plain(turn.effects) != actions:
+            LOGGER.error(
+                "cycle %d: what was decided then is not what is decided now; run kvandal replay", number
+            )
+    return site
+
+
 def taken_up(store: Store, up_to: int | None = None) -> tuple[LiveSite, int, int, str]:
     """Return the site of a store as its last cycle left it.
 
@@ -98,22 +146,11 @@ def taken_up(store: Store, up_to: int | None = None) -> tuple[LiveSite, int, int
     The site, the number of its last cycle, and what that had taken of the inbox and of the engine's events.
 
     """
-    with store.read() as tx:
-        query = select(KEYFRAMES).order_by(KEYFRAMES.c.cycle.desc()).limit(1)
-        frame = tx.execute(query if up_to is None else query.where(KEYFRAMES.c.cycle <= up_to)).one()
-        last = tx.execute(select(CYCLES).where(CYCLES.c.number == frame.cycle)).first()
-        since = select(CYCLES).where(CYCLES.c.number > frame.cycle).order_by(CYCLES.c.number)
-        cycles = tx.execute(since if up_to is None else since.where(CYCLES.c.number <= up_to)).all()
-    site = LiveSite.restored(frame.scenario, frame.state, frame.extra)
-    number, inbox_to, cursor = (frame.cycle, last.inbox_to, last.cursor) if last else (0, 0, "")
-    for row in cycles:
-        turn = site.turn(row.time_s, row.inputs)
-        if plain(turn.effects) != row.actions:
-            LOGGER.error(
-                "cycle %d: what was decided then is not what is decided now; run kvandal replay", row.number
-            )
-        number, inbox_to, cursor = row.number, row.inbox_to, row.cursor
-    return site, number, inbox_to, cursor
+    kept = kept_since(store, up_to)
+    number, inbox_to, cursor = kept.cycle, kept.inbox_to, kept.cursor
+    if kept.cycles:
+        number, _, _, _, inbox_to, cursor = kept.cycles[-1]
+    return followed(kept), number, inbox_to, cursor
 
 
 def plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from kvandal.scenario.loading import from_resolved
 from kvandal.scenario.model import Scenario
 from kvandal.twin import kernel as kernels
 from kvandal.twin import live as lives
+from kvandal.twin.fork import Fork, forked, laid_out
 from kvandal.twin.grant_list import project_number
 from kvandal.twin.heaps import PRIORITY_SHIFT
 from kvandal.twin.plant_state import Plant
@@ -204,8 +206,7 @@ class LiveSite:
             np.array([self._tenants[one["tenant"]] for one in submitted], np.int16),
             np.array([self._classes[one["demand"]] for one in submitted], np.int16),
         )
-        interval_s = checkpoint_intervals_s(self.scenario, table)
-        records = job_records(self.scenario, table, self._queue_of, self.state.tenants, interval_s)
+        records = self.records_of(table)
         records["limit_s"], records["submit_s"] = limit_s, column("time_s", np.int64)
         rows = slice(len(self.ids), len(self.ids) + len(submitted))
         self.state.jobs[rows] = records
@@ -214,6 +215,11 @@ class LiveSite:
         for one in submitted:
             self.rows[one["job"]] = len(self.ids)
             self.ids.append(one["job"])
+
+    def records_of(self, table: JobTable) -> Array:
+        """Return records of jobs that may be submitted to the site."""
+        interval_s = checkpoint_intervals_s(self.scenario, table)
+        return job_records(self.scenario, table, self._queue_of, self.state.tenants, interval_s)
 
     def runs(self, job: str, attempt: int) -> bool:
         """Whether an attempt of a job is the one that runs now."""
@@ -333,6 +339,20 @@ class LiveSite:
             "capacity": len(self.state.jobs),
         }
         return SiteCopy(copied(self.state), copied(self.plant), extra, self.document)
+
+    def forked(self) -> tuple[Fork, Document]:
+        """Return what is in use now, and what belongs to it: in milliseconds, and nothing of the site changes."""
+        extra = {"jobs": list(self.ids), "loans": list(self.loan_numbers), "next_loan": self._next_loan}
+        return forked(self.state, self.plant, len(self.ids)), extra
+
+    def at(self, fork: Fork, extra: Mapping[str, Any]) -> LiveSite:
+        """Return a site of the scenario in force that stands where :meth:`forked` was called, apart from this one."""
+        site = copy(self)
+        site.state, site.plant = laid_out(fork, self.state, self.plant)
+        site.ids = list(extra["jobs"])
+        site.rows = {job: row for row, job in enumerate(site.ids)}
+        site.loan_numbers, site._next_loan = list(extra["loans"]), int(extra["next_loan"])
+        return site
 
     @classmethod
     def restored(cls, document: Mapping[str, Any], content: bytes, extra: Mapping[str, Any]) -> LiveSite:

@@ -67,7 +67,7 @@ def told_by(
             )
         elif row.kind == "grant":
             told.append(
-                {"kind": "change", "time_s": now_s, "changes": {f'grants."{body["grant"]}"': _grant(body)}}
+                {"kind": "change", "time_s": now_s, "changes": {f'grants."{body["grant"]}"': as_grant(body)}}
             )
         elif row.kind == "grant_end":
             end_utc = epoch_utc.timestamp() + now_s
@@ -87,7 +87,7 @@ def told_by(
     return told, orders
 
 
-def _grant(body: Mapping[str, Any]) -> dict[str, Any]:
+def as_grant(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a grant of the office as the scenario has grants."""
     keys = (
         "tenant",

@@ -126,6 +126,15 @@ def _tenants(site: LiveSite) -> list[Document]:
         entry = queued.setdefault(int(queue["tenant"]), [0, 0])
         entry[0] += int(queue["jobs"])
         entry[1] += int(queue["gpus"])
+    names = list(scenario.tenants)
+    for index in sorted(
+        range(len(names)), key=lambda row: -int(state.tenants["depth"][row])
+    ):  # groups after their tenants
+        above = scenario.tenants[names[index]].parent
+        if above is not None:
+            running[names.index(above)] += running[index]
+            below, entry = queued.get(index, [0, 0]), queued.setdefault(names.index(above), [0, 0])
+            entry[0], entry[1] = entry[0] + below[0], entry[1] + below[1]
     found = []
     for index, (name, tenant) in enumerate(scenario.tenants.items()):
         row = state.tenants[index]

@@ -20,7 +20,7 @@ from kvandal.compiled import is_cached
 from kvandal.control.identity.provider import Provider, ProviderUnavailableError
 from kvandal.control.operations.reading import site_now
 from kvandal.control.operations.schema import expected_triggers, triggers
-from kvandal.control.settings import Settings
+from kvandal.control.settings import Settings, SlurmSettings
 from kvandal.control.store import schema
 from kvandal.control.store.database import Store, open_store
 from kvandal.control.store.errors import StoreError
@@ -63,7 +63,7 @@ class Finding:
     remedy: str = ""
 
 
-def diagnose(settings: Settings, slurm: Callable[[Settings], Engine]) -> Iterator[Finding]:
+def diagnose(settings: Settings, slurm: Callable[[SlurmSettings], Engine]) -> Iterator[Finding]:
     """Look at a deployment, point by point.
 
     Parameters
@@ -144,7 +144,7 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _kernels() -> Finding:
-    if is_cached():
+    if is_cached("live"):
         return Finding("kernels", "ok", "compiled")
     return Finding(
         "kernels",
@@ -271,7 +271,7 @@ def _readiness(settings: Settings) -> dict[str, Any] | None:
 
 
 def _engine(
-    settings: Settings, store: Store | None, slurm: Callable[[Settings], Engine]
+    settings: Settings, store: Store | None, slurm: Callable[[SlurmSettings], Engine]
 ) -> Iterator[Finding]:
     """See whether it answers and has the nodes that the site was made with."""
     row = _site(store)
@@ -279,12 +279,12 @@ def _engine(
         words = f"the store's site runs on {row.engine}, the settings say {settings.engine}"
         yield Finding("engine", "wrong", words, "give a site on another engine a database of its own")
         return
-    if settings.engine == "twin":
+    if settings.engine == "twin" or settings.slurm is None:
         pace = "in real time" if settings.speed == 1 else f"{settings.speed:g} times as fast as time"
         yield Finding("engine", "ok", f"the twin, {pace}")
         return
     try:
-        engine = slurm(settings)
+        engine = slurm(settings.slurm)
         try:
             seen = engine.observe()
         finally:

@@ -102,9 +102,7 @@ def configure_logs(level: str = "info", form: str = "auto", stream: TextIO | Non
     last: list[Processor] = [
         structlog.processors.format_exc_info,  # before blotting; a prettier traceback would show local variables
         blotted,
-        structlog.dev.ConsoleRenderer(
-            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if for_people
         else structlog.processors.JSONRenderer(serializer=_json),
     ]

@@ -16,6 +16,9 @@ from kvandal.control.store.tables.metadata import EPOCH, MICROSECOND
 
 GENESIS = "0" * 64
 """What the first row names as the hash before it."""
+_HEAD = select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.hash).where(AUDIT_HEAD.c.id == 1)
+_APPEND = insert(AUDIT)
+_MOVE_HEAD = update(AUDIT_HEAD).where(AUDIT_HEAD.c.id == 1)
 
 
 def record(
@@ -49,7 +52,7 @@ def record(
     The hash of the new row.
 
     """
-    head = tx.execute(select(AUDIT_HEAD.c.number, AUDIT_HEAD.c.hash).where(AUDIT_HEAD.c.id == 1)).first()
+    head = tx.execute(_HEAD).first()
     number, previous = (1, GENESIS) if head is None else (head.number + 1, head.hash)
     row = {
         "number": number,
@@ -61,11 +64,11 @@ def record(
         "previous_hash": previous,
     }
     digest = hash_of(row)
-    tx.execute(insert(AUDIT).values(**row, hash=digest))
+    tx.execute(_APPEND, {**row, "hash": digest})
     if head is None:
         tx.execute(insert(AUDIT_HEAD).values(id=1, number=number, hash=digest))
     else:
-        tx.execute(update(AUDIT_HEAD).where(AUDIT_HEAD.c.id == 1).values(number=number, hash=digest))
+        tx.execute(_MOVE_HEAD, {"number": number, "hash": digest})
     return digest
 
 

@@ -39,6 +39,8 @@ SAME_LOOK_S = 0.25
 GAP_S = 60.0
 """After so long without a look, slurmctld may have forgotten jobs that ended: slurmdbd is asked."""
 PAST_EVERY_S = 5.0
+LISTENS_AFTER_S = 2.0
+"""A batch script that began less long ago may not listen yet, and would die of the signal."""
 FORGOTTEN_S = 120.0
 """A job that neither slurmctld nor slurmdbd knows for so long is lost."""
 
@@ -67,6 +69,7 @@ class SlurmEngine:
         self._told_utc_s: float | None = None
         self._keys: dict[int, str] = {}
         self._forgotten_since: dict[int, float] = {}
+        self._notices: dict[str, tuple[Order, int, datetime]] = {}
         self._capped = False
 
     @property
@@ -170,11 +173,14 @@ class SlurmEngine:
         """Hold what Slurm would start by itself, end what it would repeat although it is done, remove what was sent twice."""
         for number in look.surplus:
             row = look.rows[number]
-            if row.held and not row.note.attempt:
+            if row.state == "PENDING" and not row.note.attempt:
                 LOG.warning("job %d is the same as %d: removed", number, look.numbers[row.note.key])
                 self._rest.cancel(number)
             elif row.state not in ENDED:
                 LOG.error("jobs %d and %d have one key and one runs", number, look.numbers[row.note.key])
+        notices, self._notices = self._notices, {}
+        for order, attempt, deadline_utc in notices.values():
+            self.recall(order, attempt, deadline_utc)
         for number, standing in look.standings.items():
             if not standing.repair:
                 continue
@@ -227,7 +233,8 @@ class SlurmEngine:
         self._last = None
         row, standing = self._now(order.key)
         if row is None or standing is None:  # slurmctld has lost it, or has forgotten an attempt that failed
-            self._submit(order)
+            if self._submit_again(order, attempt):
+                return
             row, standing = self._now(order.key)
             if row is None or standing is None:
                 raise EngineUnreachableError(f"job {order.key} was submitted and is not seen")
@@ -254,6 +261,22 @@ class SlurmEngine:
             changes |= {"nodes": [len(nodes), len(nodes)], "tasks": len(nodes), "gres": self._gres(per_node)}
         self._rest.update(row.number, changes)
 
+    def _submit_again(self, order: Order, attempt: int) -> bool:
+        """Submit a job that slurmctld does not know; tell whether an earlier run of it has done its work.
+
+        Then what is submitted never runs: it is there so that the end of the job is told like any other.
+        """
+        note = Note(order.key)
+        if self._records is not None:
+            self._records.refresh()
+            done = [record for record in self._records.all_of(order.key) if record.code == 0]
+            if done:
+                note = Note(order.key, attempt, 0, "completed", int(done[0].ended_utc_s))
+            else:
+                self._records.forget_all(order.key)
+        self._submit(order, note)
+        return bool(note.word)
+
     def _again(self, row: Row, over: Over) -> Row:
         """Bring a job back that ended without having done its work."""
         if over.outcome not in {"failed", "timeout", "node_failed"}:
@@ -271,6 +294,9 @@ class SlurmEngine:
         if row is None or standing is None or row.note.word in {"notice", "hold"}:
             return
         if standing.job.attempt != attempt or standing.job.state != "running":
+            return
+        if time.time() - row.start_utc_s < LISTENS_AFTER_S:
+            self._notices[order.key] = (order, attempt, deadline_utc)  # with a look after a moment
             return
         # to the batch script alone: by the REST interface it would reach, and end, all that the job runs
         self._commands.run("scancel", "--batch", "--signal=USR1", str(row.number))
@@ -328,7 +354,7 @@ class SlurmEngine:
         self._view.refresh_records()
         return row, self._view.standing(row)
 
-    def _submit(self, order: Order) -> None:
+    def _submit(self, order: Order, note: Note | None = None) -> None:
         user = (self._cluster.user or self._cluster.service_user).format(
             tenant=order.tenant, project=order.project
         )
@@ -338,7 +364,7 @@ class SlurmEngine:
         elif not script.startswith("#!"):
             script = "#!/bin/sh\n" + script
         try:
-            number = self._rest.submit(user, self._description(order, user), script)
+            number = self._rest.submit(user, self._description(order, user, note or Note(order.key)), script)
             if user != self._cluster.service_user:
                 self._rest.update(number, {"hold": True})  # held by the operator: its owner cannot release it
         except EngineUnreachableError:
@@ -346,7 +372,7 @@ class SlurmEngine:
             raise
         self._numbers[order.key] = number
 
-    def _description(self, order: Order, user: str) -> dict[str, Any]:
+    def _description(self, order: Order, user: str, note: Note) -> dict[str, Any]:
         cluster = self._cluster
 
         def filled(pattern: str) -> str:
@@ -355,7 +381,7 @@ class SlurmEngine:
         job: dict[str, Any] = {
             "name": order.name or order.key,
             "account": filled(cluster.account),
-            "comment": Note(order.key).text(),
+            "comment": note.text(),
             "hold": True,
             "requeue": True,
             "time_limit": max(1, -(-order.limit_s // 60)),

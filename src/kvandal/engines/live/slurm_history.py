@@ -90,13 +90,14 @@ def job_events(
     job, over = standing.job, standing.over
     key, attempt = job.key, job.attempt
     started, ended, final = told.started, told.ended, told.final
+    began = job.started_utc or earliest_utc or looked_utc
+    if attempt > started > ended:  # the one before ended, and the next was released, between two looks
+        at = began if standing.ran else looked_utc
+        events.append(EngineEvent("held", at, key, started, reason="seen only when it was released again"))
+        ended = started
     if standing.ran and attempt > started:
-        began = job.started_utc or earliest_utc or looked_utc
-        if ended < started:  # the one before ended, and the next began, between two looks
-            events.append(EngineEvent("held", began, key, started, reason="seen only when it ran again"))
         events.append(EngineEvent("started", began, key, attempt))
-        started, final = attempt, False
-        ended = max(ended, attempt - 1)
+        started, ended, final = attempt, max(ended, attempt - 1), False
     if over is not None and (attempt > ended or (over.final and not final)):
         at = datetime.fromtimestamp(over.at_utc_s, UTC) if over.at_utc_s else looked_utc
         if events:

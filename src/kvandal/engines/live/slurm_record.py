@@ -27,16 +27,17 @@ MARK = "# -- the script of the job --"
 
 PRELUDE = """#!/bin/sh
 # Lines of Kvandal: a start runs once, even if the controller sends it twice, and leaves how it ended.
-record={record}."$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}"
-(umask 022; set -C; : >"$record") 2>/dev/null || exit {second}
-script=$(mktemp "${{TMPDIR:-/tmp}}/kvandal.XXXXXX") || exit 115
-sed '1,/^{mark}$/d' "$0" >"$script"
+child=
 notice() {{ # only to a script that listens: USR1 would end another
     case $(sed -n 's/^SigCgt:.*\\(.\\)..$/\\1/p' "/proc/$child/status" 2>/dev/null) in
     [2367abefABEF]) kill -USR1 "$child" ;;
     esac
 }}
 trap notice USR1
+record={record}."$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}"
+(umask 022; set -C; : >"$record") 2>/dev/null || exit {second}
+script=$(mktemp "${{TMPDIR:-/tmp}}/kvandal.XXXXXX") || exit 115
+sed '1,/^{mark}$/d' "$0" >"$script"
 trap 'kill -TERM "$child" 2>/dev/null' TERM
 {interpreter} "$script" &
 child=$!
@@ -135,9 +136,21 @@ class Records:
         """Tell whether a run has left a record."""
         return f"{self._token(key)}.{number}.{restarts}" in self._present
 
+    def all_of(self, key: str) -> list[Record]:
+        """Return the records of all runs of a job, under whatever numbers Slurm gave it."""
+        runs = [name.split(".") for name in self._present if name.startswith(f"{self._token(key)}.")]
+        return [record for _, number, run in runs if (record := self.of(key, int(number), int(run)))]
+
     def forget(self, key: str, number: int, restarts: int) -> None:
         """Remove the record of a run that was lost, so that the next may run under the same count of restarts."""
-        name = f"{self._token(key)}.{number}.{restarts}"
+        self._remove(f"{self._token(key)}.{number}.{restarts}")
+
+    def forget_all(self, key: str) -> None:
+        """Remove the records of all runs of a job."""
+        for name in [name for name in self._present if name.startswith(f"{self._token(key)}.")]:
+            self._remove(name)
+
+    def _remove(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
         self._present.discard(name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -23,8 +24,8 @@ NO_SUCH_JOB = 2017
 ALREADY_OVER = 2021
 PASSING = {2016, 2019, 2020}
 """Nodes busy, state cannot be saved, job in transition: refusals of the moment."""
-REFUSALS = range(2000, 7000)
-"""Numbers of errors with which slurmctld answers to an order; below are those of the way to it, above those of slurmdbd."""
+REFUSALS = range(2000, 3000)
+"""Numbers of errors with which slurmctld answers to an order; others are those of the way to it, of tokens, of slurmdbd."""
 PARSE_ERRORS = range(9000, 9100)
 QUIET_S = 1.0
 """After a failure nothing is tried for so long: a loop with many orders does not wait for each."""
@@ -43,8 +44,10 @@ class SlurmRest:
 
     def __init__(self, cluster: SlurmCluster) -> None:
         self._cluster = cluster
+        self._socket: str | None = None
         if cluster.rest_url.startswith("unix:"):
-            transport = httpx.HTTPTransport(uds=cluster.rest_url.removeprefix("unix:").removeprefix("//"))
+            self._socket = cluster.rest_url.removeprefix("unix:").removeprefix("//")
+            transport = httpx.HTTPTransport(uds=self._socket)
             base = "http://slurmrestd"
         else:
             transport, base = httpx.HTTPTransport(), cluster.rest_url
@@ -136,6 +139,7 @@ class SlurmRest:
             "Content-Type": "application/json",
         }
         content = None if body is None else orjson.dumps(body)
+        self._knock()
         try:
             reply = self._client.request(method, path, headers=headers, content=content)
         except httpx.HTTPError as failed:
@@ -150,6 +154,17 @@ class SlurmRest:
             ) from None
         self._judge(reply.status_code, answer.get("errors") or [])
         return dict(answer)
+
+    def _knock(self) -> None:
+        """See whether somebody listens at the Unix socket: httpx leaves one open when it finds nobody."""
+        if self._socket is None:
+            return
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(self._cluster.timeout_s)
+            try:
+                knocking.connect(self._socket)
+            except OSError as failed:
+                raise EngineUnreachableError(f"slurmrestd is not reached: {failed.strerror}") from None
 
     def _judge(self, status: int, errors: list[Mapping[str, Any]]) -> None:
         """Raise for what went wrong: an order that was refused, or a controller that is away."""

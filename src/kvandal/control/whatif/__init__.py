@@ -1,0 +1,1 @@
+"""What would happen to everybody: the live state, forked into the twin."""
