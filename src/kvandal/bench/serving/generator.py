@@ -112,7 +112,11 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self.request = request
         tag = f"If-None-Match: {self.tag}\r\n" if request.kind == "site" and self.tag else ""
-        length = f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n" if request.body else ""
+        length = (
+            f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n"
+            if request.body
+            else ""
+        )
         self._transport.write(f"{request.head}{tag}{length}\r\n".encode("ascii") + request.body)
 
     def data_received(self, data: bytes) -> None:
@@ -227,7 +231,9 @@ class Generator:
                 path, body = "/v1/jobs", json.dumps(self._chance.choice(plan.submissions)).encode()
             else:
                 path, body = f"/v1/jobs/{self._own.popleft()}/cancel", b'{"reason": "load"}'
-        head = f"{method} {path} HTTP/1.1\r\nHost: {plan.host}:{plan.port}\r\nAccept: application/json\r\n{more}"
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {plan.host}:{plan.port}\r\nAccept: application/json\r\n{more}"
+        )
         return Request(due_s, kind, head, body, counts)
 
     def _start(self, request: Request) -> None:
@@ -315,7 +321,12 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     def quantile(share: float) -> float:
         return round(1000.0 * ordered[max(0, math.ceil(share * len(ordered)) - 1)], 2)
 
-    return {"p50": quantile(0.5), "p95": quantile(0.95), "p99": quantile(0.99), "max": round(1000.0 * ordered[-1], 2)}
+    return {
+        "p50": quantile(0.5),
+        "p95": quantile(0.95),
+        "p99": quantile(0.99),
+        "max": round(1000.0 * ordered[-1], 2),
+    }
 
 
 def _give_up(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

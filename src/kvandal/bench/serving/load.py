@@ -92,7 +92,11 @@ def _generated(plan: Plan, service: Served) -> dict[str, Any]:
     words = [sys.executable, "-m", "kvandal.bench.serving.generator"]
     began_s, cpu_s = time.monotonic(), service.cpu_s()
     finished = subprocess.run(  # noqa: S603 - words of our own
-        words, input=json.dumps(asdict(plan)).encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False
+        words,
+        input=json.dumps(asdict(plan)).encode(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        check=False,
     )
     took_s, after_s = time.monotonic() - began_s, service.cpu_s()
     if finished.returncode:

@@ -43,12 +43,26 @@ class Served:
 
     def __init__(self, scenario: str, folder: Path, *, database: str | None, speed: float) -> None:
         self._log = folder / "server.log"
-        words = [sys.executable, "-m", "kvandal.cli.main", "serve", scenario, "--port", "0", "--speed", f"{speed:g}"]
+        words = [
+            sys.executable,
+            "-m",
+            "kvandal.cli.main",
+            "serve",
+            scenario,
+            "--port",
+            "0",
+            "--speed",
+            f"{speed:g}",
+        ]
         words += ["--data-dir", str(folder / "data")]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("KVANDAL_SERVE_")}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("KVANDAL_SERVE_")
+        }
         environment.pop("KVANDAL_CONFIG", None)
         if database is not None:
-            environment["KVANDAL_SERVE_DATABASE"] = database  # not on the command line: there may be a password in it
+            environment["KVANDAL_SERVE_DATABASE"] = (
+                database  # not on the command line: there may be a password in it
+            )
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603 - words of our own
                 words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=environment
@@ -187,7 +201,8 @@ def room_in(database: str | None) -> Iterator[str | None]:
     address = address_of(database)
     if file_of(address) is not None:
         raise InputError(
-            "measures SQLite in a temporary folder by itself; give only a database of PostgreSQL", key="--database"
+            "measures SQLite in a temporary folder by itself; give only a database of PostgreSQL",
+            key="--database",
         )
     name = f"kvandal_bench_{token_hex(4)}"
     engine = create_engine(address, isolation_level="AUTOCOMMIT", hide_parameters=True)

@@ -121,9 +121,7 @@ def kept_since(store: Store, up_to: int | None = None) -> Kept:
         rows = tx.execute(since if up_to is None else since.where(CYCLES.c.number <= up_to)).all()
     cycles = [(row.number, row.time_s, row.inputs, row.actions, row.inbox_to, row.cursor) for row in rows]
     time_s, inbox_to, cursor = (last.time_s, last.inbox_to, last.cursor) if last else (0, 0, "")
-    return Kept(
-        frame.cycle, time_s, frame.state, frame.extra, frame.scenario, inbox_to, cursor, cycles
-    )
+    return Kept(frame.cycle, time_s, frame.state, frame.extra, frame.scenario, inbox_to, cursor, cycles)
 
 
 def followed(kept: Kept) -> LiveSite:
