@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+# It asks for a typer older than ours, works with ours, and is needed by one test.
+CLIENT_GENERATOR := openapi-python-client==0.29.1
 
 .PHONY: run serve test check format lock picture fidelity forecast oversubscription economics benchmarks clean
 
@@ -38,6 +40,7 @@ $(VENV)/installed-serve: requirements-serve.lock $(VENV)/installed
 
 $(VENV)/installed-test: requirements-dev.lock $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(CLIENT_GENERATOR)
 	touch $@
 
 # Browser tests need Chromium: installed where we are root on Debian, else those tests are reported as not run.
@@ -87,6 +90,7 @@ migration: $(VENV)/installed-test
 picture: $(VENV)/installed-test chromium
 	rm -rf runs/picture && $(BIN)/kvandal run stargate-norway --quiet --out runs/picture
 	$(BIN)/python docs/picture.py runs/picture
+	$(BIN)/python docs/live_picture.py
 
 # Every model against an independent reference: docs/fidelity.md and its figures.
 fidelity: $(VENV)/installed-test

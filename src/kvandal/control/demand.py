@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from kvandal.control.store.database import Store
 from kvandal.control.store.tables.loop import INBOX, JOBS
@@ -45,6 +45,7 @@ class SimulatedDemand:
     def __init__(self, store: Store, document: dict[str, Any], epoch_utc: datetime) -> None:
         self._store, self._document, self._epoch_utc = store, document, epoch_utc
         self._chunk, self._jobs = 0, self._drawn(0)
+        self._due: list[dict[str, Any]] = []
         with store.read() as tx:
             query = select(func.count()).select_from(JOBS).where(JOBS.c.person == PERSON)
             self._next = int(tx.execute(query).scalar_one())
@@ -54,7 +55,18 @@ class SimulatedDemand:
             self._jobs = self._drawn(self._chunk)
 
     def submit(self, now_s: int) -> int:
-        """Submit what is due by now; return how many jobs."""
+        """Submit what is due by now; return how many jobs. What the store could not take comes again the next time."""
+        rows = self._due = self._due or self._due_by(now_s)
+        if rows:
+            with self._store.begin() as tx:
+                there = select(JOBS.c.id).where(JOBS.c.id == rows[0]["id"])
+                if tx.execute(there).first() is None:  # else it was written although nobody said so
+                    self._write(tx, rows)
+            self._due = []
+        return len(rows)
+
+    def _due_by(self, now_s: int) -> list[dict[str, Any]]:
+        """Return the next jobs that are to be submitted by now."""
         rows: list[dict[str, Any]] = []
         while len(rows) < MOST:
             times_s = self._jobs[0]
@@ -66,22 +78,16 @@ class SimulatedDemand:
                 break
             rows.append(self._row(self._next))
             self._next += 1
-        if rows:
-            with self._store.begin() as tx:
-                tx.execute(insert(JOBS), rows)
-                tx.execute(
-                    insert(INBOX),
-                    [
-                        {
-                            "at_utc": row["submitted_utc"],
-                            "by": PERSON,
-                            "kind": "submit",
-                            "body": {"job": row["id"]},
-                        }
-                        for row in rows
-                    ],
-                )
-        return len(rows)
+        return rows
+
+    @staticmethod
+    def _write(tx: Connection, rows: list[dict[str, Any]]) -> None:
+        tx.execute(insert(JOBS), rows)
+        asked = {"by": PERSON, "kind": "submit"}
+        tx.execute(
+            insert(INBOX),
+            [{"at_utc": row["submitted_utc"], "body": {"job": row["id"]}, **asked} for row in rows],
+        )
 
     def _row(self, index: int) -> dict[str, Any]:
         times_s, gpus, run_s, limit_s, tenants, classes = self._jobs

@@ -14,14 +14,18 @@ from fastapi import FastAPI
 
 from kvandal import __version__
 from kvandal.compiled import mark_cached
-from kvandal.control.api.application import create_app
+from kvandal.control.api.application import close_streams, create_app
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.demand import SimulatedDemand
 from kvandal.control.engines import engine_of
 from kvandal.control.identity.gate import Identity
 from kvandal.control.loop.clock import SteadyClock
-from kvandal.control.loop.loop import LeadershipLostError, Loop
+from kvandal.control.loop.loop import Loop
 from kvandal.control.loop.opening import known_site, open_loop
+from kvandal.control.loop.ordering import LeadershipLostError
+from kvandal.control.office.round import make_round
+from kvandal.control.office.terms import terms_of
+from kvandal.control.office.usage import lacks
 from kvandal.control.operations.metrics import Metrics
 from kvandal.control.operations.site_metrics import SiteFigures
 from kvandal.control.operations.traces import Traces
@@ -40,6 +44,8 @@ BREATH_S = 0.005
 """Time between two turns that follow each other at once: others get their turn at processor and store too [s]."""
 UPKEEP_S = 600.0
 """Time between two rounds of thinning what is kept [s]."""
+OFFICE_S = 60.0
+"""Time between two rounds of the access office [s]."""
 TAKE_S = 10.0
 """How long a what-if waits for the end of a turn; then it takes the state from the store [s]."""
 _log = structlog.get_logger("kvandal.loop")
@@ -69,6 +75,7 @@ class LoopThread(threading.Thread):
         self._demand: SimulatedDemand | None = None
         self._engine: Engine | None = None
         self._upkept = time.monotonic()
+        self._attended: float | None = None
         self._told_waiting = ""
         self._turning = threading.Lock()
 
@@ -125,7 +132,7 @@ class LoopThread(threading.Thread):
             metrics.leads(True)
             loop = self.loop or self._open()
             with self.watch.cycle(loop.number + 1) as turn:
-                loop.step = turn.step
+                loop.step, loop.leads = turn.step, self._leader.is_leader
                 if self._demand is not None:
                     self._demand.submit(loop.site.now_s)
                 report = loop.turn()
@@ -136,6 +143,7 @@ class LoopThread(threading.Thread):
             else:
                 metrics.cycle_failed("engine")
             self._told_waiting = ""
+            self._attend_office(loop)
             self._upkeep(loop)
             return report.more
         except LeadershipLostError as error:
@@ -194,6 +202,13 @@ class LoopThread(threading.Thread):
         if why != self._told_waiting:
             self._told_waiting = why
             _log.warning("the loop waits", why=why)
+
+    def _attend_office(self, loop: Loop) -> None:
+        """Make the round of the access office now and then, at the site's time."""
+        if self._attended is not None and time.monotonic() - self._attended < OFFICE_S:
+            return
+        self._attended = time.monotonic()
+        make_round(self.store, terms_of(loop.site.scenario), self.now())
 
     def _upkeep(self, loop: Loop) -> None:
         """Thin out now and then what is kept of the past."""
@@ -265,9 +280,17 @@ class Service:
             identity=self.identity,
             now=self.loop.now,
             whatif=self.whatif,
+            may_use=lambda tx, tenant, project, gpus, limit_s: lacks(
+                tx, tenant, project, gpus, limit_s, self.loop.now()
+            ),
         )
         operations = operations_router(self.watch, self.store, self.settings)
         return create_app(parts, pages=[operations, pages_router])
+
+    def stop(self) -> None:
+        """End the loop after its cycle and let those go who follow the site; does not wait."""
+        self.loop.stop()
+        close_streams(self.app)
 
     def close(self, wait_s: float = 30.0) -> None:
         """Stop the loop after its cycle, and let go of the store."""
@@ -301,7 +324,7 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
     try:
         service.loop.start()
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        serve(service.app, settings, service.watch, listener=listener, on_stop=service.loop.stop)
+        serve(service.app, settings, service.watch, listener=listener, on_stop=service.stop)
     finally:
         service.close()
     if service.loop.failure is not None:

@@ -30,6 +30,7 @@ from kvandal.control.identity.people import give_role, make_person
 from kvandal.control.identity.permissions import PERMISSIONS
 from kvandal.control.identity.principal import RoleGrant
 from kvandal.control.identity.tokens import create_token
+from kvandal.control.pages.routes import router as pages_router
 from kvandal.control.service import Service as LiveService
 from kvandal.control.settings import LimitSettings, OidcSettings, Settings
 from kvandal.control.store.database import Store, open_store
@@ -161,7 +162,8 @@ class Service(People):
         self.settings = Settings(**settings)
         http = httpx.Client(transport=httpx.MockTransport(self.provider))
         self.identity = Identity(store, self.settings, now=self.clock, clock=self.clock.monotonic, http=http)
-        self.app: FastAPI = create_app(ServiceParts(store=store, scenario=scenario, identity=self.identity))
+        parts = ServiceParts(store=store, scenario=scenario, identity=self.identity)
+        self.app: FastAPI = create_app(parts, pages=[pages_router])
         self.loop, self.count = asyncio.Runner(), 0
         self.browser = self.client()
 

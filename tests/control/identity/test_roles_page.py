@@ -21,6 +21,12 @@ SOMEWHERE = {
     "person_id": "person_00000000000000000000000000",
     "role_id": "role_00000000000000000000000000",
     "name": "envelope_mw",
+    "organisation_id": "organisation_00000000000000000000000000",
+    "project_id": "arctic",
+    "call_id": "spring",
+    "application_id": "application_00000000000000000000000000",
+    "look_id": "look_00000000000000000000000000",
+    "grant_id": "grant_00000000000000000000000000",
     "tenant": "norway-research",
 }
 
@@ -99,7 +105,8 @@ async def answered(app, method: str, path: str, token: str | None) -> tuple[int,
         elif not started.done():
             body += message.get("body", b"")
             if not message.get("more_body"):
-                started.set_result((status, json.loads(body) if "json" in told["content-type"] else told))
+                problem = json.loads(body) if "json" in told["content-type"] else {}
+                started.set_result((status, told | problem))
 
     task = asyncio.get_running_loop().create_task(app(scope, receive, send))
     done, _ = await asyncio.wait([task, started], timeout=60, return_when=asyncio.FIRST_COMPLETED)
@@ -138,6 +145,7 @@ def test_every_endpoint_lets_in_whom_the_table_lets_in(whole, role) -> None:
             allowed = one.action == PUBLIC or (
                 role is not None and bool({role, Role.ANYONE} & PERMISSIONS[one.action].keys())
             )
+            assert "default-src 'self'" in problem["content-security-policy"], one
             refusals = {403} if token else {401, 303}
             if is_refused(status, problem) == allowed or (not allowed and status not in refusals):
                 wrong.append(f"{one.method} {one.path} ({one.action}): {status} {problem.get('detail')}")

@@ -9,12 +9,13 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from kvandal.control.api.setpoints import ALLOWED
 from kvandal.control.identity.matrix import endpoints
 from kvandal.control.identity.permissions import GIVEN, TENANT_ROLES, Role
 from kvandal.control.identity.principal import RoleGrant
+from kvandal.control.store.tables.identity import TOKENS
 from kvandal.control.store.tables.loop import INBOX, LOANS, SITE_NOW
 
 OURS, THEIRS = ("norway-research", "arctic"), ("uk", "albion")
@@ -126,10 +127,10 @@ def test_members_of_a_project_do_not_see_the_others_of_their_tenant(service, job
     assert service.member(OURS[0], role="tenant_admin").get(f"/v1/jobs/{other}").status_code == 200
 
 
-def test_who_follows_the_site_is_told_of_his_own_tenant(service, jobs) -> None:
-    member = service.member(*OURS)
+class Stream:
+    """Follows the site, in the loop that runs."""
 
-    async def first_event() -> dict:
+    def __init__(self, service, token: str) -> None:
         scope = {
             "type": "http",
             "method": "GET",
@@ -139,29 +140,50 @@ def test_who_follows_the_site_is_told_of_his_own_tenant(service, jobs) -> None:
             "root_path": "",
             "scheme": "http",
             "http_version": "1.1",
-            "headers": [(b"authorization", f"Bearer {member.token}".encode())],
+            "headers": [(b"authorization", f"Bearer {token}".encode())],
             "client": ("192.0.2.7", 5000),
             "server": ("127.0.0.1", 8440),
         }
-        told: asyncio.Future = asyncio.get_running_loop().create_future()
+        self.events: asyncio.Queue[dict | None] = asyncio.Queue()
+        self.task = asyncio.get_running_loop().create_task(service.app(scope, self._receive, self._send))
 
-        async def receive() -> dict:
-            await asyncio.Event().wait()
-            raise AssertionError
+    async def _receive(self) -> dict:
+        await asyncio.Event().wait()
+        raise AssertionError
 
-        async def send(message: dict) -> None:
-            found = re.search(rb"data: (.*)\n\n", message.get("body", b""))
-            if found and not told.done():
-                told.set_result(json.loads(found[1]))
+    async def _send(self, message: dict) -> None:
+        for data in re.findall(rb"data: (.*)\n\n", message.get("body", b"")):
+            self.events.put_nowait(json.loads(data))
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self.events.put_nowait(None)
 
-        task = asyncio.get_running_loop().create_task(service.app(scope, receive, send))
+    async def next(self) -> dict | None:
+        """Return what is told next; None: the stream has ended."""
+        return await asyncio.wait_for(self.events.get(), 30)
+
+    async def leave(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+def test_who_follows_the_site_is_told_of_his_own_tenant_for_as_long_as_he_may(service, jobs) -> None:
+    member = service.member(*OURS)
+
+    async def told() -> list[dict | None]:
+        stream = Stream(service, member.token)
         try:
-            return await asyncio.wait_for(told, 30)
+            first = await stream.next()
+            with service.store.begin() as tx:
+                tx.execute(update(TOKENS).values(revoked_utc=service.clock()))
+                tx.execute(update(SITE_NOW).values(version=2))
+            service.identity.forget()
+            return [first, await stream.next()]
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await stream.leave()
 
-    assert [tenant["name"] for tenant in service.loop.run(first_event())["tenants"]] == [OURS[0]]
+    first, then = service.loop.run(told())
+    assert [tenant["name"] for tenant in first["tenants"]] == [OURS[0]]
+    assert then is None
 
 
 places = st.tuples(

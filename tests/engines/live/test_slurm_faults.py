@@ -91,9 +91,11 @@ def test_orders_wait_for_slurmrestd_to_come_back(slurm: SlurmSite):
     slurm.engine.hold(order, 0)
     slurm.kill("slurmrestd")
     assert unreachable(lambda: slurm.engine.start(order, 1, whole(slurm.nodes[:1])))
+    assert unreachable(slurm.engine.check)
     assert slurm.state(order) == "held"  # seen without it
     slurm.up()
     slurm.wait(lambda: not unreachable(lambda: slurm.engine.start(order, 1, whole(slurm.nodes[:1]))), "it")
+    slurm.engine.check()
     slurm.wait_told(order, "ended", 1)
     assert slurm.story(order) == [("started", 1, None), ("ended", 1, "completed")]
 
@@ -237,6 +239,8 @@ def test_a_token_that_no_longer_counts_is_renewed(slurm: SlurmSite):
     by_file = slurm.make(token_command=(), token_file=file)
     by_file.hold(slurm.order("by file"), 0)
     by_file.close()
+    file.write_text("SLURM_JWT=nonsense")
+    assert unreachable(slurm.make(token_command=(), token_file=file).check)
     assert unreachable(
         lambda: slurm.make(token_command=(), token_file=file / "none").hold(slurm.order("x"), 0)
     )

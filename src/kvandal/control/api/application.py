@@ -46,6 +46,8 @@ from kvandal.control.api.validation import refusal_of
 from kvandal.control.api.watching import SiteWatch
 from kvandal.control.api.writing import Writer
 from kvandal.control.identity.dependencies import LocalGate
+from kvandal.control.identity.gate import Identity
+from kvandal.control.identity.guard import Guard
 from kvandal.control.store.errors import StoreUnavailableError
 
 RETRY_S = "2"
@@ -118,6 +120,8 @@ def create_app(
     for kind in (StoreUnavailableError, OperationalError, InterfaceError, PoolTimeoutError):
         app.add_exception_handler(kind, _no_store)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    if isinstance(parts.identity, Identity):
+        app.add_middleware(Guard, **parts.identity.guard_options)
     app.add_middleware(Frame, body_limit_bytes=parts.body_limit_bytes, repeatable=partial(repeatable, app))
     return app
 

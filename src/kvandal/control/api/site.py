@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,7 +22,7 @@ from kvandal.control.api.problems import Refusal
 from kvandal.control.api.reading import Read
 from kvandal.control.api.reads import ReadingRoute
 from kvandal.control.api.watching import SiteWatch
-from kvandal.control.identity.dependencies import require
+from kvandal.control.identity.dependencies import Gate, require
 from kvandal.control.identity.principal import Principal
 from kvandal.control.store.errors import StoreError
 from kvandal.control.store.tables.loop import SITE_TICKS
@@ -98,7 +98,8 @@ async def follow_site(
             503, "too many follow the site already", headers={"retry-after": "30"}, kind="too-many-streams"
         )
     await watch.now()
-    places = caller.places("tenant.read")
+    del caller  # whether he still may is asked at every event
+    identity: Gate = request.app.state.identity
     known = -1 if last is None else int(last)
 
     async def events() -> AsyncIterator[bytes]:
@@ -110,11 +111,16 @@ async def follow_site(
             while not watch.closed and (left := until - loop.time()) > 0:
                 try:
                     seen = await watch.later(version, min(BEAT_S, left))
+                    still = await identity.principal_of(request)
+                except HTTPException:  # signed out or revoked meanwhile
+                    return
                 except (Refusal, StoreError, SQLAlchemyError):  # the store is gone for a while
                     await asyncio.sleep(min(1.0, left))
                     continue
+                if still is None or not still.may_somewhere("site.read"):
+                    return
                 if seen.version > version:
-                    version = seen.version
+                    version, places = seen.version, still.places("tenant.read")
                     yield b"id: %d\nevent: site\ndata: %b\n\n" % (version, seen.told_to(places))
                 else:
                     yield b": still here\n\n"

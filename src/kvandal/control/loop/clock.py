@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -23,18 +24,20 @@ class SteadyClock:
     ) -> None:
         self._wall, self._steady = wall, steady
         self._now, self._last = wall(), steady()
+        self._one_at_a_time = threading.Lock()
 
     def __call__(self) -> float:
         """Return now [s]."""
-        steady = self._steady()
-        passed = max(0.0, steady - self._last)
-        self._last = steady
-        away = self._wall() - (self._now + passed)
-        if 0.0 <= away <= STEP_S:
-            self._now += passed + away
-        else:
-            self._now += passed + max(-SLEW * passed, min(SLEW * passed, away))
-        return self._now
+        with self._one_at_a_time:  # two who ask together must not both add what has passed
+            steady = self._steady()
+            passed = max(0.0, steady - self._last)
+            self._last = steady
+            away = self._wall() - (self._now + passed)
+            if 0.0 <= away <= STEP_S:
+                self._now += passed + away
+            else:
+                self._now += passed + max(-SLEW * passed, min(SLEW * passed, away))
+            return self._now
 
     @property
     def away_s(self) -> float:

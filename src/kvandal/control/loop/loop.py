@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
 from kvandal.control.loop.accounts import Accounts
 from kvandal.control.loop.observing import Observer
-from kvandal.control.loop.ordering import Orders
+from kvandal.control.loop.ordering import LeadershipLostError, Orders
 from kvandal.control.loop.recording import Record, orders_of, write
 from kvandal.control.loop.site import Document, LiveSite, SiteCopy, Turn, changed
 from kvandal.control.loop.taking import MOST, commands, submitted, told_by
@@ -36,10 +36,6 @@ KEYFRAME_CYCLES = 600
 """Cycles written down between two states that are kept."""
 MOST_TICKS = 300
 """Ticks that one turn closes; a loop that comes back after long catches up in several."""
-
-
-class LeadershipLostError(Exception):
-    """Another server has written the cycle that this one was to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +93,7 @@ class Loop:
     ----------
     step : entered around each of the five steps, with its name
     keyframes : states that were kept since it began
+    leads : whether this server still leads; asked before each order that the engine is given
 
     """
 
@@ -119,6 +116,7 @@ class Loop:
         self.epoch_utc, self.nodes = epoch_utc, nodes
         self.number, self.inbox_to, self.cursor = number, inbox_to, cursor
         self.step: Callable[[str], AbstractContextManager[Any]] = nullcontext
+        self.leads: Callable[[], bool] = lambda: True
         self._keyframe_cycles, self._clock = keyframe_cycles, clock
         self._trays = {name: tray for tray, name in enumerate(nodes)}
         self._observer = Observer(engine, self._trays, epoch_utc, telemetry_timeout_s, clock)
@@ -178,7 +176,7 @@ class Loop:
                 self._unwritten = record
                 self._write(record)
         with self._step("act"):
-            answered, self._refused = self._orders.give(self.site, self._at, self._clock)
+            answered, self._refused = self._orders.give(self.site, self._at, self._clock, self.leads)
         seen = self._observer
         seen.reachable = seen.reachable and answered
         return CycleReport(
@@ -277,6 +275,10 @@ class Loop:
         """Write a turn down; what it says holds from here on."""
         try:
             with self.store.begin() as tx:
+                if (
+                    not record.written
+                ):  # no number of a cycle is taken: nothing else would stop who leads no more
+                    self._refuse_stranger(tx)
                 self._accounts.write(tx, self.site, record.effects, record.at_utc, ticked=self._ticked)
                 rows = write(tx, record, self.epoch_utc, self.nodes)
         except IntegrityError:
@@ -286,6 +288,12 @@ class Loop:
         self.number, self.inbox_to, self.cursor = record.number, record.inbox_to, record.cursor
         self._orders.add(rows, record.orders)
         self._unwritten = None
+
+    def _refuse_stranger(self, tx: Connection) -> None:
+        """Refuse to write behind cycles that another server has written."""
+        newest = tx.execute(select(func.max(CYCLES.c.number))).scalar() or 0
+        if newest > self.number:
+            raise LeadershipLostError(f"cycle {newest} has been written by another server")
 
     def _written_already(self, record: Record) -> list[int]:
         """Return the intentions of a turn that had been written although nobody said so; else somebody else leads."""

@@ -22,6 +22,10 @@ BATCH = 200
 COLUMNS = ("id", "tenant", "project", "name", "gpus", "limit_s", "run_time_s", "script", "environment")
 
 
+class LeadershipLostError(Exception):
+    """Another server leads: it has written a cycle that this one does not know of, or holds the right to lead."""
+
+
 @dataclass(slots=True)
 class Intention:
     """An order that has no answer yet: a row of INTENTIONS."""
@@ -74,7 +78,11 @@ class Orders:
         return {one.job for one in self.open.values()}
 
     def give(
-        self, site: LiveSite, at: Callable[[float], datetime], clock: Callable[[], float]
+        self,
+        site: LiveSite,
+        at: Callable[[float], datetime],
+        clock: Callable[[], float],
+        leads: Callable[[], bool],
     ) -> tuple[bool, list[Told]]:
         """Give the orders that have no answer yet, in order, until the engine does not answer or time is up.
 
@@ -83,10 +91,16 @@ class Orders:
         site : which attempts run
         at : instants by their second
         clock : real time [s]
+        leads : whether this server still leads
 
         Returns
         -------
         Whether the engine answered, and what refusals tell the state.
+
+        Raises
+        ------
+        LeadershipLostError
+            This server leads no more.
 
         """
         until = clock() + LONGEST_S
@@ -100,6 +114,8 @@ class Orders:
             try:
                 with getattr(self._engine, "together", nullcontext)():
                     for one in some:
+                        if not leads():
+                            raise LeadershipLostError("the right to lead was lost while orders were given")
                         try:
                             answers[one.row] = self._give(one, jobs, site, at)
                         except OrderRefusedError as error:

@@ -118,9 +118,10 @@ def write(tx: Connection, record: Record, epoch_utc: datetime, names: Sequence[s
         cycle, content, extra, scenario = record.keyframe
         tx.execute(insert(KEYFRAMES).values(cycle=cycle, state=content, extra=extra, scenario=scenario))
     if record.view is not None:
-        values = {"version": record.number, "at_utc": record.at_utc, "view": record.view}
-        if tx.execute(update(SITE_NOW).where(SITE_NOW.c.id == 1).values(**values)).rowcount == 0:
-            tx.execute(insert(SITE_NOW).values(id=1, **values))
+        values = {"at_utc": record.at_utc, "view": record.view}
+        newer = update(SITE_NOW).where(SITE_NOW.c.id == 1).values(version=SITE_NOW.c.version + 1, **values)
+        if tx.execute(newer).rowcount == 0:
+            tx.execute(insert(SITE_NOW).values(id=1, version=1, **values))
     return ids
 
 

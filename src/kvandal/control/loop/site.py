@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from copy import copy
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +36,8 @@ live: Any = lives
 
 CAPACITY = 4096
 """Rows of the table of jobs at first; it doubles where more are live."""
+ENDS = ("ended", "failed", "timeout")
+"""What is told of jobs that have ended for good."""
 LIVE_CHANGES = ("tenants", "policy", "grants")
 """Parts of a scenario that may change while the site lives: who gets what. What is built does not."""
 FIXED_OF_TENANTS = ("parent", "tier")
@@ -100,6 +102,7 @@ class LiveSite:
     ids : ids of the jobs, by their rows
     rows : rows of the jobs, by their ids
     loan_numbers : numbers of the loans, by their rows; no two loans ever have the same
+    next_loan : number of the next one
 
     """
 
@@ -115,7 +118,7 @@ class LiveSite:
         self.ids: list[str] = []
         self.rows: dict[str, int] = {}
         self.loan_numbers: list[int] = []
-        self._next_loan = 1
+        self.next_loan = 1
         self._index()
 
     # -- the site as it was built
@@ -232,6 +235,25 @@ class LiveSite:
         record = self.state.jobs[row]
         return bool(record["state"] == RUNNING and record["starts"] == attempt)
 
+    def end_of(self, one: Told) -> Told | None:
+        """Return what an engine tells of an attempt as the state is to be told; None: it says nothing new.
+
+        An attempt may end of itself between the decision to take it off its nodes and the order to do so, or while nobody
+        could give that order. It has ended then, whatever was decided.
+        """
+        row = self.rows.get(one["job"])
+        if row is None:
+            return None
+        record = self.state.jobs[row]
+        if record["state"] == RUNNING and record["starts"] == one["attempt"]:
+            if record["draining"] and one["kind"] in ENDS:  # it ran on behind its deadline
+                return {**one, "time_s": min(one["time_s"], max(int(record["deadline_s"]), self.now_s))}
+            return one
+        if one["kind"] not in ENDS or record["state"] not in (QUEUED, RUNNING):
+            return None
+        waits = record["state"] == QUEUED and record["starts"] == one["attempt"]
+        return one if waits or (one["kind"] == "ended" and one["attempt"] < record["starts"]) else None
+
     def running(self) -> list[tuple[str, int, int]]:
         """List the jobs that run: id, attempt, start [s]."""
         jobs = self.state.jobs[: len(self.ids)]
@@ -264,8 +286,9 @@ class LiveSite:
         old_grants, old_periods = len(self.state.grants), len(self.state.grant_periods)
         fresh.grants[:old_grants] = self.state.grants
         fresh.grant_periods[:old_periods] = self.state.grant_periods
-        for grant, entry in enumerate(scenario.grants.values()):
-            if grant < old_grants and entry.end_utc is not None:
+        for grant, (name, entry) in enumerate(list(scenario.grants.items())[:old_grants]):
+            self._enlarge_grant(fresh, grant, entry.gpu_s - self.scenario.grants[name].gpu_s)
+            if entry.end_utc is not None:
                 self._end_grant(fresh, grant, int((entry.end_utc - scenario.run.start_utc).total_seconds()))
         self.state = self.state._replace(
             rules=fresh.rules,
@@ -283,6 +306,15 @@ class LiveSite:
         self.document, self.scenario = document, scenario
         self._index()
         return int(np.searchsorted(fresh.limit_steps_s, now_s, side="right")) - 1
+
+    @staticmethod
+    def _enlarge_grant(state: State, grant: int, more_gpu_s: int) -> None:
+        """Let a grant bring more, or less, than it was to: in the period that has begun, and in those to come."""
+        row = state.grants[grant]
+        now = int(row["period"])
+        state.grant_periods["brings"][max(int(row["first"]), now) : int(row["last"]) + 1] += more_gpu_s
+        if now >= 0 and not row["is_over"]:
+            state.grant_periods["granted"][now] += more_gpu_s
 
     @staticmethod
     def _end_grant(state: State, grant: int, end_s: int) -> None:
@@ -324,8 +356,8 @@ class LiveSite:
     def number_loans(self) -> list[int]:
         """Give new records of loans their numbers; return the numbers of all records."""
         while len(self.loan_numbers) < int(self.state.tally["loans"][0]):
-            self.loan_numbers.append(self._next_loan)
-            self._next_loan += 1
+            self.loan_numbers.append(self.next_loan)
+            self.next_loan += 1
         return self.loan_numbers
 
     def kept(self) -> tuple[bytes, Document]:
@@ -338,7 +370,7 @@ class LiveSite:
         extra = {
             "jobs": list(self.ids),
             "loans": list(self.loan_numbers),
-            "next_loan": self._next_loan,
+            "next_loan": self.next_loan,
             "capacity": len(self.state.jobs),
         }
         fork = forked(self.state, self.plant, len(self.state.jobs))
@@ -346,17 +378,25 @@ class LiveSite:
 
     def forked(self) -> tuple[Fork, Document]:
         """Return what is in use now, and what belongs to it: in milliseconds, and nothing of the site changes."""
-        extra = {"jobs": list(self.ids), "loans": list(self.loan_numbers), "next_loan": self._next_loan}
+        extra = {"jobs": list(self.ids), "loans": list(self.loan_numbers), "next_loan": self.next_loan}
         return forked(self.state, self.plant, len(self.ids)), extra
 
     def at(self, fork: Fork, extra: Mapping[str, Any]) -> LiveSite:
         """Return a site of the scenario in force that stands where :meth:`forked` was called, apart from this one."""
         site = copy(self)
-        site.state, site.plant = laid_out(fork, self.state, self.plant)
-        site.ids = list(extra["jobs"])
-        site.rows = {job: row for row, job in enumerate(site.ids)}
-        site.loan_numbers, site._next_loan = list(extra["loans"]), int(extra["next_loan"])
+        site.stand(fork, extra)
         return site
+
+    def stand(self, fork: Fork, extra: Mapping[str, Any]) -> None:
+        """Stand where :meth:`forked` was called, with tables of one's own."""
+        self.state, self.plant = laid_out(fork, self.state, self.plant)
+        self.outputs = new_outputs(self._start)
+        self._scratch = new_scratch(self._start.site, len(self.state.queues))
+        self._decided = np.zeros(len(self.state.actions), ACTION)
+        self.state.tally["all_racks"] = 1  # there is nothing in the scratch yet
+        self.ids = list(extra["jobs"])
+        self.rows = {job: row for row, job in enumerate(self.ids)}
+        self.loan_numbers, self.next_loan = list(extra["loans"]), int(extra["next_loan"])
 
     @classmethod
     def restored(cls, document: Mapping[str, Any], content: bytes, extra: Mapping[str, Any]) -> LiveSite:
@@ -374,7 +414,7 @@ class LiveSite:
         site.state.tally["all_racks"] = 1
         site.ids = list(extra["jobs"])
         site.rows = {job: row for row, job in enumerate(site.ids)}
-        site.loan_numbers, site._next_loan = list(extra["loans"]), int(extra["next_loan"])
+        site.loan_numbers, site.next_loan = list(extra["loans"]), int(extra["next_loan"])
         return site
 
 

@@ -13,6 +13,7 @@ import select
 import socket
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -119,10 +120,11 @@ class FileLeadership:
                 return False
             self._descriptor = descriptor
             since = datetime.now(UTC).isoformat(timespec="seconds")
-            os.ftruncate(descriptor, 0)
-            os.pwrite(
-                descriptor, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0
-            )
+            with suppress(OSError):  # who leads is told where there is room for it
+                os.ftruncate(descriptor, 0)
+                os.pwrite(
+                    descriptor, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0
+                )
             if not self._holds():  # the file was replaced between opening and locking it
                 self._let_go()
                 self.why_not = f"{self.path}: was replaced"

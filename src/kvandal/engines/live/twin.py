@@ -243,16 +243,8 @@ class TwinEngine:
         with self._acting() as now_s:
             job = self._jobs.get(order.key)
             if job is None:
-                if attempt == 0 and not self._book.has_ended(order.key):
-                    self._keep(
-                        _Job(
-                            order.key,
-                            order.tier,
-                            order.gpus,
-                            order.limit_s,
-                            order.run_time_s or order.limit_s,
-                        )
-                    )
+                if attempt == 0 and self._book.last_attempt(order.key) is None:
+                    self._keep(self._new(order))
                 return
             if job.state == "running" and job.attempt == attempt:
                 self._stop(job, now_s, saved=job.warned)
@@ -260,11 +252,22 @@ class TwinEngine:
                 self._keep(job)
                 self._tell("held", now_s, job)
 
+    @staticmethod
+    def _new(order: Order) -> _Job:
+        return _Job(order.key, order.tier, order.gpus, order.limit_s, order.run_time_s or order.limit_s)
+
     def start(self, order: Order, attempt: int, shares: Sequence[Share]) -> None:
         """Start a held job on these nodes, as its `attempt`-th; never a second time."""
         with self._acting() as now_s:
-            job = self._jobs.get(order.key)
-            if job is None or job.attempt >= attempt:
+            if order.key not in self._jobs:
+                last = self._book.last_attempt(order.key)
+                if last is not None and last >= attempt:
+                    return
+                if last is not None:
+                    raise OrderRefusedError(f"job {order.key} has ended with attempt {last}")
+                self._keep(self._new(order))
+            job = self._jobs[order.key]
+            if job.attempt >= attempt:
                 return
             for share in shares:
                 if share.node not in self._known:
@@ -385,7 +388,7 @@ class TwinEngine:
         self._tell("ended", now_s, job, outcome)
         del self._jobs[job.key]
         self._shown.pop(job.key, None)
-        self._book.end_job(job.key)
+        self._book.end_job(job.key, job.attempt)
 
     # -- the book
 
