@@ -24,7 +24,7 @@ from kvandal.twin.plant_state import Plant
 from kvandal.twin.records import DRAW_DOWN, FAULT, LIMITS, QUEUED, RUNNING
 from kvandal.twin.reliability_state import FAILURE
 from kvandal.twin.simulate import GROWTH, Start, checkpoint_intervals_s, new_outputs, new_scratch, prepare
-from kvandal.twin.snapshot import copied, packed, unpacked
+from kvandal.twin.snapshot import packed, unpacked
 from kvandal.twin.state import State, job_records, new_state, queue_tables
 
 Array = Any
@@ -59,12 +59,14 @@ class SiteCopy(NamedTuple):
 
     Attributes
     ----------
-    state, plant : tables of the twin
+    fork : what is in use of the tables of the twin
+    state, plant : those tables; of what follows only shapes are read, and what never changes
     extra : what belongs to them: ids of jobs, numbers of loans
     document : the scenario that is in force
 
     """
 
+    fork: Fork
     state: State
     plant: Plant
     extra: Document
@@ -72,9 +74,10 @@ class SiteCopy(NamedTuple):
 
     def packed(self) -> tuple[bytes, Document]:
         """Return it as it is kept in the store."""
+        state, plant = laid_out(self.fork, self.state, self.plant)
         rows = np.arange(len(self.extra["jobs"]))
-        mark = {"jobs": len(self.state.jobs), "crc32": 0}
-        return packed(self.state, self.plant, 0, mark, rows), self.extra
+        mark = {"jobs": len(state.jobs), "crc32": 0}
+        return packed(state, plant, 0, mark, rows), self.extra
 
 
 class LiveSite:
@@ -364,7 +367,8 @@ class LiveSite:
             "next_loan": self.next_loan,
             "capacity": len(self.state.jobs),
         }
-        return SiteCopy(copied(self.state), copied(self.plant), extra, self.document)
+        fork = forked(self.state, self.plant, len(self.state.jobs))
+        return SiteCopy(fork, self.state, self.plant, extra, self.document)
 
     def forked(self) -> tuple[Fork, Document]:
         """Return what is in use now, and what belongs to it: in milliseconds, and nothing of the site changes."""
