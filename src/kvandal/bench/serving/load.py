@@ -94,8 +94,7 @@ def _generated(plan: Plan, service: Served) -> dict[str, Any]:
     finished = subprocess.run(  # noqa: S603 - words of our own
         words,
         input=json.dumps(asdict(plan)).encode(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
     )
     took_s, after_s = time.monotonic() - began_s, service.cpu_s()
