@@ -150,7 +150,7 @@ def _table(state: State, name: str) -> Array:
 
 
 def _timeouts(state: State, jobs: int) -> list[tuple[int, int, int]]:
-    """Ends of running jobs at their limits, in classes in which the twin ends jobs there."""
+    """List ends of running jobs at their limits, in classes in which the twin ends jobs there."""
     table = state.jobs[:jobs]
     rows = np.flatnonzero((table["state"] == RUNNING) & state.demands["timed"][table["demand"]])
     now_s = int(state.tally["now_s"][0])
@@ -159,7 +159,7 @@ def _timeouts(state: State, jobs: int) -> list[tuple[int, int, int]]:
 
 
 def _repairs(state: State, down: Sequence[int], at_s: int) -> list[tuple[int, int, int]]:
-    """Ends of repairs: after the mean time from the failure on; what takes longer is taken for a repair that begins now."""
+    """List ends of repairs: after the mean time from the failure on; what takes longer is taken for a repair that begins now."""
     broken = state.room.trays["state"] == TRAY_BROKEN
     found = []
     for tray in down:
