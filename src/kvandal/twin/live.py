@@ -46,22 +46,28 @@ TOLD = np.dtype([("time_s", "i8"), ("kind", "i8"), ("subject", "i8"), ("value", 
 
 
 @kernel
+def _withdraw(state, job, time_s):
+    """Take a job that waits out of its queue, for good."""
+    rests = state.jobs[job].held_by == REST_RULE
+    hold(state, job, 0, time_s)
+    if rests:  # it stands in no queue
+        count_out(state, job)
+    else:
+        end_claim(state, job)
+        take_out(state, job)
+    let_go(state, job)
+    turn_away(state, job, WITHDRAWN, 0, 0, time_s)
+    state.tally[0].freed += 1
+
+
+@kernel
 def _cancel(state, job, time_s):
     """End a job for good, whether it waits or runs."""
     if state.jobs[job].state == RUNNING:
         state.jobs[job].end_rule = WITHDRAWN
         leave(state, job, time_s, ENDED)
     elif state.jobs[job].state == QUEUED:
-        rests = state.jobs[job].held_by == REST_RULE
-        hold(state, job, 0, time_s)
-        if rests:  # it stands in no queue
-            count_out(state, job)
-        else:
-            end_claim(state, job)
-            take_out(state, job)
-        let_go(state, job)
-        turn_away(state, job, WITHDRAWN, 0, 0, time_s)
-        state.tally[0].freed += 1
+        _withdraw(state, job, time_s)
 
 
 @large_kernel
@@ -130,6 +136,10 @@ def _take(state, one, time_s):
             leave(state, subject, time_s, LIMIT_REACHED)
         elif kind == TOLD_INTERRUPTED:
             interrupt(state, subject, CAUSE_HOST, time_s)
+    elif state.jobs[subject].state == QUEUED and kind in (TOLD_ENDED, TOLD_TIMEOUT):
+        _withdraw(
+            state, subject, time_s
+        )  # it ended before it was taken off its nodes, so it does not come back
 
 
 @kernel

@@ -35,7 +35,7 @@ def test_the_life_of_a_grant_that_is_used(site_on_both):
     site = site_on_both
     site.known()
     grant = site.granted(gpu_hours=4000, months=3)
-    assert grant.state == "planned"
+    assert grant.state == "active"
     states = []
 
     def turned():
@@ -45,7 +45,7 @@ def test_the_life_of_a_grant_that_is_used(site_on_both):
         states.append(found.state)
         return found
 
-    assert turned().start_utc == START
+    assert turned().start_utc == START  # nothing is due
     site.job(gpu_hours=2400)
     found = turned_at(site, turned, days=60)  # two thirds of 89 days: 60 % is enough
     assert (found.looked_at_use, found.returned_gpu_hours, found.reminded) == (True, 0, ("end",))
@@ -160,9 +160,7 @@ def test_a_grant_that_has_not_begun_is_told_to_the_loop_as_one_that_is_over(site
 
 def test_classes_of_work_must_be_the_tenants(site):
     site.known()
-    with pytest.raises(
-        InputError, match=r"proposal\.demand: must be among the classes of work of norway"
-    ):
+    with pytest.raises(InputError, match=r"proposal\.demand: must be among the classes of work of norway"):
         site.draft(demand=["inference"])
     site.granted(demand=["national"])
     assert site.inbox()[-1][1]["demand"] == ["national"]
@@ -242,6 +240,17 @@ def test_a_job_draws_on_the_grant_that_ends_first_and_has_room():
     )
     assert {key: use.used_gpu_s / 3600 for key, use in found.items()} == {"short": 12, "long": 7, "other": 7}
     assert found["short"].useful_gpu_s == 6 * 3600
+
+
+def test_what_a_job_holds_now_counts_before_it_has_ended(site):
+    """A project with one long job does not lose its hours: 8 GPUs for 60 days are 11,520 GPU-h of 19,000, 61 %."""
+    site.known()
+    site.granted("fast-lane", gpu_hours=19_000, months=3)
+    site.job(state="running", started_utc=START, gpus=8, used_gpu_s=0, shares=[["tray-1", 4], ["tray-2", 4]])
+    site.after(days=60).turn()
+    with site.reading() as desk:
+        (found,) = awards.with_uses(desk.tx, site.grants(), site.now)
+    assert (found.use.used_gpu_s, found.looked_at_use, found.returned_gpu_hours) == (11_520 * 3600, True, 0)
 
 
 def test_what_a_project_lacks_to_submit(site):

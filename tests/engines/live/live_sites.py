@@ -22,7 +22,11 @@ from kvandal.engines.live.slurm_cluster import SlurmCluster
 from kvandal.engines.live.twin import TwinEngine
 
 START = datetime(2027, 1, 4, 12, 0, tzinfo=UTC)
-TENANTS = ("startups", "research", "abroad")
+PARITY_TENANTS = (
+    "anchor", "startups", "research", "health", "ocean", "grid",
+    "uk", "denmark", "sweden", "finland", "estonia", "iceland",
+)  # fmt: skip
+TENANTS = PARITY_TENANTS
 KEYS = itertools.count(1)
 
 

@@ -59,6 +59,7 @@ class Accounts:
             if job.energy_mark is not None:
                 self.marks[job.id] = job.energy_mark
         self._changes: dict[str, tuple[float, Document | None]] = {}
+        self._before: tuple[Any, ...] | None = None
 
     # -- clocks
 
@@ -147,8 +148,12 @@ class Accounts:
     ) -> None:
         """Write down what was read, book GPU-seconds of runs that ended, and, when an hour is full, its energy.
 
-        It stands in the transaction that writes the turn, before the rows of its jobs are changed.
+        It stands in the transaction that writes the turn, before the rows of its jobs are changed. That may not have been kept:
+        until :meth:`written` is called, another call writes the same.
         """
+        if self._before is not None:
+            self._hour_work, self._hour_idle, self._pending, self._site_wh, self._site_ueur = self._before
+        self._before = self._hour_work, self._hour_idle, self._pending, self._site_wh, self._site_ueur
         self._book_runs(tx, effects, at_utc)
         rows = [{"key": job, "more_wh": wh, "new_mark": mark} for job, (wh, mark) in self._changes.items()]
         if rows:
@@ -170,7 +175,7 @@ class Accounts:
 
     def written(self) -> None:
         """Forget what has been written."""
-        self._changes = {}
+        self._changes, self._before = {}, None
 
     def _book_runs(self, tx: Connection, effects: Sequence[Mapping[str, Any]], at_utc: datetime) -> None:
         ended = [one for one in effects if one["do"] in ("take", "end") and one["used_gpu_s"]]

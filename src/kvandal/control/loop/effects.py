@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kvandal.twin.state import State
 
 Array = Any
+OUTCOMES = {"ended": "finished", "failed": "failed", "timeout": "timeout", "cancel": "cancelled"}
+"""How a job ended, by what was told of it."""
 WATCHED = ("state", "starts", "deadline_s", "held_by")
 
 
@@ -51,7 +53,7 @@ def effects_of(site: LiveSite, before: Before, decided: Array, inputs: Sequence[
     over = np.flatnonzero(
         ~was_running & (status != earlier["state"]) & np.isin(status, (REFUSED, STOPPED, FINISHED))
     )
-    found += [_refused(site, row) for row in over.tolist()]
+    found += [_refused(site, row, inputs) for row in over.tolist()]
     found += _decided(site, decided, again & (status == RUNNING))
     given = (jobs["deadline_s"] != earlier["deadline_s"]) & (jobs["deadline_s"] >= 0) & (status == RUNNING)
     found += [_noticed(site, row) for row in np.flatnonzero(given).tolist()]
@@ -104,14 +106,19 @@ def _used(site: LiveSite, row: int) -> Document:
     return {"used_gpu_s": int(job["allocated_gpu_s"]), "useful_gpu_s": int(job["useful_gpu_s"])}
 
 
+def _outcome(job: str, inputs: Sequence[Document], otherwise: str) -> str:
+    """Say how a job ended: as the engine told, or as it was cancelled; what was told first has happened."""
+    for one in inputs:
+        if one.get("job") == job and one["kind"] in OUTCOMES:
+            return OUTCOMES[one["kind"]]
+    return otherwise
+
+
 def _left(site: LiveSite, row: int, earlier: dict[str, Array], inputs: Sequence[Document]) -> Document:
     """Tell how a run ended."""
     job, attempt = site.state.jobs[row], int(earlier["starts"][row])
     if job["state"] in (FINISHED, STOPPED):
-        outcome = "finished"
-        for one in inputs:
-            if one.get("job") == site.ids[row] and one["kind"] in ("failed", "timeout", "cancel"):
-                outcome = {"failed": "failed", "timeout": "timeout", "cancel": "cancelled"}[one["kind"]]
+        outcome = _outcome(site.ids[row], inputs, "finished")
         if job["state"] == STOPPED and outcome == "finished":
             outcome = "stopped"
         rule = _rule(job["refused_rule"]) if job["state"] == STOPPED else "-"
@@ -137,11 +144,14 @@ def _left(site: LiveSite, row: int, earlier: dict[str, Array], inputs: Sequence[
     }
 
 
-def _refused(site: LiveSite, row: int) -> Document:
+def _refused(site: LiveSite, row: int, inputs: Sequence[Document]) -> Document:
+    """Tell how a job that waited ended."""
     job, mine = site.state.jobs[row], site.state.job_grants[row]
     rule = _rule(job["refused_rule"])
     if rule == "O1":
-        return {**_of(site, row, "end"), "outcome": "cancelled", "rule": rule, **_used(site, row)}
+        outcome = _outcome(site.ids[row], inputs, "cancelled")
+        rule = rule if outcome == "cancelled" else "-"
+        return {**_of(site, row, "end"), "outcome": outcome, "rule": rule, **_used(site, row)}
     return {
         **_of(site, row, "refuse"),
         "rule": rule,

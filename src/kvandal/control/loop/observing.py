@@ -80,11 +80,9 @@ class Observer:
             self.reachable = False
             return self._meter(site, None), cursor
         self.reachable = True
-        told = [
-            one
-            for one in told_by_engine(events, self._trays, self._epoch_utc)
-            if "job" not in one or site.runs(one["job"], one["attempt"])
-        ]
+        heard = told_by_engine(events, self._trays, self._epoch_utc)
+        ends = (site.end_of(one) if "job" in one else one for one in heard)
+        told = [one for one in ends if one is not None]
         known = {one["job"] for one in told if "job" in one}
         return [*told, *(one for one in seen if one.get("job") not in known)], cursor_behind
 

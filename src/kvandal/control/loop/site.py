@@ -10,13 +10,11 @@ import numpy as np
 
 from kvandal.control.loop import numbering
 from kvandal.control.loop.effects import Before, effects_of
+from kvandal.control.loop.in_force import changed, live_scenario
 from kvandal.control.loop.told import Told, rows_of
 from kvandal.demand.jobs import JobTable
-from kvandal.errors import InputError
 from kvandal.policy.acting import ACTION
 from kvandal.policy.placement import TRAY_HEALTHY
-from kvandal.scenario.loading import from_resolved
-from kvandal.scenario.model import Scenario
 from kvandal.twin import kernel as kernels
 from kvandal.twin import live as lives
 from kvandal.twin.fork import Fork, forked, laid_out
@@ -26,7 +24,7 @@ from kvandal.twin.plant_state import Plant
 from kvandal.twin.records import DRAW_DOWN, FAULT, LIMITS, QUEUED, RUNNING
 from kvandal.twin.reliability_state import FAILURE
 from kvandal.twin.simulate import GROWTH, Start, checkpoint_intervals_s, new_outputs, new_scratch, prepare
-from kvandal.twin.snapshot import copied, packed, unpacked
+from kvandal.twin.snapshot import packed, unpacked
 from kvandal.twin.state import State, job_records, new_state, queue_tables
 
 Array = Any
@@ -36,10 +34,8 @@ live: Any = lives
 
 CAPACITY = 4096
 """Rows of the table of jobs at first; it doubles where more are live."""
-LIVE_CHANGES = ("tenants", "policy", "grants")
-"""Parts of a scenario that may change while the site lives: who gets what. What is built does not."""
-FIXED_OF_TENANTS = ("parent", "tier")
-"""Keys of tenants that stay as they are, because running jobs and loans were entered by them."""
+ENDS = ("ended", "failed", "timeout")
+"""What is told of jobs that have ended for good."""
 
 
 class Turn(NamedTuple):
@@ -63,12 +59,14 @@ class SiteCopy(NamedTuple):
 
     Attributes
     ----------
-    state, plant : tables of the twin
+    fork : what is in use of the tables of the twin
+    state, plant : those tables; of what follows only shapes are read, and what never changes
     extra : what belongs to them: ids of jobs, numbers of loans
     document : the scenario that is in force
 
     """
 
+    fork: Fork
     state: State
     plant: Plant
     extra: Document
@@ -76,9 +74,10 @@ class SiteCopy(NamedTuple):
 
     def packed(self) -> tuple[bytes, Document]:
         """Return it as it is kept in the store."""
+        state, plant = laid_out(self.fork, self.state, self.plant)
         rows = np.arange(len(self.extra["jobs"]))
-        mark = {"jobs": len(self.state.jobs), "crc32": 0}
-        return packed(self.state, self.plant, 0, mark, rows), self.extra
+        mark = {"jobs": len(state.jobs), "crc32": 0}
+        return packed(state, plant, 0, mark, rows), self.extra
 
 
 class LiveSite:
@@ -230,6 +229,25 @@ class LiveSite:
         record = self.state.jobs[row]
         return bool(record["state"] == RUNNING and record["starts"] == attempt)
 
+    def end_of(self, one: Told) -> Told | None:
+        """Return what an engine tells of an attempt as the state is to be told; None: it says nothing new.
+
+        An attempt may end of itself between the decision to take it off its nodes and the order to do so, or while nobody
+        could give that order. It has ended then, whatever was decided.
+        """
+        row = self.rows.get(one["job"])
+        if row is None:
+            return None
+        record = self.state.jobs[row]
+        if record["state"] == RUNNING and record["starts"] == one["attempt"]:
+            if record["draining"] and one["kind"] in ENDS:  # it ran on behind its deadline
+                return {**one, "time_s": min(one["time_s"], max(int(record["deadline_s"]), self.now_s))}
+            return one
+        if one["kind"] not in ENDS or record["state"] not in (QUEUED, RUNNING):
+            return None
+        waits = record["state"] == QUEUED and record["starts"] == one["attempt"]
+        return one if waits or (one["kind"] == "ended" and one["attempt"] < record["starts"]) else None
+
     def running(self) -> list[tuple[str, int, int]]:
         """List the jobs that run: id, attempt, start [s]."""
         jobs = self.state.jobs[: len(self.ids)]
@@ -349,7 +367,8 @@ class LiveSite:
             "next_loan": self.next_loan,
             "capacity": len(self.state.jobs),
         }
-        return SiteCopy(copied(self.state), copied(self.plant), extra, self.document)
+        fork = forked(self.state, self.plant, len(self.state.jobs))
+        return SiteCopy(fork, self.state, self.plant, extra, self.document)
 
     def forked(self) -> tuple[Fork, Document]:
         """Return what is in use now, and what belongs to it: in milliseconds, and nothing of the site changes."""
@@ -391,46 +410,6 @@ class LiveSite:
         site.rows = {job: row for row, job in enumerate(site.ids)}
         site.loan_numbers, site.next_loan = list(extra["loans"]), int(extra["next_loan"])
         return site
-
-
-def live_scenario(document: Mapping[str, Any]) -> Scenario:
-    """Return the scenario of a live site: it fails as it is told to, not as it would be drawn, and does not plan ahead."""
-    scenario = from_resolved(document)
-    reliability = scenario.reliability.model_copy(update={"failures": False, "plant_faults": False})
-    plan = scenario.plan.model_copy(update={"enabled": False})
-    supply = scenario.supply.model_copy(update={"reserves": {}})
-    return scenario.model_copy(
-        update={"reliability": reliability, "plan": plan, "supply": supply, "faults": ()}
-    )
-
-
-def changed(document: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Document, Scenario]:
-    """Return a scenario in force with changes, as a document and checked.
-
-    Raises
-    ------
-    InputError
-        If a change is not one that a live site can take, or makes an impossible scenario.
-
-    """
-    from kvandal.scenario.changes import apply, split_key
-
-    for key in changes:
-        steps = split_key(key)
-        if steps[0] not in LIVE_CHANGES or (steps[0] == "tenants" and steps[-1] in FIXED_OF_TENANTS):
-            raise InputError(
-                f"cannot change while the site runs; allowed are keys of {', '.join(LIVE_CHANGES)}, but for "
-                f"{' and '.join(FIXED_OF_TENANTS)} of tenants",
-                key=key,
-            )
-    new = {name: dict(value) if isinstance(value, Mapping) else value for name, value in document.items()}
-    for key, value in changes.items():
-        apply(new, split_key(key), value, key)
-    scenario = live_scenario(new)
-    before = live_scenario(document)
-    if list(scenario.tenants) != list(before.tenants):
-        raise InputError(f"tenants are those of the site: {', '.join(before.tenants)}", key="tenants")
-    return new, scenario
 
 
 def _with_room(state: State, capacity: int) -> State:

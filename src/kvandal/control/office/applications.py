@@ -234,7 +234,7 @@ def facts(desk: Desk, found: Application, *, deciding: bool) -> gates.Facts:
         )
     ).scalar_one()
     rows = tx.execute(select(GRANTS).where(GRANTS.c.organisation == found.organisation))
-    given = awards.with_uses(tx, [awards.grant_of(row) for row in rows])
+    given = awards.with_uses(tx, [awards.grant_of(row) for row in rows], desk.now_utc)
     earlier = tuple(
         (grant, 0.0 if grant.use is None else grant.use.used_gpu_s / 3600 / max(grant.gpu_hours, 1))
         for grant in given

@@ -256,8 +256,9 @@ class SlurmEngine:
             raise EngineUnreachableError(f"job {order.key}: how attempt {job.attempt} ended is not known yet")
         if standing.over is not None and standing.over.final:
             row = self._again(row, standing.over)
-        elif job.state != "held":
-            raise OrderRefusedError(f"job {order.key}: attempt {job.attempt} is {job.state}")
+        elif job.state != "held" and not (job.state == "ending" and row.held):  # requeued, its nodes clean up
+            self.hold(order, job.attempt)
+            raise EngineUnreachableError(f"job {order.key}: attempt {job.attempt} is still {job.state}")
         if self._records is not None:
             self._records.forget(order.key, row.number, row.restarts)
         nodes = sorted({share.node for share in shares})

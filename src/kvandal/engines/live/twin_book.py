@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS about (id INTEGER PRIMARY KEY CHECK (id = 1), start_u
 CREATE TABLE IF NOT EXISTS jobs (key TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS nodes (name TEXT PRIMARY KEY, state TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS caps (tier TEXT PRIMARY KEY, cap REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS ended (key TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS over (key TEXT PRIMARY KEY, attempt INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
 """
 
@@ -145,9 +145,10 @@ class TwinBook:
         row = self._file.execute("SELECT body FROM events ORDER BY number DESC LIMIT 1").fetchone()
         return float(json.loads(row[0])["at_s"]) if row else 0.0
 
-    def has_ended(self, key: str) -> bool:
-        """Whether a job of this key has been here before."""
-        return self._file.execute("SELECT 1 FROM ended WHERE key = ?", (key,)).fetchone() is not None
+    def last_attempt(self, key: str) -> int | None:
+        """Last attempt of a job that has ended; None: no job of this key has."""
+        row = self._file.execute("SELECT attempt FROM over WHERE key = ?", (key,)).fetchone()
+        return None if row is None else int(row[0])
 
     # -- writing, inside a transaction
 
@@ -155,15 +156,14 @@ class TwinBook:
         """Note how the time goes."""
         self._file.execute("INSERT OR REPLACE INTO about VALUES (1, ?, ?, ?, ?)", about)
 
-    def keep_jobs(self, jobs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Write jobs as they are now, by their keys."""
-        rows = ((key, json.dumps(body)) for key, body in jobs)
-        self._file.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", rows)
+    def keep_jobs(self, jobs: Iterable[tuple[str, str]]) -> None:
+        """Write jobs as they are now: keys, and JSON."""
+        self._file.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", jobs)
 
-    def end_job(self, key: str) -> None:
+    def end_job(self, key: str, attempt: int) -> None:
         """Take out a job that has ended."""
         self._file.execute("DELETE FROM jobs WHERE key = ?", (key,))
-        self._file.execute("INSERT OR IGNORE INTO ended VALUES (?)", (key,))
+        self._file.execute("INSERT OR REPLACE INTO over VALUES (?, ?)", (key, attempt))
 
     def keep_node(self, name: str, state: str, reason: str) -> None:
         """Write the state of a node."""
