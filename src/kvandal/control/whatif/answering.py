@@ -37,7 +37,6 @@ from kvandal.control.whatif.telling import (
 )
 from kvandal.errors import InputError
 from kvandal.runs.paired import CONFIDENCE
-from kvandal.twin.memory import give_back_freed
 
 Array = Any
 DAY_S = 86_400
@@ -106,7 +105,6 @@ class Answerer:
                 numbers[place].append(measure(site, earlier, played))
                 starts[place].append(starts_s(earlier, played))
                 del played
-        give_back_freed()
         rows = rows_of(*numbers)
         tenants, whole = told_rows(rows, site)
         queued = queued_told(site, earlier, *starts, sides.until_s)
