@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -42,6 +43,9 @@ from kvandal.scenario.loading import from_resolved, resolved
 
 BREATH_S = 0.005
 """Time between two turns that follow each other at once: others get their turn at processor and store too [s]."""
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter while another waits: a request does so several times, and must not be held up by
+as many turns of the loop [s]."""
 UPKEEP_S = 600.0
 """Time between two rounds of thinning what is kept [s]."""
 OFFICE_S = 60.0
@@ -330,6 +334,7 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
         update={"port": port}
     )  # any free one was: now it is known, for sign-in and cookies
     service = Service(settings, demand=demand)
+    sys.setswitchinterval(SWITCH_S)
     try:
         service.loop.start()
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")

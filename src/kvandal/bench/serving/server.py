@@ -221,3 +221,19 @@ def room_in(database: str | None) -> Iterator[str | None]:
                 connection.exec_driver_sql(f"DROP SCHEMA {name} CASCADE")
     finally:
         engine.dispose()
+
+
+def processors() -> int | None:
+    """Processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count()
+
+
+def load_average() -> float | None:
+    """Work that waited for the processors in the last minute; None where the system does not tell."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
