@@ -91,7 +91,10 @@ def print_figures(figures: Mapping[str, Any]) -> None:
             ],
         )
         for kind, wrong in load["errors_by_kind"].items():
-            note(f"errors of {kind}: " + ", ".join(f"{count:,} × {status}" for status, count in wrong.items()))
+            note(
+                f"errors of {kind}: "
+                + ", ".join(f"{count:,} times {status}" for status, count in wrong.items())
+            )
     if cycle := figures.get("cycle"):
         tables = {
             "a cycle": cycle["cycle_ms"],
@@ -113,7 +116,13 @@ def print_figures(figures: Mapping[str, Any]) -> None:
             [("", ""), ("", "right")],
             [
                 ("grows by, MiB/h", f"{memory['mib_per_h']:,.2f} ± {memory['mib_per_h_error']:,.2f}"),
-                *((key.replace("_", " "), number(memory[key])) for key in ("first_mib", "last_mib", "most_mib")),
-                *((key.replace("_", " "), number(memory[key])) for key in ("looks", "jobs", "cycles", "folder_mib")),
+                *(
+                    (key.replace("_", " "), number(memory[key]))
+                    for key in ("first_mib", "last_mib", "most_mib")
+                ),
+                *(
+                    (key.replace("_", " "), number(memory[key]))
+                    for key in ("looks", "jobs", "cycles", "folder_mib")
+                ),
             ],
         )

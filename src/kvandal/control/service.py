@@ -149,7 +149,6 @@ class LoopThread(threading.Thread):
             self._told_waiting = ""
             self._attend_office(loop)
             self._upkeep(loop)
-            return report.more
         except LeadershipLostError as error:
             metrics.cycle_failed("store")
             self._forget()
@@ -162,6 +161,8 @@ class LoopThread(threading.Thread):
             metrics.cycle_failed("engine")
             self._wait_for(f"the engine does not answer: {error}")
             self.stopping.wait(2.0)
+        else:
+            return report.more
         return False
 
     def _open(self) -> Loop:

@@ -118,16 +118,16 @@ def submissions(scenario: Scenario) -> list[dict[str, Any]]:
             if tenant in groups:
                 continue
             most = force.most_gpus(tenant, name)
-            for gpus in dict.fromkeys((min(SMALLEST, most), min(LARGEST, most))):
-                found.append(
-                    {
-                        "tenant": tenant,
-                        "project": "load",
-                        "name": "load",
-                        "demand": name,
-                        "gpus": gpus,
-                        "limit_s": limit_s,
-                        "script": "srun python train.py",
-                    }
-                )
+            found += [
+                {
+                    "tenant": tenant,
+                    "project": "load",
+                    "name": "load",
+                    "demand": name,
+                    "gpus": gpus,
+                    "limit_s": limit_s,
+                    "script": "srun python train.py",
+                }
+                for gpus in dict.fromkeys((min(SMALLEST, most), min(LARGEST, most)))
+            ]
     return found
