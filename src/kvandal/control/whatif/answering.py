@@ -251,8 +251,4 @@ def _assumptions(site: LiveSite, sides: Sides, standing: Standing) -> list[str]:
             f"The grant {one.grant} is used evenly over its term, in jobs of {one.gpus:,} GPUs for "
             f"{one.work_s / 3600:,.1f} h ({basis})."
         )
-        if not any(known.tenant == one.tenant for known in site.scenario.grants.values()):
-            found.append(
-                f"{one.tenant} has no grant yet; with its first one, jobs of its projects that have none are refused (rule G2)."
-            )
     return found
