@@ -57,6 +57,14 @@ def test_small_jobs_share_a_node(site: Site):
     assert {site.job(order).shares for order in orders} == {(Share(site.nodes[0], 1),)}
 
 
+def test_a_job_may_be_spread_over_parts_of_nodes(site: Site):
+    """What was submitted as one part of a node runs as two parts of two."""
+    order = site.order("spread", gpus=2)
+    shares = [Share(site.nodes[0], 1), Share(site.nodes[3], 1)]
+    site.started(order, shares)
+    assert sorted(site.job(order).shares, key=lambda share: share.node) == shares
+
+
 def test_a_recalled_job_is_held_and_runs_again(site: Site):
     """Notice, then taken off its nodes, then started as the next attempt elsewhere; each is told once, in order.
 

@@ -182,11 +182,12 @@ def test_jobs_run_without_slurmdbd_and_what_ended_unseen_is_told_when_it_is_back
         )
 
     monkeypatch.setattr(engine._view, "look", forgetful)
-    monkeypatch.setattr("kvandal.engines.live.slurm.GAP_S", 0.0)
     slurm.kill("slurmdbd")
     third = slurm.order("without", gpus=4, runs_s=1)
     slurm.started(third, whole(slurm.nodes[2:3]))
     slurm.wait_told(third, "ended", 1)
+    monkeypatch.setattr("kvandal.engines.live.slurm.GAP_S", 0.0)
+    monkeypatch.setattr("kvandal.engines.live.slurm.PAST_EVERY_S", 1.0)
     events, cursor = engine.events(before)
     keys = {order.key for order in orders}
     assert [event for event in events if event.key in keys] == []

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from kvandal.engines.live.protocol import (
 )
 from kvandal.engines.live.slurm_cluster import SlurmCluster
 from kvandal.engines.live.slurm_command import SlurmCommands
+from kvandal.engines.live.slurm_description import description_of, node_size, reshaped
 from kvandal.engines.live.slurm_history import Cursor, Told, job_events, node_events
 from kvandal.engines.live.slurm_reading import Note, Row, Word, row_of_rest
 from kvandal.engines.live.slurm_record import Records
@@ -65,7 +65,7 @@ class SlurmEngine:
         self._sure = False
         self._last: tuple[float, Look] | None = None
         self._cursor: tuple[str, Cursor] = ("", Cursor())
-        self._past_due = 0.0
+        self._past_due, self._past_away = 0.0, False
         self._told_utc_s: float | None = None
         self._keys: dict[int, str] = {}
         self._forgotten_since: dict[int, float] = {}
@@ -147,16 +147,21 @@ class SlurmEngine:
         """Ask slurmdbd for jobs that slurmctld has forgotten, and for all that ended since a time; None: it does not answer."""
         now = time.monotonic()
         self._forgotten_since = {n: self._forgotten_since.get(n, now) for n in gone}
-        if since_utc_s is None and (not gone or now < self._past_due):
+        if since_utc_s is None and not gone:
             return {}
+        if now < self._past_due and (since_utc_s is None or self._past_away):
+            return None if self._past_away else {}
         self._past_due = now + PAST_EVERY_S
         try:
             found = self._view.past(gone) if gone else {}
             if since_utc_s is not None:
                 found = self._view.past_since(since_utc_s - GAP_S) | found
         except EngineUnreachableError as away:
-            LOG.warning("what has ended and is forgotten by slurmctld will be told later: %s", away)
+            if not self._past_away:
+                LOG.warning("what ended and is forgotten by slurmctld will be told later: %s", away)
+            self._past_away = True
             return None
+        self._past_away = False
         return self._lost(gone, now) | found
 
     def _lost(self, gone: Mapping[int, Told], now: float) -> dict[int, Standing]:
@@ -261,16 +266,12 @@ class SlurmEngine:
             raise EngineUnreachableError(f"job {order.key}: attempt {job.attempt} is still {job.state}")
         if self._records is not None:
             self._records.forget(order.key, row.number, row.restarts)
-        nodes = sorted({share.node for share in shares})
         changes: dict[str, Any] = {
-            "nodelist": ",".join(nodes),
+            "nodelist": ",".join(sorted({share.node for share in shares})),
             "comment": Note(order.key, attempt, row.restarts, "start", int(time.time())).text(),
             "hold": False,
+            **reshaped(order.gpus, shares, self._cluster, node_size(self._view.nodes)),
         }
-        per_node = max(share.gpus for share in shares)
-        shape = self._shape(order.gpus)
-        if (len(nodes), per_node) != (shape["nodes"][0], self._per_node(order.gpus)):
-            changes |= {"nodes": [len(nodes), len(nodes)], "tasks": len(nodes), "gres": self._gres(per_node)}
         self._rest.update(row.number, changes)
 
     def _submit_again(self, order: Order, attempt: int) -> bool:
@@ -376,66 +377,12 @@ class SlurmEngine:
         elif not script.startswith("#!"):
             script = "#!/bin/sh\n" + script
         try:
-            number = self._rest.submit(user, self._description(order, user, note or Note(order.key)), script)
+            size = node_size(self._view.nodes)
+            job = description_of(order, self._cluster, user, note or Note(order.key), size)
+            number = self._rest.submit(user, job, script)
             if user != self._cluster.service_user:
                 self._rest.update(number, {"hold": True})  # held by the operator: its owner cannot release it
         except EngineUnreachableError:
             self._sure = False
             raise
         self._numbers[order.key] = number
-
-    def _description(self, order: Order, user: str, note: Note) -> dict[str, Any]:
-        cluster = self._cluster
-
-        def filled(pattern: str) -> str:
-            return pattern.format(tenant=order.tenant, project=order.project, user=user)
-
-        job: dict[str, Any] = {
-            "name": order.name or order.key,
-            "account": filled(cluster.account),
-            "comment": note.text(),
-            "hold": True,
-            "requeue": True,
-            "time_limit": max(1, -(-order.limit_s // 60)),
-            "current_working_directory": filled(cluster.working_directory),
-            "environment": {
-                **cluster.environment, **order.environment, "KVANDAL_JOB": order.key, "KVANDAL_TENANT": order.tenant,
-            },
-            **self._shape(order.gpus),
-        }  # fmt: skip
-        for field, pattern in (
-            ("partition", cluster.partition),
-            ("qos", cluster.qos.get(order.tier)),
-            ("standard_output", cluster.output),
-        ):
-            if pattern:
-                job[field] = filled(pattern)
-        return job
-
-    def _shape(self, gpus: int) -> dict[str, Any]:
-        """Whole nodes for a job that fills one; a part of one node for a smaller job, with its part of the processors."""
-        gpus_of_node, cpus = self._node_size()
-        nodes = max(1, -(-gpus // gpus_of_node))
-        shape: dict[str, Any] = {
-            "nodes": [nodes, nodes],
-            "tasks": nodes,
-            "tasks_per_node": 1,
-            "gres": self._gres(self._per_node(gpus)),
-        }
-        if cpus >= gpus_of_node:
-            shape["cpus_per_task"] = self._per_node(gpus) * (cpus // gpus_of_node)
-        return shape
-
-    def _per_node(self, gpus: int) -> int:
-        return min(gpus, self._node_size()[0])
-
-    def _gres(self, per_node: int) -> str:
-        kind = self._cluster.gpu_type
-        return f"gpu:{kind}:{per_node}" if kind else f"gpu:{per_node}"
-
-    def _node_size(self) -> tuple[int, int]:
-        """GPUs and processors of most nodes."""
-        sizes = Counter((row.now.gpus, row.cpus) for row in self._view.nodes)
-        if not sizes:
-            raise EngineUnreachableError("Slurm shows no node with GPUs")
-        return sizes.most_common(1)[0][0]
