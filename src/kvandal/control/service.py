@@ -339,7 +339,14 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
     try:
         service.loop.start()
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        serve(service.app, settings, service.watch, listener=listener, on_stop=service.stop)
+        serve(
+            service.app,
+            settings,
+            service.watch,
+            listener=listener,
+            on_stop=service.stop,
+            has_failed=lambda: service.loop.failure is not None,
+        )
     finally:
         service.close()
     if service.loop.failure is not None:
