@@ -114,7 +114,7 @@ def test_the_report_reads_only_run_folders() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_the_core_imports_neither_web_nor_database(path: Path) -> None:
     """Outside the standard library there are seven packages, and rich and typer for the command line."""
-    if layer(path) in {"control", "client"} or module_name(path).startswith("engines/live/"):
+    if layer(path) in {"control", "client"} or module_name(path).startswith(("engines/live/", "bench/serving/")):
         allowed = CORE | SERVE
         for name, _ in imports(ast.parse(path.read_text(encoding="utf-8"))):
             top = name.split(".")[0]
