@@ -23,7 +23,17 @@ def main() -> None:
     """Start a site, wait, take the picture, end the site."""
     kvandal = str(Path(sys.executable).with_name("kvandal"))
     with tempfile.TemporaryDirectory() as folder:
-        command = [kvandal, "serve", "stargate-norway", "--speed", str(SPEED), "--port", "0", "--data-dir", folder]
+        command = [
+            kvandal,
+            "serve",
+            "stargate-norway",
+            "--speed",
+            str(SPEED),
+            "--port",
+            "0",
+            "--data-dir",
+            folder,
+        ]
         environment = {**os.environ, "KVANDAL_SERVE_LOG_LEVEL": "error"}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:  # noqa: S603
             try:

@@ -204,7 +204,9 @@ def test_every_command_of_the_readme_runs(tmp_path: Path):
     """The README's commands (from its own virtual environment there, from this one here) and its Python."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^    \.venv/bin/(kvandal .*)$", text, re.MULTILINE)
-    commands = [one for one in commands if one.split()[1] not in LIVE]  # see tests/control/test_pages_of_docs.py
+    commands = [
+        one for one in commands if one.split()[1] not in LIVE
+    ]  # see tests/control/test_pages_of_docs.py
     assert len(commands) >= 5
     run_block("console", None, "\n".join(f"$ {command}" for command in commands), tmp_path)
     for block in BLOCK.finditer(text):

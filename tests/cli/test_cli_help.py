@@ -30,7 +30,7 @@ COMMANDS = [
     ["optimise"],
     ["policy"],
     ["policy", "export"],
-    ["policy", "change"],
+    ["policy", "set"],
     ["job"],
     ["job", "submit"],
     ["envelope", "set"],
@@ -39,6 +39,7 @@ COMMANDS = [
     ["office"],
     ["office", "decide"],
     ["site"],
+    ["site", "whatif"],
 ]
 HEAVY = ("numba", "llvmlite", "polars", "numpy", "rich", "kvandal.scenario.model", "kvandal.compiled")
 """What help must not import. (Some versions of typer load pydantic themselves; it is our models that take time.)"""

@@ -26,7 +26,9 @@ def served(tmp_path_factory):
     environment = {**os.environ, "KVANDAL_SERVE_DATA_DIR": str(folder / "data")}
     command = [KVANDAL, "serve", "stargate-norway", "--speed", "60", "--port", "0"]
     with (folder / "log").open("w", encoding="utf-8") as log:
-        server = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
+        server = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True
+        )
     try:
         assert server.stdout is not None
         address = re.search(r"http://\S+", server.stdout.readline()).group()
@@ -46,7 +48,13 @@ def run(served, command):
     environment, folder = served
     words = shlex.split(command, comments=True)
     done = subprocess.run(
-        [KVANDAL, *words[1:]], env=environment, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [KVANDAL, *words[1:]],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert "Traceback" not in done.stderr
@@ -56,7 +64,9 @@ def run(served, command):
 def commands_of(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     if page == "README.md":
-        found = re.findall(r"^    \.venv/bin/(kvandal (?:job|envelope|replay|site|audit) .*)$", text, re.MULTILINE)
+        found = re.findall(
+            r"^    \.venv/bin/(kvandal (?:job|envelope|replay|site|audit) .*)$", text, re.MULTILINE
+        )
         return [*found, *re.findall(r"^    \.venv/bin/(kvandal replay) *#", text, re.MULTILINE)]
     return re.findall(r"^\$ (kvandal .*)$", text, re.MULTILINE)
 

@@ -39,10 +39,48 @@ def bench(
     decision: Annotated[
         bool, typer.Option(help="Also time one decision with thousands of jobs running and queued.")
     ] = True,
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve",
+            help="Instead: the live service; requests under load, the cycle of a full site, memory over time.",
+        ),
+    ] = False,
+    rate: Annotated[
+        float | None, typer.Option(metavar="X", help="With --serve: requests a second; default 500.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="With --serve: how long requests are sent; default 30.")
+    ] = None,
+    cycles: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="With --serve: turns of the loop that are timed; default 300."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N", help="With --serve: how long memory is watched; default 3. 0 leaves a part out."
+        ),
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", help="With --serve: seconds of the site in a second of real time; default 60."
+        ),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="With --serve: a database of PostgreSQL, in a schema of its own; else SQLite."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the figures to this file, as JSON.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time a run, warm, by stage, beside what the machine can do; its memory and folder; and one decision on a full site."""
+    """Time a run, warm, by stage, beside what the machine can do; its memory and folder; and one decision on a full site.
+
+    With --serve the live service is measured instead.
+    """
     from kvandal import compiled
     from kvandal.errors import ScenarioError
     from kvandal.runs.folder import refuse_unwritable_file, write_whole
@@ -51,7 +89,20 @@ def bench(
         refuse_unwritable_file(out)
     if year and not scale:
         raise ScenarioError("is the year of a million GPUs of --scale; give both", key="--year")
-    if scale:
+    of_serving = {
+        "--rate": rate, "--seconds": seconds, "--cycles": cycles, "--minutes": minutes, "--speed": speed, "--database": database,
+    }  # fmt: skip
+    if serve:
+        given = {"--set": changes, "--days": days, "--scale": scale or None}
+        for option, value in given.items():
+            if value is not None and value != []:
+                raise ScenarioError("is not for --serve", key=option)
+        from kvandal.cli import bench_serve
+
+        figures = bench_serve.measured(scenario, seed, of_serving)
+    elif used := [option for option, value in of_serving.items() if value is not None]:
+        raise ScenarioError("is for --serve; give both", key=used[0])
+    elif scale:
         given = {"--set": changes, "--days": days, "--seed": seed}
         for option, value in given.items():
             if value is not None and value != []:
@@ -76,6 +127,8 @@ def bench(
         write_whole(json.dumps(figures, indent=1) + "\n", out)
     if as_json:
         print_json(figures)
+    elif serve:
+        bench_serve.print_figures(figures)
     elif scale:
         _print_growth(figures)
     else:

@@ -64,4 +64,6 @@ def _slurm(settings: SlurmSettings) -> Engine:
     from kvandal.control.engines import slurm_engine
     from kvandal.control.loop.clock import SteadyClock
 
-    return slurm_engine(settings, SteadyClock())
+    engine = slurm_engine(settings, SteadyClock())
+    engine.check()
+    return engine

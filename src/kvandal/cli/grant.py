@@ -72,7 +72,8 @@ def ladder(
 
 def _deciding(technical: int, scientific: int, path: str) -> str:
     reviews = [f"{technical} technical"] * (technical > 0) + [f"{scientific} scientific"] * (scientific > 0)
-    return f"{path}, after {' and '.join(reviews)} reviews" if reviews else path
+    word = "review" if technical + scientific == 1 else "reviews"
+    return f"{path}, after {' and '.join(reviews)} {word}" if reviews else path
 
 
 def grants(

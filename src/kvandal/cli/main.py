@@ -24,7 +24,7 @@ from kvandal.cli import (
     params,
     plan,
     policy,
-    policy_change,
+    policy_set,
     replay,
     report,
     run,
@@ -105,15 +105,17 @@ traces.command("info", epilog="Example: kvandal trace info philly    or    kvand
     trace.info
 )
 policies = typer.Typer(
-    help="The policy in other schedulers' words.", no_args_is_help=True, rich_markup_mode=None
+    help="The policy: of a running site, and in other schedulers' words.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 policies.command("export", epilog="Example: kvandal policy export --to kueue stargate-norway --out kueue")(
     policy.export
 )
 policies.command(
-    "change",
-    epilog="Example: kvandal policy change tenants.uk.ceiling_share=0.02 --reason 'more room for research'",
-)(policy_change.change)
+    "set",
+    epilog="Example: kvandal policy set tenants.uk.ceiling_share=0.02 --reason 'more room for research'",
+)(policy_set.set_)
 jobs = typer.Typer(help="Jobs of a running site.", no_args_is_help=True, rich_markup_mode=None)
 jobs.command(
     "submit",
@@ -201,7 +203,13 @@ offices.command(
     epilog="Example: kvandal office return application_01m8n4kkdg1j02fbk3tft0wgg0 --reason 'say which data'",
 )(office.send_back)
 app.add_typer(offices, name="office", epilog="Example: kvandal office applications --state decision")
-app.command("site", epilog="Example: kvandal site --server https://kvandal.example.org --json")(site.site)
+sites = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+sites.callback()(site.site)
+sites.command(
+    "whatif",
+    epilog="Example: kvandal site whatif --set tenants.uk.ceiling_share=0.02 --envelope 180MW --days 2",
+)(site.whatif)
+app.add_typer(sites, name="site", epilog="Example: kvandal site --server https://kvandal.example.org --json")
 app.add_typer(
     policies, name="policy", epilog="Example: kvandal policy export --to slurm stargate-norway --json"
 )

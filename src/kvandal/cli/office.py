@@ -75,21 +75,33 @@ def look(
         print_json(found.model_dump(mode="json"))
         return
     emit(f"{found.id}: the next {found.question['days']:g} days with this grant")
-    tenants: list[Any] = found.answer.get("tenants") or []
-    if tenants and all(isinstance(tenant, dict) for tenant in tenants):
-        keys = list(dict.fromkeys(key for tenant in tenants for key in tenant))
-        rows = [[_shown(tenant.get(key)) for key in keys] for tenant in tenants]
-        print_table("Effects", [(key.replace("_", " "), LEFT) for key in keys], rows)
-    else:
-        emit("it tells of no tenants; --json prints the answer in full")
+    answer = found.answer
+    for headline in answer.get("headlines") or ():
+        emit(f"  {headline if isinstance(headline, str) else headline.get('text', '')}")
+    rows = [
+        (str(tenant.get("tenant")), name.replace("_", " "), *map(_shown, _values(measure)))
+        for tenant in answer.get("tenants") or ()
+        for name, measure in (tenant.get("measures") or {}).items()
+        if measure.get("difference")
+    ]
+    if not rows:
+        emit(
+            "No number of any tenant differs."
+            if answer.get("tenants")
+            else "--json prints the answer in full."
+        )
+        return
+    columns = [("tenant", LEFT), ("measure", LEFT)]
+    columns += [(name, RIGHT) for name in ("without", "with", "difference", "low", "high")]
+    print_table("What it would do to whom", columns, rows)
+
+
+def _values(measure: dict[str, Any]) -> list[Any]:
+    return [measure.get(name) for name in ("base", "changed", "difference", "low", "high")]
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return " -> ".join(_shown(part) for part in value.values())
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return number(value)
-    return "-" if value is None else str(value)
+    return "-" if value is None else number(value)
 
 
 def confirm(

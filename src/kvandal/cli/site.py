@@ -1,20 +1,28 @@
-"""`kvandal site`: a running site now."""
+"""`kvandal site`: a running site now, and what a change would do to it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from kvandal.cli.options import JsonOption, number, print_json, print_table
-from kvandal.cli.server import ServerOption, TokenFileOption, connected, told_instant
+import typer
+
+from kvandal.cli.options import JsonOption, changes_of, note, number, print_json, print_table
+from kvandal.cli.server import ServerOption, TokenFileOption, connected, megawatts_of, told_instant
+from kvandal.cli.weighed import print_weighed
 
 if TYPE_CHECKING:
     from kvandal.client.resources.site import Site
 
 
 def site(
-    server: ServerOption = None, token_file: TokenFileOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    server: ServerOption = None,
+    token_file: TokenFileOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Tell the site now: power against the envelope, GPUs by tier, queue, water, heat, price, carbon, tenants."""
+    if context.invoked_subcommand is not None:
+        return
     with connected(server, token_file) as client:
         found = client.site()
     if as_json:
@@ -44,6 +52,36 @@ def site(
         for tenant in found.tenants
     )
     print_table("Tenants (GPUs)", columns, rows)
+
+
+def whatif(
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A key of the policy and its new value, e.g. tenants.uk.ceiling_share=0.02. Repeatable.",
+        ),
+    ] = None,
+    envelope: Annotated[
+        str | None,
+        typer.Option(metavar="POWER", help="Hold the site at this much: 180MW.", show_default=False),
+    ] = None,
+    days: Annotated[float, typer.Option(help="How far to look [days].")] = 1.0,
+    server: ServerOption = None,
+    token_file: TokenFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the twin, from the live state on, what a change would do to everybody; nothing is changed."""
+    parsed, _ = changes_of(changes)
+    envelope_mw = None if envelope is None else megawatts_of(envelope)
+    with connected(server, token_file) as client:
+        note("the twin weighs it on the live state ...")
+        answer = client.whatif(parsed, envelope_mw=envelope_mw, days=days)
+    if as_json:
+        print_json(answer)
+        return
+    print_weighed(answer)
 
 
 def _rows(found: Site) -> list[tuple[str, str]]:

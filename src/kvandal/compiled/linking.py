@@ -252,7 +252,13 @@ def _entry(kernel: Kernel) -> Any:
     scope[name].__defaults__ = function.__defaults__
     entry = _Entry(
         scope[name],
-        targetoptions={"nopython": True, "error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False},
+        targetoptions={
+            "nopython": True,
+            "error_model": "numpy",
+            "no_cfunc_wrapper": True,
+            "_nrt": False,
+            "nogil": True,  # other threads of Python go on meanwhile: a service answers while its loop decides
+        },
     )
     entry.enable_caching()
     return entry

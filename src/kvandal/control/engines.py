@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from kvandal.control.loop.clock import SteadyClock
 from kvandal.control.loop.opening import epoch_of
@@ -16,6 +17,9 @@ from kvandal.physics.rack import capped_speed
 from kvandal.scenario.model import Scenario
 from kvandal.twin.failures import draw_failures
 from kvandal.twin.reliability_state import CAUSE_RACK, CAUSE_TRAY
+
+if TYPE_CHECKING:
+    from kvandal.engines.live.slurm import SlurmEngine
 
 FAULT_DAYS = 400
 """How far ahead outages of an emulated site are drawn [days]."""
@@ -70,7 +74,7 @@ def _faults(scenario: Scenario, names: list[str]) -> list[Fault]:
     return found
 
 
-def slurm_engine(settings: SlurmSettings, clock: Callable[[], float]) -> Engine:
+def slurm_engine(settings: SlurmSettings, clock: Callable[[], float]) -> SlurmEngine:
     """Return the Slurm cluster of the settings.
 
     Raises

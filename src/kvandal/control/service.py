@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from fastapi import FastAPI
 
 from kvandal import __version__
 from kvandal.compiled import mark_cached
-from kvandal.control.api.application import create_app
+from kvandal.control.api.application import close_streams, create_app
 from kvandal.control.api.parts import ServiceParts
 from kvandal.control.demand import SimulatedDemand
 from kvandal.control.engines import engine_of
@@ -22,6 +24,9 @@ from kvandal.control.loop.clock import SteadyClock
 from kvandal.control.loop.loop import Loop
 from kvandal.control.loop.opening import known_site, open_loop
 from kvandal.control.loop.ordering import LeadershipLostError
+from kvandal.control.office.round import make_round
+from kvandal.control.office.terms import terms_of
+from kvandal.control.office.usage import lacks
 from kvandal.control.operations.metrics import Metrics
 from kvandal.control.operations.site_metrics import SiteFigures
 from kvandal.control.operations.traces import Traces
@@ -36,8 +41,15 @@ from kvandal.engines.live.protocol import Engine, EngineUnreachableError
 from kvandal.errors import KvandalError
 from kvandal.scenario.loading import from_resolved, resolved
 
+BREATH_S = 0.005
+"""Time between two turns that follow each other at once: others get their turn at processor and store too [s]."""
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter while another waits: a request does so several times, and must not be held up by
+as many turns of the loop [s]."""
 UPKEEP_S = 600.0
 """Time between two rounds of thinning what is kept [s]."""
+OFFICE_S = 60.0
+"""Time between two rounds of the access office [s]."""
 TAKE_S = 10.0
 """How long a what-if waits for the end of a turn; then it takes the state from the store [s]."""
 _log = structlog.get_logger("kvandal.loop")
@@ -67,6 +79,7 @@ class LoopThread(threading.Thread):
         self._demand: SimulatedDemand | None = None
         self._engine: Engine | None = None
         self._upkept = time.monotonic()
+        self._attended: float | None = None
         self._told_waiting = ""
         self._turning = threading.Lock()
 
@@ -97,9 +110,9 @@ class LoopThread(threading.Thread):
             while not self.stopping.is_set():
                 began = time.monotonic()
                 with self._turning:
-                    self._once()
-                wait_s = self.settings.cycle_s - (time.monotonic() - began)
-                if wait_s > 0 and self.stopping.wait(wait_s):
+                    more = self._once()
+                wait_s = 0.0 if more else self.settings.cycle_s - (time.monotonic() - began)
+                if self.stopping.wait(max(BREATH_S, wait_s)):
                     break
         except KvandalError as error:
             self.failure = error
@@ -111,14 +124,15 @@ class LoopThread(threading.Thread):
         finally:
             self._leave()
 
-    def _once(self) -> None:
+    def _once(self) -> bool:
+        """Turn the loop once if this server leads; tell whether it left something for a turn at once."""
         metrics = self.watch.metrics
         try:
             if not self._leader.is_leader() and not self._leader.acquire():
                 metrics.leads(False)
                 self._forget()
                 self._wait_for(self._leader.why_not)
-                return
+                return False
             metrics.leads(True)
             loop = self.loop or self._open()
             with self.watch.cycle(loop.number + 1) as turn:
@@ -133,6 +147,7 @@ class LoopThread(threading.Thread):
             else:
                 metrics.cycle_failed("engine")
             self._told_waiting = ""
+            self._attend_office(loop)
             self._upkeep(loop)
         except LeadershipLostError as error:
             metrics.cycle_failed("store")
@@ -146,6 +161,9 @@ class LoopThread(threading.Thread):
             metrics.cycle_failed("engine")
             self._wait_for(f"the engine does not answer: {error}")
             self.stopping.wait(2.0)
+        else:
+            return report.more
+        return False
 
     def _open(self) -> Loop:
         settings = self.settings
@@ -165,6 +183,7 @@ class LoopThread(threading.Thread):
             self._demand = SimulatedDemand(self.store, known_site(self.store).scenario, loop.epoch_utc)
         mark_cached("live")
         self.loop = loop
+        settle()
         _log.info(
             "leads", engine=self._engine.name, cycle=loop.number, site_time=self._engine.now().isoformat()
         )
@@ -189,6 +208,13 @@ class LoopThread(threading.Thread):
             self._told_waiting = why
             _log.warning("the loop waits", why=why)
 
+    def _attend_office(self, loop: Loop) -> None:
+        """Make the round of the access office now and then, at the site's time."""
+        if self._attended is not None and time.monotonic() - self._attended < OFFICE_S:
+            return
+        self._attended = time.monotonic()
+        make_round(self.store, terms_of(loop.site.scenario), self.now())
+
     def _upkeep(self, loop: Loop) -> None:
         """Thin out now and then what is kept of the past."""
         if time.monotonic() - self._upkept < UPKEEP_S:
@@ -198,6 +224,16 @@ class LoopThread(threading.Thread):
             thin_site_ticks(tx, loop.site.now_s)
             forget_answers(tx, datetime.now(UTC))
             thin_keyframes(tx)
+
+
+def settle() -> None:
+    """Leave what has been loaded and built so far out of all later searches for garbage.
+
+    There are hundreds of thousands of objects that stay until the end; looking through them holds up everybody for a sixth of
+    a second, again and again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _by_rule(effects: Any) -> dict[str, int]:
@@ -230,15 +266,14 @@ class Service:
 
     def __init__(self, settings: Settings, *, demand: bool = True) -> None:
         self.settings = settings
+        self._nodes: frozenset[str] = frozenset()
         self.watch = Watch(Metrics(version=__version__), Traces.to(settings.otlp_endpoint, __version__))
         self.store = open_store(settings.database_url)
         self.watch.metrics.watch_store(self.store.engine)
         self.identity = Identity(self.store, settings)
         self.watch.metrics.add(SiteFigures(self.store))
         self.loop = LoopThread(self.store, settings, self.watch, demand=demand)
-        self.whatif = LiveWhatIf(
-            self.store, self.loop.taken, simulated=demand and settings.engine == "twin"
-        )
+        self.whatif = LiveWhatIf(self.store, self.loop.taken, simulated=demand and settings.engine == "twin")
         self.app = self._app()
 
     def _app(self) -> FastAPI:
@@ -251,9 +286,25 @@ class Service:
             identity=self.identity,
             now=self.loop.now,
             whatif=self.whatif,
+            may_use=lambda tx, tenant, project, gpus, limit_s: lacks(
+                tx, tenant, project, gpus, limit_s, self.loop.now()
+            ),
+            knows_node=self._knows_node,
         )
         operations = operations_router(self.watch, self.store, self.settings)
         return create_app(parts, pages=[operations, pages_router])
+
+    def _knows_node(self, name: str) -> bool:
+        """Whether the engine of the site has a node of that name; a site that has not begun has none yet."""
+        if not self._nodes:
+            row = known_site(self.store)
+            self._nodes = frozenset(row.nodes if row is not None else ())
+        return name in self._nodes
+
+    def stop(self) -> None:
+        """End the loop after its cycle and let those go who follow the site; does not wait."""
+        self.loop.stop()
+        close_streams(self.app)
 
     def close(self, wait_s: float = 30.0) -> None:
         """Stop the loop after its cycle, and let go of the store."""
@@ -284,6 +335,7 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
         update={"port": port}
     )  # any free one was: now it is known, for sign-in and cookies
     service = Service(settings, demand=demand)
+    sys.setswitchinterval(SWITCH_S)
     try:
         service.loop.start()
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
@@ -292,7 +344,7 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
             settings,
             service.watch,
             listener=listener,
-            on_stop=service.loop.stop,
+            on_stop=service.stop,
             has_failed=lambda: service.loop.failure is not None,
         )
     finally:

@@ -203,9 +203,9 @@ def test_the_commands_of_the_site(run: Callable[..., Result], site: dict[str, st
     assert run("envelope", "set", "1500 kW", *until).stdout == told
     assert "no envelope is set" in run("envelope", "clear", "--reason", "repaired").stdout
     assert "no envelope is set" in run("envelope", "show").stdout
-    refused = run("policy", "change", "policy.recall=false", "--reason", "a test")
+    refused = run("policy", "set", "policy.recall=false", "--reason", "a test")
     assert "--yes" in str(refused.exception)
-    applied = run("policy", "change", "policy.recall=false", "--reason", "a test", "--yes")
+    applied = run("policy", "set", "policy.recall=false", "--reason", "a test", "--yes")
     assert applied.stdout.splitlines()[-1].endswith("applied")
 
 

@@ -231,8 +231,8 @@ def test_the_whole_way_by_command_at_a_local_site(run: Callable[..., Any], tmp_p
     assert [one["id"] for one in run("office", "applications", "--state", "decision")] == [key]
     assert run("office", "decide", key, "grant", "--reason", "sound")["state"] == "granted"
     (grant,) = run("grant", "list", "--project", "arctic")
-    assert [step["kind"] for step in run("grant", "show", grant["id"])["history"]] == ["give"]
-    assert run("grant", "end", grant["id"], "--reason", "the project is over")["state"] == "expired"
+    assert [step["kind"] for step in run("grant", "show", grant["id"])["history"]] == ["give", "start"]
+    assert run("grant", "end", grant["id"], "--reason", "the project is over")["state"] == "report_due"
     for arguments in (
         ("grant", "show", key),
         ("grant", "list"),

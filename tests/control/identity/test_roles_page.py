@@ -21,6 +21,12 @@ SOMEWHERE = {
     "person_id": "person_00000000000000000000000000",
     "role_id": "role_00000000000000000000000000",
     "name": "envelope_mw",
+    "organisation_id": "organisation_00000000000000000000000000",
+    "project_id": "arctic",
+    "call_id": "spring",
+    "application_id": "application_00000000000000000000000000",
+    "look_id": "look_00000000000000000000000000",
+    "grant_id": "grant_00000000000000000000000000",
     "tenant": "norway-research",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,8 @@ from kvandal.control.office.usage import drawn, lacks
 from kvandal.control.office.working_days import after_months
 from kvandal.control.store.ledger import balance
 from kvandal.control.store.tables.loop import INBOX
+from kvandal.errors import InputError
+from kvandal.scenario.grants import Grant as ScenarioGrant
 
 REPORT = NewReport(text="Two models trained and published, see doi:10.0/abc.")
 STARTUP = {
@@ -32,7 +35,7 @@ def test_the_life_of_a_grant_that_is_used(site_on_both):
     site = site_on_both
     site.known()
     grant = site.granted(gpu_hours=4000, months=3)
-    assert grant.state == "planned"
+    assert grant.state == "active"
     states = []
 
     def turned():
@@ -42,7 +45,7 @@ def test_the_life_of_a_grant_that_is_used(site_on_both):
         states.append(found.state)
         return found
 
-    assert turned().start_utc == START
+    assert turned().start_utc == START  # nothing is due
     site.job(gpu_hours=2400)
     found = turned_at(site, turned, days=60)  # two thirds of 89 days: 60 % is enough
     assert (found.looked_at_use, found.returned_gpu_hours, found.reminded) == (True, 0, ("end",))
@@ -130,6 +133,7 @@ def test_a_grant_is_ended_early_by_an_allocator_with_a_reason(site):
     site.known()
     grant = site.granted()
     site.turn()
+    site.after(days=1)
     with pytest.raises(NotAllowedError), site.desk(ADA) as desk:
         awards.end_early(desk, grant.id, "we are done")
     with site.desk(ALMA) as desk:
@@ -138,6 +142,28 @@ def test_a_grant_is_ended_early_by_an_allocator_with_a_reason(site):
     assert site.inbox()[-1] == ("grant_end", {"grant": grant.id, "reason": "the terms were broken"})
     with refused("OU9"), site.desk(ALMA) as desk:
         awards.end_early(desk, grant.id, "once more")
+
+
+def test_a_grant_that_has_not_begun_is_told_to_the_loop_as_one_that_is_over(site):
+    """The scenario has no grant that ends before its start."""
+    site.known()
+    grant = site.granted(start_utc=site.now + timedelta(days=9))
+    with site.desk(ALMA) as desk:
+        found = awards.end_early(desk, grant.id, "a mistake")
+    assert (grant.state, found.state) == ("planned", "expired")
+    kind, body = site.inbox()[-1]
+    assert (kind, body["grant"], body["end_utc"]) == ("grant", grant.id, site.now.isoformat())
+    start, end = (datetime.fromisoformat(body[name]) for name in ("start_utc", "end_utc"))
+    told = {name: body[name] for name in ("tenant", "gpu_hours", "expiry", "demand")}
+    assert ScenarioGrant.model_validate(told | {"start_utc": start, "end_utc": end}).end_utc <= site.now
+
+
+def test_classes_of_work_must_be_the_tenants(site):
+    site.known()
+    with pytest.raises(InputError, match=r"proposal\.demand: must be among the classes of work of norway"):
+        site.draft(demand=["inference"])
+    site.granted(demand=["national"])
+    assert site.inbox()[-1][1]["demand"] == ["national"]
 
 
 def test_aid_is_booked_to_the_micro_euro_and_counts_against_the_next_award(site):
@@ -214,6 +240,17 @@ def test_a_job_draws_on_the_grant_that_ends_first_and_has_room():
     )
     assert {key: use.used_gpu_s / 3600 for key, use in found.items()} == {"short": 12, "long": 7, "other": 7}
     assert found["short"].useful_gpu_s == 6 * 3600
+
+
+def test_what_a_job_holds_now_counts_before_it_has_ended(site):
+    """A project with one long job does not lose its hours: 8 GPUs for 60 days are 11,520 GPU-h of 19,000, 61 %."""
+    site.known()
+    site.granted("fast-lane", gpu_hours=19_000, months=3)
+    site.job(state="running", started_utc=START, gpus=8, used_gpu_s=0, shares=[["tray-1", 4], ["tray-2", 4]])
+    site.after(days=60).turn()
+    with site.reading() as desk:
+        (found,) = awards.with_uses(desk.tx, site.grants(), site.now)
+    assert (found.use.used_gpu_s, found.looked_at_use, found.returned_gpu_hours) == (11_520 * 3600, True, 0)
 
 
 def test_what_a_project_lacks_to_submit(site):

@@ -8,12 +8,12 @@ from pathlib import Path
 import live_sites
 import pytest
 
-SLURM_NODES = 8
+SLURM_NODES = 36
 
 
 @pytest.fixture(scope="session")
 def slurm_folder() -> Iterator[Path]:
-    """A Slurm of a few nodes, for the whole session."""
+    """A Slurm of two racks, for the whole session."""
     folder = live_sites.start_slurm(SLURM_NODES)
     yield folder
     live_sites.stop_slurm(folder)

@@ -22,7 +22,11 @@ from kvandal.engines.live.slurm_cluster import SlurmCluster
 from kvandal.engines.live.twin import TwinEngine
 
 START = datetime(2027, 1, 4, 12, 0, tzinfo=UTC)
-TENANTS = ("startups", "research", "abroad")
+PARITY_TENANTS = (
+    "anchor", "startups", "research", "health", "ocean", "grid",
+    "uk", "denmark", "sweden", "finland", "estonia", "iceland",
+)  # fmt: skip
+TENANTS = PARITY_TENANTS
 KEYS = itertools.count(1)
 
 
@@ -146,7 +150,7 @@ class SlurmSite(Site):
             "gpu_type": "gb200",
             "output": "/dev/null",
             "record_folder": self.folder / "runs",
-            "timeout_s": 3.0,
+            "timeout_s": 2.5,
         }
 
     def pass_time(self) -> None:
@@ -208,7 +212,7 @@ def start_slurm(nodes: int) -> Path:
     try:
         call(
             "up", str(folder), "--nodes", str(nodes), "--requeue-delay", "5",
-            "--conf", "PreemptType=preempt/none", "--conf", "PreemptMode=OFF",
+            "--conf", "PreemptType=preempt/none", "--conf", "PreemptMode=OFF", "--conf", "MaxJobCount=50000",
         )  # fmt: skip
         call("adduser", str(folder), *(f"u-{tenant}" for tenant in TENANTS))
         tree = ["Cluster - 'sandbox'", "Parent - 'root'", *(f"Account - '{t}':Fairshare=1" for t in TENANTS)]

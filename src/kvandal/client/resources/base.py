@@ -6,7 +6,15 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 Item = TypeVar("Item")
 
@@ -15,6 +23,17 @@ class Asked(BaseModel):
     """What somebody asks for; a field that is not known is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, given: Any) -> Any:
+        """Take 8.0 for 8, as JSON does."""
+        if not isinstance(given, dict) or not any(isinstance(value, float) for value in given.values()):
+            return given
+        return {
+            name: int(value) if isinstance(value, float) and value.is_integer() else value
+            for name, value in given.items()
+        }
 
 
 class Told(BaseModel):
@@ -37,7 +56,14 @@ class Page(Told, Generic[Item]):
     next: str | None = None
 
 
-Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+def _storable(text: str) -> str:
+    # Not as a pattern: programs that make requests from our description are slow with patterns over long texts.
+    if "\0" in text:
+        raise ValueError("must be text without the character NUL")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
 """Any text that can be stored."""
 Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")]
 """One line of text, not blank."""

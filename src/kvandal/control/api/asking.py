@@ -12,6 +12,18 @@ from kvandal.control.api.problems import Refusal, fault
 from kvandal.control.identity.principal import Principal
 from kvandal.errors import InputError, KvandalError
 
+ASKED = ("days", "envelope_mw", "grants", "seeds")
+"""Parts of a question beside its changes."""
+
+
+def seen_by(caller: Principal, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without the ids of jobs that the caller may not see; their tenants and shifts stay."""
+    queued = answer.get("queued")
+    if not queued:
+        return answer
+    jobs = [one if caller.may("job.read", one["tenant"]) else {**one, "job": None} for one in queued["jobs"]]
+    return {**answer, "queued": {**queued, "jobs": jobs}}
+
 
 class WhatIfDesk:
     """Where what-ifs are asked: one for each caller at a time, a few in all.
@@ -72,19 +84,22 @@ class WhatIfDesk:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._parts.whatifs_at_once, thread_name_prefix="kvandal-whatif")
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            answer = await asyncio.get_running_loop().run_in_executor(self._pool, work)
         except InputError as error:
-            field = "body" if error.key is None else f"body.changes.{error.key}"
+            field, value = "body", None
+            if error.key is not None and error.key.split(".")[0] in ASKED:
+                field = f"body.{error.key}"
+            elif error.key is not None:
+                field, value = f"body.changes.{error.key}", changes.get(error.key)
             raise Refusal(
-                422,
-                str(error),
-                errors=[fault(field, changes.get(error.key or ""), error.message, error.message)],
+                422, str(error), errors=[fault(field, value, error.message, error.message)]
             ) from None
         except KvandalError as error:
             raise Refusal(422, " ".join(str(error).split())) from None
         finally:
             self._count -= 1
             self._asking.discard(caller.id)
+        return seen_by(caller, answer)
 
     def close(self) -> None:
         """Let go of the threads; what runs is not waited for."""

@@ -67,7 +67,7 @@ async def list_grants(
 
     def work(desk: Desk) -> Any:
         rows, following, headers = paged(request, desk.tx.execute(statement).all(), query.limit, "number")
-        found = awards.with_uses(desk.tx, [awards.grant_of(row) for row in rows])
+        found = awards.with_uses(desk.tx, [awards.grant_of(row) for row in rows], desk.now_utc)
         return [grant.model_dump(mode="json") for grant in found], following, headers
 
     items, following, headers = await read(at_desk(request, caller, work))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-from kvandal.client.resources.base import Line, Name, Text
+from kvandal.client.resources.base import Line, Name
 from kvandal.control.api.problems import Refusal, fault
 
 
@@ -55,7 +55,6 @@ _WITH_CONTEXT = {
     "enum": "one of {expected}",
 }
 _PATTERNS = {
-    _pattern_of(Text): "text without the character NUL",
     _pattern_of(Line): "one line of text, not blank, without control characters",
     _pattern_of(Name): "letters, digits, dots, dashes and underscores, at most 100",
 }

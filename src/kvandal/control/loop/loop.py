@@ -20,11 +20,12 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
 from kvandal.control.loop.accounts import Accounts
+from kvandal.control.loop.in_force import changed
 from kvandal.control.loop.observing import Observer
 from kvandal.control.loop.ordering import LeadershipLostError, Orders
 from kvandal.control.loop.recording import Record, orders_of, write
-from kvandal.control.loop.site import Document, LiveSite, SiteCopy, Turn, changed
-from kvandal.control.loop.taking import commands, submitted, told_by
+from kvandal.control.loop.site import Document, LiveSite, SiteCopy, Turn
+from kvandal.control.loop.taking import MOST, commands, submitted, told_by
 from kvandal.control.loop.told import Told
 from kvandal.control.loop.view import ticks_of, view_of
 from kvandal.control.store.database import Store
@@ -34,7 +35,7 @@ from kvandal.errors import InputError
 
 KEYFRAME_CYCLES = 600
 """Cycles written down between two states that are kept."""
-MOST_TICKS = 2000
+MOST_TICKS = 300
 """Ticks that one turn closes; a loop that comes back after long catches up in several."""
 
 
@@ -52,6 +53,7 @@ class CycleReport:
     open_intentions : orders without an answer
     reachable : whether the engine answered
     fail_safe : why nothing new is lent; None: it is
+    more : whether it left something for the next turn, because each stays short
 
     """
 
@@ -63,6 +65,7 @@ class CycleReport:
     open_intentions: int
     reachable: bool
     fail_safe: str | None
+    more: bool = False
 
 
 class Loop:
@@ -90,6 +93,7 @@ class Loop:
     Attributes
     ----------
     step : entered around each of the five steps, with its name
+    keyframes : states that were kept since it began
     leads : whether this server still leads; asked before each order that the engine is given
 
     """
@@ -127,7 +131,8 @@ class Loop:
         self._packer = ThreadPoolExecutor(1, "kvandal-keeping")
         self._keeping: tuple[int, Future[tuple[SiteCopy, bytes]]] | None = None
         self._unwritten: Record | None = None
-        self._ticked = False
+        self._ticked = self._late = False
+        self.keyframes = 0
 
     def close(self) -> None:
         """Let go of what the loop itself holds; the engine and the store are others'."""
@@ -186,6 +191,7 @@ class Loop:
             len(self._orders.open),
             seen.reachable,
             seen.fail_safe,
+            more=seen.reachable and bool(len(rows) == MOST or self._orders.open or self._late),
         )
 
     @contextmanager
@@ -203,8 +209,9 @@ class Loop:
     def _now_s(self) -> int:
         """Second up to which this turn goes: never back, and not too far at once."""
         now_s = int((self.engine.now() - self.epoch_utc).total_seconds())
-        tick_s = self.site.scenario.run.tick_s
-        return max(self.site.now_s, min(now_s, self.site.now_s + MOST_TICKS * tick_s))
+        latest_s = self.site.now_s + MOST_TICKS * self.site.scenario.run.tick_s
+        self._late = now_s > latest_s
+        return max(self.site.now_s, min(now_s, latest_s))
 
     # -- envelope
 
@@ -260,6 +267,7 @@ class Loop:
         if self._keeping is not None and self._keeping[1].done():
             cycle, packing = self._keeping
             copy, content = packing.result()
+            self.keyframes += 1
             record.keyframe, self._keeping = (cycle, content, copy.extra, copy.document), None
         if happened and record.number % self._keyframe_cycles == 0 and self._keeping is None:
             copy = self.site.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,8 +16,8 @@ from kvandal.control.store.database import Store
 from kvandal.control.store.tables.loop import INTENTIONS, JOBS
 from kvandal.engines.live.protocol import Engine, EngineUnreachableError, Order, OrderRefusedError, Share
 
-LONGEST_S = 0.5
-"""Real time that a turn gives orders for; the rest is given in the next [s]."""
+LONGEST_S = 0.2
+"""Real time that a turn gives orders for; the rest is given in the next, at once [s]."""
 BATCH = 200
 COLUMNS = ("id", "tenant", "project", "name", "gpus", "limit_s", "run_time_s", "script", "environment")
 
@@ -108,24 +109,35 @@ class Orders:
         for first in range(0, len(given), BATCH):
             some = given[first : first + BATCH]
             jobs = self._jobs_of(some)
-            for one in some:
-                if not leads():
-                    raise LeadershipLostError("the right to lead was lost while orders were given")
-                try:
-                    answer = self._give(one, jobs, site, at)
-                except OrderRefusedError as error:
-                    answer = ("refused", str(error))
-                    if one.kind in ("submit", "start") and one.job is not None:
-                        told.append(
-                            {"kind": "failed", "time_s": site.now_s, "job": one.job, "attempt": one.attempt}
-                        )
-                        told.append({"kind": "cancel", "time_s": site.now_s, "job": one.job})
-                except EngineUnreachableError:
-                    self.tried.append(one.row)
-                    return False, told
-                del self.open[one.row]
-                self.done[one.row] = answer
-            if clock() > until:
+            answers: dict[int, tuple[str, str]] = {}
+            failed: int | None = None
+            try:
+                with getattr(self._engine, "together", nullcontext)():
+                    for one in some:
+                        if not leads():
+                            raise LeadershipLostError("the right to lead was lost while orders were given")
+                        try:
+                            answers[one.row] = self._give(one, jobs, site, at)
+                        except OrderRefusedError as error:
+                            answers[one.row] = ("refused", str(error))
+                        except EngineUnreachableError:
+                            failed = one.row
+                            break
+                        if clock() > until:
+                            break
+            except EngineUnreachableError:  # none of them was carried out
+                answers, failed = {}, some[0].row
+            for row, answer in answers.items():
+                one = self.open.pop(row)
+                self.done[row] = answer
+                if answer[0] == "refused" and one.kind in ("submit", "start") and one.job is not None:
+                    about = {"time_s": site.now_s, "job": one.job}
+                    told.append({"kind": "failed", **about, "attempt": one.attempt})
+                    told.append({"kind": "cancel", **about})
+            if failed is not None:
+                self.tried.append(failed)
+                return False, told
+            if len(answers) < len(some):
                 break
         return True, told
 

@@ -10,13 +10,11 @@ import numpy as np
 
 from kvandal.control.loop import numbering
 from kvandal.control.loop.effects import Before, effects_of
+from kvandal.control.loop.in_force import changed, live_scenario
 from kvandal.control.loop.told import Told, rows_of
 from kvandal.demand.jobs import JobTable
-from kvandal.errors import InputError
 from kvandal.policy.acting import ACTION
 from kvandal.policy.placement import TRAY_HEALTHY
-from kvandal.scenario.loading import from_resolved
-from kvandal.scenario.model import Scenario
 from kvandal.twin import kernel as kernels
 from kvandal.twin import live as lives
 from kvandal.twin.fork import Fork, forked, laid_out
@@ -26,7 +24,7 @@ from kvandal.twin.plant_state import Plant
 from kvandal.twin.records import DRAW_DOWN, FAULT, LIMITS, QUEUED, RUNNING
 from kvandal.twin.reliability_state import FAILURE
 from kvandal.twin.simulate import GROWTH, Start, checkpoint_intervals_s, new_outputs, new_scratch, prepare
-from kvandal.twin.snapshot import copied, packed, unpacked
+from kvandal.twin.snapshot import packed, unpacked
 from kvandal.twin.state import State, job_records, new_state, queue_tables
 
 Array = Any
@@ -38,10 +36,6 @@ CAPACITY = 4096
 """Rows of the table of jobs at first; it doubles where more are live."""
 ENDS = ("ended", "failed", "timeout")
 """What is told of jobs that have ended for good."""
-LIVE_CHANGES = ("tenants", "policy", "grants")
-"""Parts of a scenario that may change while the site lives: who gets what. What is built does not."""
-FIXED_OF_TENANTS = ("parent", "tier")
-"""Keys of tenants that stay as they are, because running jobs and loans were entered by them."""
 
 
 class Turn(NamedTuple):
@@ -65,12 +59,14 @@ class SiteCopy(NamedTuple):
 
     Attributes
     ----------
-    state, plant : tables of the twin
+    fork : what is in use of the tables of the twin
+    state, plant : those tables; of what follows only shapes are read, and what never changes
     extra : what belongs to them: ids of jobs, numbers of loans
     document : the scenario that is in force
 
     """
 
+    fork: Fork
     state: State
     plant: Plant
     extra: Document
@@ -78,9 +74,10 @@ class SiteCopy(NamedTuple):
 
     def packed(self) -> tuple[bytes, Document]:
         """Return it as it is kept in the store."""
+        state, plant = laid_out(self.fork, self.state, self.plant)
         rows = np.arange(len(self.extra["jobs"]))
-        mark = {"jobs": len(self.state.jobs), "crc32": 0}
-        return packed(self.state, self.plant, 0, mark, rows), self.extra
+        mark = {"jobs": len(state.jobs), "crc32": 0}
+        return packed(state, plant, 0, mark, rows), self.extra
 
 
 class LiveSite:
@@ -99,6 +96,7 @@ class LiveSite:
     ids : ids of the jobs, by their rows
     rows : rows of the jobs, by their ids
     loan_numbers : numbers of the loans, by their rows; no two loans ever have the same
+    next_loan : number of the next one
 
     """
 
@@ -114,7 +112,7 @@ class LiveSite:
         self.ids: list[str] = []
         self.rows: dict[str, int] = {}
         self.loan_numbers: list[int] = []
-        self._next_loan = 1
+        self.next_loan = 1
         self._index()
 
     # -- the site as it was built
@@ -282,8 +280,9 @@ class LiveSite:
         old_grants, old_periods = len(self.state.grants), len(self.state.grant_periods)
         fresh.grants[:old_grants] = self.state.grants
         fresh.grant_periods[:old_periods] = self.state.grant_periods
-        for grant, entry in enumerate(scenario.grants.values()):
-            if grant < old_grants and entry.end_utc is not None:
+        for grant, (name, entry) in enumerate(list(scenario.grants.items())[:old_grants]):
+            self._enlarge_grant(fresh, grant, entry.gpu_s - self.scenario.grants[name].gpu_s)
+            if entry.end_utc is not None:
                 self._end_grant(fresh, grant, int((entry.end_utc - scenario.run.start_utc).total_seconds()))
         self.state = self.state._replace(
             rules=fresh.rules,
@@ -301,6 +300,15 @@ class LiveSite:
         self.document, self.scenario = document, scenario
         self._index()
         return int(np.searchsorted(fresh.limit_steps_s, now_s, side="right")) - 1
+
+    @staticmethod
+    def _enlarge_grant(state: State, grant: int, more_gpu_s: int) -> None:
+        """Let a grant bring more, or less, than it was to: in the period that has begun, and in those to come."""
+        row = state.grants[grant]
+        now = int(row["period"])
+        state.grant_periods["brings"][max(int(row["first"]), now) : int(row["last"]) + 1] += more_gpu_s
+        if now >= 0 and not row["is_over"]:
+            state.grant_periods["granted"][now] += more_gpu_s
 
     @staticmethod
     def _end_grant(state: State, grant: int, end_s: int) -> None:
@@ -342,8 +350,8 @@ class LiveSite:
     def number_loans(self) -> list[int]:
         """Give new records of loans their numbers; return the numbers of all records."""
         while len(self.loan_numbers) < int(self.state.tally["loans"][0]):
-            self.loan_numbers.append(self._next_loan)
-            self._next_loan += 1
+            self.loan_numbers.append(self.next_loan)
+            self.next_loan += 1
         return self.loan_numbers
 
     def kept(self) -> tuple[bytes, Document]:
@@ -356,24 +364,33 @@ class LiveSite:
         extra = {
             "jobs": list(self.ids),
             "loans": list(self.loan_numbers),
-            "next_loan": self._next_loan,
+            "next_loan": self.next_loan,
             "capacity": len(self.state.jobs),
         }
-        return SiteCopy(copied(self.state), copied(self.plant), extra, self.document)
+        fork = forked(self.state, self.plant, len(self.state.jobs))
+        return SiteCopy(fork, self.state, self.plant, extra, self.document)
 
     def forked(self) -> tuple[Fork, Document]:
         """Return what is in use now, and what belongs to it: in milliseconds, and nothing of the site changes."""
-        extra = {"jobs": list(self.ids), "loans": list(self.loan_numbers), "next_loan": self._next_loan}
+        extra = {"jobs": list(self.ids), "loans": list(self.loan_numbers), "next_loan": self.next_loan}
         return forked(self.state, self.plant, len(self.ids)), extra
 
     def at(self, fork: Fork, extra: Mapping[str, Any]) -> LiveSite:
         """Return a site of the scenario in force that stands where :meth:`forked` was called, apart from this one."""
         site = copy(self)
-        site.state, site.plant = laid_out(fork, self.state, self.plant)
-        site.ids = list(extra["jobs"])
-        site.rows = {job: row for row, job in enumerate(site.ids)}
-        site.loan_numbers, site._next_loan = list(extra["loans"]), int(extra["next_loan"])
+        site.stand(fork, extra)
         return site
+
+    def stand(self, fork: Fork, extra: Mapping[str, Any]) -> None:
+        """Stand where :meth:`forked` was called, with tables of one's own."""
+        self.state, self.plant = laid_out(fork, self.state, self.plant)
+        self.outputs = new_outputs(self._start)
+        self._scratch = new_scratch(self._start.site, len(self.state.queues))
+        self._decided = np.zeros(len(self.state.actions), ACTION)
+        self.state.tally["all_racks"] = 1  # there is nothing in the scratch yet
+        self.ids = list(extra["jobs"])
+        self.rows = {job: row for row, job in enumerate(self.ids)}
+        self.loan_numbers, self.next_loan = list(extra["loans"]), int(extra["next_loan"])
 
     @classmethod
     def restored(cls, document: Mapping[str, Any], content: bytes, extra: Mapping[str, Any]) -> LiveSite:
@@ -391,48 +408,8 @@ class LiveSite:
         site.state.tally["all_racks"] = 1
         site.ids = list(extra["jobs"])
         site.rows = {job: row for row, job in enumerate(site.ids)}
-        site.loan_numbers, site._next_loan = list(extra["loans"]), int(extra["next_loan"])
+        site.loan_numbers, site.next_loan = list(extra["loans"]), int(extra["next_loan"])
         return site
-
-
-def live_scenario(document: Mapping[str, Any]) -> Scenario:
-    """Return the scenario of a live site: it fails as it is told to, not as it would be drawn, and does not plan ahead."""
-    scenario = from_resolved(document)
-    reliability = scenario.reliability.model_copy(update={"failures": False, "plant_faults": False})
-    plan = scenario.plan.model_copy(update={"enabled": False})
-    supply = scenario.supply.model_copy(update={"reserves": {}})
-    return scenario.model_copy(
-        update={"reliability": reliability, "plan": plan, "supply": supply, "faults": ()}
-    )
-
-
-def changed(document: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[Document, Scenario]:
-    """Return a scenario in force with changes, as a document and checked.
-
-    Raises
-    ------
-    InputError
-        If a change is not one that a live site can take, or makes an impossible scenario.
-
-    """
-    from kvandal.scenario.changes import apply, split_key
-
-    for key in changes:
-        steps = split_key(key)
-        if steps[0] not in LIVE_CHANGES or (steps[0] == "tenants" and steps[-1] in FIXED_OF_TENANTS):
-            raise InputError(
-                f"cannot change while the site runs; allowed are keys of {', '.join(LIVE_CHANGES)}, but for "
-                f"{' and '.join(FIXED_OF_TENANTS)} of tenants",
-                key=key,
-            )
-    new = {name: dict(value) if isinstance(value, Mapping) else value for name, value in document.items()}
-    for key, value in changes.items():
-        apply(new, split_key(key), value, key)
-    scenario = live_scenario(new)
-    before = live_scenario(document)
-    if list(scenario.tenants) != list(before.tenants):
-        raise InputError(f"tenants are those of the site: {', '.join(before.tenants)}", key="tenants")
-    return new, scenario
 
 
 def _with_room(state: State, capacity: int) -> State:

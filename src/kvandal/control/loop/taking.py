@@ -13,8 +13,8 @@ from kvandal.control.loop.told import Told
 from kvandal.control.store.tables.loop import INBOX, JOBS
 from kvandal.engines.live.protocol import EngineEvent, Observation
 
-MOST = 2000
-"""Rows of the inbox that one turn takes."""
+MOST = 250
+"""Rows of the inbox that one turn takes: with what they bring about, a turn stays short; the rest is for the next, at once."""
 SUBMITTED = ("id", "tenant", "project", "demand", "gpus", "limit_s", "run_time_s")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from kvandal.client.resources.applications import Application, Gate, NewApplication
+from kvandal.client.resources.applications import Application, Gate, NewApplication, Proposal
 from kvandal.client.resources.organisations import Project
 from kvandal.control.office import awards, gates, steps
 from kvandal.control.office.calls import call, rolling_call
@@ -52,6 +52,7 @@ def write(desk: Desk, new: NewApplication) -> Application:
     found = visible_project(desk, new.project)
     own = desk.who.id if belongs(desk.who.id, found) else None
     desk.demand("application.write", found.tenant, found.id, owner=own)
+    _refuse_unknown_classes(desk, found.tenant, new.proposal)
     grant = None if new.grant is None else awards.visible_grant(desk, new.grant)
     if grant is not None:
         if grant.project != found.id:
@@ -86,6 +87,16 @@ def write(desk: Desk, new: NewApplication) -> Application:
     body = {"application": draft.model_dump(mode="json")}
     desk.remember(draft.id, "create", steps.RULE_OF["create"], draft.state, body)
     return draft
+
+
+def _refuse_unknown_classes(desk: Desk, tenant: str, proposal: Proposal) -> None:
+    known = desk.terms.tenants[tenant].classes if tenant in desk.terms.tenants else ()
+    for name in proposal.demand:
+        if name not in known:
+            raise InputError(
+                f"must be among the classes of work of {tenant}: {', '.join(known) or 'none'}; got {name!r}",
+                key="proposal.demand",
+            )
 
 
 def _row(found: Application) -> dict[str, Any]:
@@ -223,7 +234,7 @@ def facts(desk: Desk, found: Application, *, deciding: bool) -> gates.Facts:
         )
     ).scalar_one()
     rows = tx.execute(select(GRANTS).where(GRANTS.c.organisation == found.organisation))
-    given = awards.with_uses(tx, [awards.grant_of(row) for row in rows])
+    given = awards.with_uses(tx, [awards.grant_of(row) for row in rows], desk.now_utc)
     earlier = tuple(
         (grant, 0.0 if grant.use is None else grant.use.used_gpu_s / 3600 / max(grant.gpu_hours, 1))
         for grant in given
@@ -297,6 +308,8 @@ def take(desk: Desk, key: str, kind: str, body: dict[str, Any], *, refuse_if: An
         return _one_step(desk, found, kind, body)  # is refused, and by which conflict is said
     if refuse_if is not None:
         refuse_if(found)
+    if kind == "revise":
+        _refuse_unknown_classes(desk, found.tenant, Proposal.model_validate(body["proposal"]))
     if kind == "decide":
         found = _without_conflicts(desk, found)
     after = _one_step(desk, found, kind, body)

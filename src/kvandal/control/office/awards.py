@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -56,6 +56,7 @@ def give(desk: Desk, application: Application) -> Grant:
         grant.id, "give", life.RULE_OF["give"], grant.state, {"grant": grant.model_dump(mode="json")}
     )
     _message(desk, grant)
+    grant = _begun(desk, grant)
     _book_aid(desk, application, grant, decision.gpu_hours)
     found = project(desk.tx, grant.project)
     _let_in(desk, found, grant)
@@ -66,6 +67,13 @@ def give(desk: Desk, application: Application) -> Grant:
         f"{grant.gpu_hours:,} GPU-h are granted, {grant.start_utc:%Y-%m-%d} to {grant.end_utc:%Y-%m-%d}",
     )
     return grant
+
+
+def _begun(desk: Desk, found: Grant) -> Grant:
+    """Let a grant whose start has come be active, without waiting for the office's next round."""
+    if found.state == "planned" and desk.now_utc >= found.start_utc:
+        return _take(desk.itself(), found, "start", {})
+    return found
 
 
 def _row(grant: Grant) -> dict[str, Any]:
@@ -135,8 +143,8 @@ def _let_in(desk: Desk, found: Project, grant: Grant) -> None:
         )
 
 
-def grant(tx: Connection, key: str, *, with_use: bool = False) -> Grant:
-    """Return a grant, and if asked for what was used of it.
+def grant(tx: Connection, key: str) -> Grant:
+    """Return a grant.
 
     Raises
     ------
@@ -147,8 +155,7 @@ def grant(tx: Connection, key: str, *, with_use: bool = False) -> Grant:
     row = tx.execute(select(GRANTS).where(GRANTS.c.id == key)).one_or_none()
     if row is None:
         raise NotThereError(f"there is no grant {key!r}")
-    found = grant_of(row)
-    return with_uses(tx, [found])[0] if with_use else found
+    return grant_of(row)
 
 
 def grant_of(row: Row[Any]) -> Grant:
@@ -156,12 +163,21 @@ def grant_of(row: Row[Any]) -> Grant:
     return Grant.model_validate(row.document)
 
 
-def with_uses(tx: Connection, grants: Iterable[Grant]) -> list[Grant]:
-    """Return grants with what was used of them: all grants of their projects share the jobs."""
+def with_uses(tx: Connection, grants: Iterable[Grant], now_utc: datetime | None = None) -> list[Grant]:
+    """Return grants with what was used of them: all grants of their projects share the jobs.
+
+    Parameters
+    ----------
+    tx, grants
+        Any transaction; the grants.
+    now_utc
+        Up to which what jobs hold now is counted; left out, the time at which the loop last told the site.
+
+    """
     wanted = list(grants)
     projects = sorted({grant.project for grant in wanted})
     beside = [grant_of(row) for row in tx.execute(select(GRANTS).where(GRANTS.c.project.in_(projects)))]
-    found = uses(tx, beside)
+    found = uses(tx, beside, now_utc)
     return [grant.model_copy(update={"use": found.get(grant.id, Use())}) for grant in wanted]
 
 
@@ -172,7 +188,7 @@ def visible_grant(desk: Desk, key: str) -> Grant:
         desk.who.id, project(desk.tx, found.project)
     ):
         raise NotThereError(f"there is no grant {key!r}")
-    return with_uses(desk.tx, [found])[0]
+    return with_uses(desk.tx, [found], desk.now_utc)[0]
 
 
 def _take(desk: Desk, found: Grant, kind: str, body: dict[str, Any], reason: str = "") -> Grant:
@@ -198,7 +214,7 @@ def change(desk: Desk, application: Application) -> Grant:
     decision, proposal = application.decision, application.proposal
     assert decision is not None
     assert application.grant is not None
-    found = grant(desk.tx, application.grant)
+    found = _begun(desk, grant(desk.tx, application.grant))
     hours = decision.gpu_hours
     members = list(proposal.members)
     body = {"gpu_hours": hours, "months": proposal.months, "members": members, "application": application.id}
@@ -223,9 +239,18 @@ def end_early(desk: Desk, key: str, reason: str) -> Grant:
     desk.demand("grant.write", found.tenant, found.project)
     if belongs(desk.who.id, project(desk.tx, found.project)):
         raise RefusedByRule("OC2", f"{desk.who.name} belongs to the project")
+    found = _begun(desk, found)
     after = _take(desk, found, "end_early", {"reason": reason}, reason)
-    body = {"grant": key, "reason": reason}
-    desk.tx.execute(insert(INBOX).values(at_utc=desk.now_utc, by=desk.who.id, kind="grant_end", body=body))
+    if found.start_utc <= desk.now_utc - timedelta(seconds=1):
+        body = {"grant": key, "reason": reason}
+        desk.tx.execute(
+            insert(INBOX).values(at_utc=desk.now_utc, by=desk.who.id, kind="grant_end", body=body)
+        )
+    else:  # it has not begun, and cannot end before that: it is told again as one that is over
+        over = desk.now_utc.replace(microsecond=0)
+        _message(
+            desk, after.model_copy(update={"start_utc": over - timedelta(seconds=1), "end_utc": over}), reason
+        )
     desk.tell(found.project, key, "OU4", f"the grant is ended early: {reason}")
     return after
 
@@ -252,7 +277,7 @@ def turn(desk: Desk) -> int:
     office, count = desk.itself(), 0
     rows = desk.tx.execute(select(GRANTS).where(GRANTS.c.state != "expired").order_by(GRANTS.c.number)).all()
     soon = [found for found in map(grant_of, rows) if _may_be_due(desk, found)]
-    for found in with_uses(desk.tx, soon):
+    for found in with_uses(desk.tx, soon, desk.now_utc):
         current = found
         while (step := life.next_step(current, found.use or Use(), desk.now_utc, OFFICE)) is not None:
             current = _take(office, current, step.kind, dict(step.body))

@@ -92,6 +92,7 @@ class TenantTerms:
     price_eur, list_price_eur : of a GPU-hour [EUR]
     ceiling_gpus, deserved_gpus : most that it may hold, and what it can always have back
     residency : regions in which its data may be processed; empty means anywhere
+    classes : of work that it may submit
 
     """
 
@@ -105,6 +106,7 @@ class TenantTerms:
     ceiling_gpus: int
     deserved_gpus: int
     residency: tuple[str, ...]
+    classes: tuple[str, ...] = ()
 
     @property
     def aid_ueur_per_gpu_hour(self) -> int:
@@ -149,6 +151,7 @@ def terms_of(scenario: Scenario) -> Terms:
             ceiling_gpus=limits[name].ceiling.of(installed),
             deserved_gpus=limits[name].deserved.of(installed),
             residency=tenant.residency,
+            classes=tuple(key for key, demand in scenario.demand.items() if name in demand.tenants),
         )
         for name, tenant in scenario.tenants.items()
         if name not in groups

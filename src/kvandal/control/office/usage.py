@@ -4,37 +4,77 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, func, or_, select
 
 from kvandal.client.resources.grants import Grant, Use
 from kvandal.client.resources.jobs import ENDED
-from kvandal.control.store.tables.loop import JOBS
+from kvandal.control.store.tables.loop import JOBS, SITE_NOW
 from kvandal.control.store.tables.office import GRANTS, PROJECTS
 
 SECONDS = 3600
 
 
-def uses(tx: Connection, grants: Iterable[Grant]) -> dict[str, Use]:
-    """Return what was used of grants: each job draws on one of its project, see :func:`drawn`."""
+RUNS = ("running", "recalled")
+
+
+def uses(tx: Connection, grants: Iterable[Grant], now_utc: datetime | None = None) -> dict[str, Use]:
+    """Return what was used of grants: each job draws on one of its project, see :func:`drawn`.
+
+    What a job holds now counts from its start up to `now_utc` (left out: as the loop last told the site): it is entered with
+    the job only when a run of it ends.
+    """
+    now_utc = now_utc or tx.execute(select(SITE_NOW.c.at_utc)).scalar()
     by_project: dict[str, list[Grant]] = defaultdict(list)
     for grant in grants:
         by_project[grant.project].append(grant)
     found: dict[str, Use] = {}
     for project, own in by_project.items():
         jobs = tx.execute(
-            select(JOBS.c.submitted_utc, JOBS.c.demand, JOBS.c.used_gpu_s, JOBS.c.useful_gpu_s)
-            .where(JOBS.c.project == project, JOBS.c.tenant == own[0].tenant, JOBS.c.used_gpu_s > 0)
+            select(*(JOBS.c[name] for name in _READ))
+            .where(JOBS.c.project == project, JOBS.c.tenant == own[0].tenant)
+            .where(or_(JOBS.c.used_gpu_s > 0, JOBS.c.state.in_(RUNS)))
             .where(JOBS.c.submitted_utc >= min(grant.start_utc for grant in own))
             .order_by(JOBS.c.number)
         ).all()
-        found |= drawn(own, jobs)
+        found |= drawn(own, [_with_what_it_holds(job, now_utc) for job in jobs])
     return found
 
 
-def drawn(grants: Sequence[Grant], jobs: Iterable[Any]) -> dict[str, Use]:
+_READ = (
+    "submitted_utc",
+    "demand",
+    "used_gpu_s",
+    "useful_gpu_s",
+    "state",
+    "started_utc",
+    "gpus",
+    "shares",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobUse:
+    """What a job has used: of which class, submitted when, GPU-seconds held and those of them not lost."""
+
+    submitted_utc: datetime
+    demand: str
+    used_gpu_s: int
+    useful_gpu_s: int
+
+
+def _with_what_it_holds(job: Any, now_utc: datetime | None) -> JobUse:
+    held_s = 0
+    if job.state in RUNS and None not in {job.started_utc, now_utc}:
+        gpus = sum(gpus for _, gpus in job.shares) or job.gpus
+        held_s = max(int(gpus * (now_utc - job.started_utc).total_seconds()), 0)
+    return JobUse(job.submitted_utc, job.demand, job.used_gpu_s + held_s, job.useful_gpu_s)
+
+
+def drawn(grants: Sequence[Grant], jobs: Iterable[JobUse]) -> dict[str, Use]:
     """Let each job draw on the grant of its project that ends first, of those in force with hours left (G1).
 
     Parameters
@@ -42,7 +82,7 @@ def drawn(grants: Sequence[Grant], jobs: Iterable[Any]) -> dict[str, Use]:
     grants
         Of one project.
     jobs
-        In order of submission: `submitted_utc`, `demand`, `used_gpu_s`, `useful_gpu_s`.
+        In order of submission.
 
     """
     order = sorted(grants, key=lambda grant: (grant.end_utc, grant.start_utc, grant.id))

@@ -28,7 +28,6 @@ from kvandal.control.whatif.measures import Values, before, measure, starts_s
 from kvandal.control.whatif.past import WEEKS
 from kvandal.control.whatif.playing import HOUR_S, Played, Side, play, settled, side_of
 from kvandal.control.whatif.telling import (
-    CONFIDENCE,
     changes_told,
     headlines,
     metrics_told,
@@ -37,6 +36,7 @@ from kvandal.control.whatif.telling import (
     told_rows,
 )
 from kvandal.errors import InputError
+from kvandal.runs.paired import CONFIDENCE
 
 Array = Any
 DAY_S = 86_400
@@ -116,7 +116,7 @@ class Answerer:
             "days": question.days,
             "seeds": question.seeds,
             "confidence": CONFIDENCE,
-            "changes": changes_told(site.document, site.scenario, question),
+            "changes": changes_told(site.scenario, question),
             "grants": [one.told() for one in sides.grants],
             "envelope_mw": question.envelope_mw,
             "headlines": headlines(rows, queued, question.seeds, question.days),
@@ -174,7 +174,10 @@ def opened(site: LiveSite, standing: Standing, question: Question) -> Sides:
     if question.envelope_mw is not None:
         held_kw = float(site.state.tally["set_point_kw"][0])
         nothing.append(_set_point(at_s, held_kw if np.isfinite(held_kw) else None))
-        something.append(_set_point(at_s, question.envelope_mw * 1000.0))
+        most_mw = scenario.site.grid_mw  # the connection itself is no set-point
+        something.append(
+            _set_point(at_s, question.envelope_mw * 1000.0 if question.envelope_mw < most_mw else None)
+        )
         changed_over_s = None
     here = site.forked()
     base = side_of(site.at(*here), nothing, over_s)
@@ -225,8 +228,8 @@ def _assumptions(site: LiveSite, sides: Sides, standing: Standing) -> list[str]:
     found = [
         "Jobs last as long as their owners expect, or as their limits where they expect nothing; what has run counts.",
         "Both sides meet the same submissions and the same failures.",
-        f"Energy costs the price of its hour ({prices.name}{', synthetic' if prices.synthetic else ''}), without contracts, "
-        "tariff and taxes; CO2e is location-based, direct; tenants bear shares as in docs/attribution.md.",
+        f"Energy costs the price of its hour ({prices.name}), without contracts, tariff and taxes.",
+        "CO2e is location-based, direct; tenants bear shares of energy, cost and carbon as in docs/attribution.md.",
         f"Weather: {site.start.weather.name}.",
         "Faults of the plant and curtailments that are not known now are left out.",
     ]
@@ -241,7 +244,9 @@ def _assumptions(site: LiveSite, sides: Sides, standing: Standing) -> list[str]:
     if bool(site.state.tally["telemetry_lost"][0]):
         found.append("The meter is taken to answer again at once.")
     for one in sides.grants:
-        basis = f"as in {one.from_jobs:,} of its last jobs" if one.from_jobs else "a guess: it has no jobs yet"
+        basis = (
+            f"as in {one.from_jobs:,} of its last jobs" if one.from_jobs else "a guess: it has no jobs yet"
+        )
         found.append(
             f"The grant {one.grant} is used evenly over its term, in jobs of {one.gpus:,} GPUs for "
             f"{one.work_s / 3600:,.1f} h ({basis})."

@@ -11,6 +11,7 @@ from typing import Any
 from kvandal.control.loop.opening import Kept
 from kvandal.control.whatif.past import Past, Surroundings, Usual
 from kvandal.errors import InputError
+from kvandal.scenario.changes import split_key
 from kvandal.scenario.model import Scenario
 from kvandal.scenario.tree import groups_of
 from kvandal.twin.fork import Fork
@@ -88,6 +89,10 @@ def checked(question: Question, scenario: Scenario) -> Question:
         raise InputError(
             f"must be 0 to {most_mw:g} MW, the connection, got {envelope_mw:g}", key="envelope_mw"
         )
+    for key in question.changes:
+        steps = split_key(key)
+        if steps[0] == "tenants" and len(steps) > 1 and steps[1] not in scenario.tenants:
+            raise InputError(f"no tenant {steps[1]!r}; tenants are {', '.join(scenario.tenants)}", key=key)
     groups = groups_of(scenario.tenants)
     leaves = [name for name in scenario.tenants if name not in groups]
     grants = []

@@ -200,7 +200,10 @@ def generated_classes(scenario: Scenario) -> tuple[str, ...]:
 def demand_of_grant(
     grant: Mapping[str, Any], usual: Usual | None, scenario: Scenario, at_s: int, until_s: int
 ) -> GrantDemand:
-    """Spread the GPU-hours of a grant over its term, in jobs of the size that its project usually submits."""
+    """Spread the GPU-hours of a grant over its term, in jobs of the size that its project usually submits.
+
+    Of a grant that is there already, only what it would bring more is new demand, from now on.
+    """
     tenant = grant["tenant"]
     own = [name for name, demand in scenario.demand.items() if tenant in demand.tenants]
     allowed = [name for name in own if name in (grant.get("demand") or own)] or own or list(scenario.demand)
@@ -211,7 +214,12 @@ def demand_of_grant(
     work_s = usual.work_s if usual is not None else USUAL_WORK_S
     work_s = max(1, min(work_s, (end_s - start_s) // 2))
     gpu_s = float(grant["gpu_hours"]) * 3600
+    if (known := scenario.grants.get(grant["grant"])) is not None:
+        gpu_s, start_s = gpu_s - known.gpu_s, max(start_s, at_s)
+    if gpu_s <= 0 or end_s <= start_s:
+        start_s = end_s = at_s
     gpus = max(gpus, math.ceil(gpu_s / work_s / MOST_GRANT_JOBS))
+    first_s = max(start_s, at_s)
     return GrantDemand(
         grant=str(grant["grant"]),
         tenant=tenant,
@@ -219,9 +227,9 @@ def demand_of_grant(
         demand=usual.demand if usual is not None and usual.demand in allowed else allowed[0],
         gpus=gpus,
         work_s=work_s,
-        every_s=(end_s - start_s) * gpus * work_s / gpu_s,
-        first_s=max(start_s, at_s),
-        last_s=max(max(start_s, at_s), min(end_s, until_s)),
+        every_s=(end_s - start_s) * gpus * work_s / gpu_s if end_s > start_s else math.inf,
+        first_s=first_s,
+        last_s=max(first_s, min(end_s, until_s)),
         from_jobs=usual.jobs if usual is not None else 0,
     )
 
@@ -229,8 +237,8 @@ def demand_of_grant(
 def arrivals_of_grant(one: GrantDemand, scenario: Scenario, seed: int) -> Arrivals:
     """Return the jobs that a grant brings, evenly spread from a random first one."""
     phase = float(stream(seed, one.grant, "grant").random())
-    count = max(0, math.ceil((one.last_s - one.first_s) / one.every_s - phase))
-    submit_s = one.first_s + np.floor((np.arange(count) + phase) * one.every_s).astype(np.int64) + 1
+    count = math.ceil((one.last_s - one.first_s) / one.every_s)
+    submit_s = one.first_s + ((np.arange(count) + phase) * one.every_s).astype(np.int64) + 1
     submit_s = submit_s[submit_s < one.last_s]
     count = len(submit_s)
     table = JobTable(
@@ -240,9 +248,7 @@ def arrivals_of_grant(one: GrantDemand, scenario: Scenario, seed: int) -> Arriva
         np.full(count, list(scenario.tenants).index(one.tenant), np.int16),
         np.full(count, list(scenario.demand).index(one.demand), np.int16),
     )
-    return Arrivals(
-        table, np.zeros(count, np.int64), np.full(count, project_number(one.project), np.int64)
-    )
+    return Arrivals(table, np.zeros(count, np.int64), np.full(count, project_number(one.project), np.int64))
 
 
 def _known(site: LiveSite) -> Known:
@@ -265,4 +271,3 @@ def _known(site: LiveSite) -> Known:
 def seed_of(seed: int, number: int) -> int:
     """Seed of a future; the same futures whatever is asked."""
     return int(stream(seed, "whatif", "future", number).integers(0, 2**63))
-

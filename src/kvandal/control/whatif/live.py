@@ -117,9 +117,7 @@ class LiveWhatIf:
                 cycle=cycle,
                 kept=kept,
                 surroundings=read_surroundings(tx, epoch_utc),
-                past=read_past(
-                    tx, epoch_utc, at_s, list(scenario.tenants), list(scenario.demand), again
-                ),
+                past=read_past(tx, epoch_utc, at_s, list(scenario.tenants), list(scenario.demand), again),
                 usual=tuple(
                     usual_jobs(tx, grant["tenant"], str(grant.get("project") or ""))
                     for grant in question.grants
@@ -137,4 +135,3 @@ class LiveWhatIf:
     def close(self) -> None:
         """End the process that computes."""
         self._process.close()
-

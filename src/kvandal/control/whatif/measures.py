@@ -162,7 +162,7 @@ def _of_jobs(earlier: Before, played: Played) -> dict[str, Array]:
 
 
 def _waits(earlier: Before, played: Played) -> Values:
-    """Waits of jobs that had never run: until their first start, or so far."""
+    """Measure waits of jobs that had never run: until their first start, or so far."""
     jobs = played.state.jobs
     waits = _live(earlier, jobs) & (jobs["state"] != REFUSED)
     waits[: len(earlier.state)] &= (earlier.state == QUEUED) & ~earlier.started
@@ -267,7 +267,7 @@ def _of_energy(site: LiveSite, earlier: Before, played: Played) -> Values:
 
 
 def _basis(site: LiveSite, played: Played, totals: Array) -> Basis:
-    """What energy is attributed by: hours count from the one in which the future begins."""
+    """Gather what energy is attributed by; hours count from the one in which the future begins."""
     state = played.state
     offset_s = played.at_s // HOUR_S * HOUR_S
     placements = state.placements[: int(state.tally["placements"][0])].copy()

@@ -81,9 +81,7 @@ def settled(site: LiveSite) -> State:
     return state
 
 
-def play(
-    side: Side, arrivals: Arrivals, failures: Array, surroundings: Surroundings, until_s: int
-) -> Played:
+def play(side: Side, arrivals: Arrivals, failures: Array, surroundings: Surroundings, until_s: int) -> Played:
     """Take a side through a future.
 
     Parameters
@@ -106,9 +104,7 @@ def play(
     held = np.stack([state.tenants[name] for name in ("held_gpu_s", "on_loan_gpu_s", "lent_out_gpu_s")], 1)
     _schedule(state, [*_timeouts(state, len(fresh.ids)), *_repairs(state, surroundings.down, at_s)])
     outputs = new_outputs(start)
-    outputs = outputs._replace(
-        grant_hour=np.zeros((len(outputs.grant_hour), len(state.grants), 3), np.int64)
-    )
+    outputs = outputs._replace(grant_hour=np.zeros((len(outputs.grant_hour), len(state.grants), 3), np.int64))
     tick, last = int(tally["tick_start_s"]) // tick_s, until_s // tick_s
     if side.set_point_until_s is not None:
         over = min(last, max(tick, -(-int(side.set_point_until_s) // tick_s)))
@@ -154,7 +150,7 @@ def _table(state: State, name: str) -> Array:
 
 
 def _timeouts(state: State, jobs: int) -> list[tuple[int, int, int]]:
-    """Ends of running jobs at their limits, in classes in which the twin ends jobs there."""
+    """List ends of running jobs at their limits, in classes in which the twin ends jobs there."""
     table = state.jobs[:jobs]
     rows = np.flatnonzero((table["state"] == RUNNING) & state.demands["timed"][table["demand"]])
     now_s = int(state.tally["now_s"][0])
@@ -163,7 +159,7 @@ def _timeouts(state: State, jobs: int) -> list[tuple[int, int, int]]:
 
 
 def _repairs(state: State, down: Sequence[int], at_s: int) -> list[tuple[int, int, int]]:
-    """Ends of repairs: after the mean time from the failure on; what takes longer is taken for a repair that begins now."""
+    """List ends of repairs: after the mean time from the failure on; what takes longer is taken for a repair that begins now."""
     broken = state.room.trays["state"] == TRAY_BROKEN
     found = []
     for tray in down:

@@ -13,7 +13,7 @@ from kvandal.control.loop.site import LiveSite
 from kvandal.control.whatif.asked import Question
 from kvandal.control.whatif.measures import OF_SITE, OF_TENANTS, Before, Values
 from kvandal.runs.metrics import Metric
-from kvandal.runs.paired import CONFIDENCE, is_sure, paired, signed_span, verdict
+from kvandal.runs.paired import is_sure, paired, signed_span, verdict
 from kvandal.scenario.changes import split_key
 
 Array = Any
@@ -26,21 +26,19 @@ MOST_JOBS = 200
 DIGITS = 4
 
 
-def changes_told(document: Mapping[str, Any], scenario: Any, question: Question) -> list[Document]:
+def changes_told(scenario: Any, question: Question) -> list[Document]:
     """Tell what is changed, from what to what."""
     return [
-        {"key": key, "from": _value_at(document, scenario, split_key(key)), "to": value}
+        {"key": key, "from": _value_at(scenario, split_key(key)), "to": value}
         for key, value in question.changes.items()
     ]
 
 
-def _value_at(document: Mapping[str, Any], scenario: Any, steps: Sequence[str]) -> Any:
+def _value_at(scenario: Any, steps: Sequence[str]) -> Any:
     """Value of a key in the scenario in force, with its defaults."""
     found: Any = scenario
     for step in steps:
-        found = (
-            found.get(step) if isinstance(found, Mapping) else getattr(found, step, None)
-        )
+        found = found.get(step) if isinstance(found, Mapping) else getattr(found, step, None)
         if found is None:
             break
     if isinstance(found, str | int | float | bool) or found is None:
@@ -150,7 +148,7 @@ def headlines(
         sentence
         for sentence in (
             _site(by["power_mean_mw"], seeds, "Site power, mean", "MW"),
-            _site(by["energy_cost_eur"], seeds, f"Energy over {days:g} days", "EUR"),
+            _site(by["energy_cost_eur"], seeds, f"Energy over {days:g} day{'' if days == 1 else 's'}", "EUR"),
             _count(by["recalls_suffered"], seeds, "jobs recalled"),
             _count(by["jobs_refused"], seeds, "jobs refused or stopped by a rule"),
         )
@@ -168,9 +166,9 @@ def headlines(
 
 
 def _site(row: Mapping[str, Any], seeds: int, what: str, unit: str) -> str | None:
-    if not is_sure(row, seeds):
-        return None
     digits = 0 if abs(row["base"]) >= 1000 else 3
+    if not is_sure(row, seeds) or not round(row["difference"], digits):
+        return None
     return f"{what}: {row['difference']:+,.{digits}f} {unit}, from {row['base']:,.{digits}f} {unit}."
 
 
@@ -187,14 +185,3 @@ def metrics_told() -> list[Document]:
         for of, metrics in (("tenant", OF_TENANTS), ("site", OF_SITE))
         for one in metrics
     ]
-
-
-__all__ = [
-    "CONFIDENCE",
-    "changes_told",
-    "headlines",
-    "metrics_told",
-    "queued_told",
-    "rows_of",
-    "told_rows",
-]

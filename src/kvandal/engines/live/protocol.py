@@ -3,6 +3,8 @@
 Every order names a job by the loop's own key and an attempt, and may be given again: an engine that has carried it out
 already answers as if it did so now. An order that the engine cannot reach raises :class:`EngineUnreachableError`, and nobody
 knows whether it was carried out; one that it will never carry out raises :class:`OrderRefusedError`.
+
+An engine may also have `together()`, a context in which orders are carried out as one, all or none of them.
 """
 
 from __future__ import annotations

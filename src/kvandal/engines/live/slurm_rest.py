@@ -62,6 +62,10 @@ class SlurmRest:
         """Let go of the connection."""
         self._client.close()
 
+    def ping(self) -> None:
+        """See whether the server answers and takes the token."""
+        self._call("GET", "ping")
+
     def job(self, number: int) -> Mapping[str, Any] | None:
         """Look at a job as slurmctld has it; None: it knows none of that number."""
         try:

@@ -18,6 +18,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
+
 from kvandal.engines.live.protocol import (
     EngineEvent,
     JobNow,
@@ -113,7 +115,7 @@ class TwinEngine:
         faults: Sequence[Fault] = (),
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._lock = threading.RLock()
+        self._lock, self._together = threading.RLock(), False
         self._wall, self._speed_at = wall, speed_at or (lambda _: 1.0)
         self._known = {name: place for place, name in enumerate(nodes)}
         self._all_up = [NodeNow(name, GPUS_PER_NODE, "up") for name in nodes]
@@ -135,6 +137,9 @@ class TwinEngine:
         self._last_s = max(self._last_s, self._book.last_event_s())
         self._caps = self._book.caps()
         self._jobs = {one["key"]: _Job(**one) for one in self._book.jobs()}
+        self._shown: dict[str, JobNow] = {}
+        for job in self._jobs.values():
+            self._show(job)
         self._down = self._book.nodes()
         self._agenda: list[tuple[float, int, str, str, int]] = []
         self._sequence = 0
@@ -157,6 +162,9 @@ class TwinEngine:
 
         """
         with self._lock:
+            if self._together:
+                yield self._advance()
+                return
             try:
                 with self._book.transaction():
                     if self._stale:
@@ -167,6 +175,23 @@ class TwinEngine:
             except BaseException:
                 self._stale = True
                 raise
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Carry out what is ordered in the block as one: afterwards all of it stands in the book, or nothing of it.
+
+        Raises
+        ------
+        EngineUnreachableError
+            If the book cannot be written: nothing has been carried out.
+
+        """
+        with self._acting():
+            self._together = True
+            try:
+                yield
+            finally:
+                self._together = False
 
     # -- time
 
@@ -193,17 +218,15 @@ class TwinEngine:
             nodes = list(self._all_up)
             for name, (state, reason) in self._down.items():
                 nodes[self._known[name]] = NodeNow(name, GPUS_PER_NODE, cast("Any", state), reason)
-            jobs = {
-                job.key: JobNow(
-                    job.key,
-                    job.attempt,
-                    job.state,
-                    tuple(Share(node, gpus) for node, gpus in job.shares),
-                    self._at(job.started_s) if job.state == "running" else None,
-                )
-                for job in self._jobs.values()
-            }
-            return Observation(self._at(now_s), tuple(nodes), jobs)
+            return Observation(self._at(now_s), tuple(nodes), dict(self._shown))
+
+    def _show(self, job: _Job) -> None:
+        """Note how others see a job, when it changes: thousands of them are looked at again and again."""
+        before = self._shown.get(job.key)
+        if before is None or before.attempt != job.attempt or before.state != job.state:
+            shares = tuple(Share(node, gpus) for node, gpus in job.shares)
+            started_utc = self._at(job.started_s) if job.state == "running" else None
+            self._shown[job.key] = JobNow(job.key, job.attempt, job.state, shares, started_utc)
 
     def _state_of(self, name: str) -> tuple[Any, str]:
         return self._down.get(name, ("up", ""))
@@ -364,13 +387,16 @@ class TwinEngine:
     def _finish(self, job: _Job, now_s: float, outcome: Outcome) -> None:
         self._tell("ended", now_s, job, outcome)
         del self._jobs[job.key]
+        self._shown.pop(job.key, None)
         self._book.end_job(job.key, job.attempt)
 
     # -- the book
 
     def _keep(self, *jobs: _Job) -> None:
-        self._jobs.update((job.key, job) for job in jobs)
-        self._book.keep_jobs((job.key, {name: getattr(job, name) for name in job.__slots__}) for job in jobs)
+        for job in jobs:
+            self._jobs[job.key] = job
+            self._show(job)
+        self._book.keep_jobs((job.key, orjson.dumps(job).decode()) for job in jobs)
 
     def _keep_time(self) -> None:
         """Note how far its time has gone, so that it never goes back, whatever the clock says at the next start."""

@@ -156,10 +156,9 @@ class TwinBook:
         """Note how the time goes."""
         self._file.execute("INSERT OR REPLACE INTO about VALUES (1, ?, ?, ?, ?)", about)
 
-    def keep_jobs(self, jobs: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Write jobs as they are now, by their keys."""
-        rows = ((key, json.dumps(body)) for key, body in jobs)
-        self._file.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", rows)
+    def keep_jobs(self, jobs: Iterable[tuple[str, str]]) -> None:
+        """Write jobs as they are now: keys, and JSON."""
+        self._file.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?)", jobs)
 
     def end_job(self, key: str, attempt: int) -> None:
         """Take out a job that has ended."""

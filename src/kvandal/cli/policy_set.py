@@ -1,19 +1,19 @@
-"""`kvandal policy change`: change the policy of a running site, after seeing what it does to whom."""
+"""`kvandal policy set`: change the policy of a running site, after seeing what it does to whom."""
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from kvandal.cli.options import JsonOption, changes_of, emit, note, number, print_json, print_table
+from kvandal.cli.options import JsonOption, changes_of, emit, note, print_json
 from kvandal.cli.server import ReasonOption, ServerOption, TokenFileOption, connected
+from kvandal.cli.weighed import print_weighed
 from kvandal.errors import InputError
 
 
-def change(
+def set_(
     changes: Annotated[
         list[str], typer.Argument(metavar="KEY=VALUE", help="Keys of the policy and their new values.")
     ],
@@ -32,7 +32,7 @@ def change(
         note("the twin weighs the change on the live state ...")
         proposed = client.propose_policy_change(parsed, reason=reason, days=days)
         if not as_json:
-            _print(proposed.whatif)
+            print_weighed(proposed.whatif)
         if not yes and not typer.confirm(f"Apply {', '.join(changes)}?", err=True):
             emit(f"{proposed.id}  not applied")
             return
@@ -41,23 +41,3 @@ def change(
         print_json(applied.model_dump(mode="json"))
         return
     emit(f"{applied.id}  applied")
-
-
-def _print(whatif: dict[str, Any] | None) -> None:
-    if whatif is None:
-        emit("this server cannot say what it would do")
-        return
-    tenants = whatif.get("tenants")
-    if not isinstance(tenants, list) or not all(isinstance(entry, dict) for entry in tenants) or not tenants:
-        emit(json.dumps(whatif, indent=1))
-        return
-    names = list(dict.fromkeys(name for entry in tenants for name in entry))
-    columns = [
-        (name.replace("_", " "), "left" if name in {"name", "tenant", "title"} else "right") for name in names
-    ]
-    rows = ([_cell(entry.get(name)) for name in names] for entry in tenants)
-    print_table("What it would do", columns, rows)
-
-
-def _cell(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, dict | list) else number(value)
