@@ -46,8 +46,9 @@ CORE = {
 SERVE = {
     "alembic", "anyio", "authlib", "fastapi", "holidays", "httpx", "itsdangerous", "jinja2", "joserfc", "markupsafe",
     "opentelemetry", "orjson", "prometheus_client", "psycopg", "sqlalchemy", "starlette", "stdnum", "structlog", "uvicorn",
+    "uvloop",
 }  # fmt: skip
-"""What the extra `serve` brings: the control plane, its client and the live engines may import it, nobody else."""
+"""What the extra `serve` brings: the control plane, its client, the live engines and what measures them may import it, nobody else."""
 EXTRAS = {"ray": "runs/ray_workers.py", "optuna": "runs/trials.py"}
 """Packages of extras, and the one module that may import each, inside a function."""
 SOCKETS = "runs/ray_workers.py"
@@ -114,7 +115,9 @@ def test_the_report_reads_only_run_folders() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_the_core_imports_neither_web_nor_database(path: Path) -> None:
     """Outside the standard library there are seven packages, and rich and typer for the command line."""
-    if layer(path) in {"control", "client"} or module_name(path).startswith("engines/live/"):
+    if layer(path) in {"control", "client"} or module_name(path).startswith(
+        ("engines/live/", "bench/serving/")
+    ):
         allowed = CORE | SERVE
         for name, _ in imports(ast.parse(path.read_text(encoding="utf-8"))):
             top = name.split(".")[0]

@@ -53,19 +53,26 @@ def bench(
         float | None, typer.Option(metavar="S", help="With --serve: how long requests are sent; default 30.")
     ] = None,
     cycles: Annotated[
-        int | None, typer.Option(metavar="N", help="With --serve: turns of the loop that are timed; default 300.")
+        int | None,
+        typer.Option(metavar="N", help="With --serve: turns of the loop that are timed; default 300."),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(metavar="N", help="With --serve: how long memory is watched; default 3. 0 leaves a part out."),
+        typer.Option(
+            metavar="N", help="With --serve: how long memory is watched; default 3. 0 leaves a part out."
+        ),
     ] = None,
     speed: Annotated[
         float | None,
-        typer.Option(metavar="X", help="With --serve: seconds of the site in a second of real time; default 60."),
+        typer.Option(
+            metavar="X", help="With --serve: seconds of the site in a second of real time; default 60."
+        ),
     ] = None,
     database: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="With --serve: a database of PostgreSQL, in a schema of its own; else SQLite."),
+        typer.Option(
+            metavar="URL", help="With --serve: a database of PostgreSQL, in a schema of its own; else SQLite."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Also write the figures to this file, as JSON.")] = None,
     as_json: JsonOption = False,
