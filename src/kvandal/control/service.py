@@ -151,7 +151,6 @@ class LoopThread(threading.Thread):
             self._told_waiting = ""
             self._attend_office(loop)
             self._upkeep(loop)
-            return report.more
         except LeadershipLostError as error:
             metrics.cycle_failed("store")
             self._forget()
@@ -164,6 +163,8 @@ class LoopThread(threading.Thread):
             metrics.cycle_failed("engine")
             self._wait_for(f"the engine does not answer: {error}")
             self.stopping.wait(2.0)
+        else:
+            return report.more
         return False
 
     def _open(self) -> Loop:
@@ -268,6 +269,7 @@ class Service:
 
     def __init__(self, settings: Settings, *, demand: bool = True) -> None:
         self.settings = settings
+        self._nodes: frozenset[str] = frozenset()
         self.watch = Watch(Metrics(version=__version__), Traces.to(settings.otlp_endpoint, __version__))
         self.store = open_store(settings.database_url)
         self.watch.metrics.watch_store(self.store.engine)
@@ -291,9 +293,17 @@ class Service:
             may_use=lambda tx, tenant, project, gpus, limit_s: lacks(
                 tx, tenant, project, gpus, limit_s, self.loop.now()
             ),
+            knows_node=self._knows_node,
         )
         operations = operations_router(self.watch, self.store, self.settings)
         return create_app(parts, pages=[operations, pages_router])
+
+    def _knows_node(self, name: str) -> bool:
+        """Whether the engine of the site has a node of that name; a site that has not begun has none yet."""
+        if not self._nodes:
+            row = known_site(self.store)
+            self._nodes = frozenset(row.nodes if row is not None else ())
+        return name in self._nodes
 
     def stop(self) -> None:
         """End the loop after its cycle and let those go who follow the site; does not wait."""
@@ -333,7 +343,14 @@ def run(settings: Settings, *, demand: bool = True, ready: Callable[[str], None]
     try:
         service.loop.start()
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        serve(service.app, settings, service.watch, listener=listener, on_stop=service.stop)
+        serve(
+            service.app,
+            settings,
+            service.watch,
+            listener=listener,
+            on_stop=service.stop,
+            has_failed=lambda: service.loop.failure is not None,
+        )
     finally:
         service.close()
     if service.loop.failure is not None:

@@ -30,7 +30,8 @@ class Grant(Part):
     tenant: str
     """Tenant that may use it; one that submits jobs, not a group."""
     project: str = ""
-    """Project of the tenant that alone may use it; left out, all may. Jobs of a simulated demand belong to no project."""
+    """Project of the tenant that alone may use it, and is limited by it; left out, all are. Jobs of a simulated demand belong to
+    no project."""
     gpu_hours: Annotated[float, Field(gt=0, le=1e12)]
     """GPU-hours of each period."""
     start_utc: AwareDatetime | None = None

@@ -145,10 +145,22 @@ def move(state, job, time_s):
     return True
 
 
+@kernel
+def _is_limited(state, job):
+    """Whether there is, was or will be a grant for a job's tenant and class, of its project or of any."""
+    tenant, demand, limited = state.jobs[job].tenant, state.jobs[job].demand, False
+    for index in range(state.grant_order.shape[2]):
+        grant = state.grant_order[tenant, demand, index]
+        if grant < 0:
+            break
+        limited = limited or is_for(state.grants[grant], state.job_grants[job].project)
+    return limited
+
+
 @large_kernel
 def admit(state, job, time_s):
-    """Let a new job draw on a grant of its tenant (G1); false if it is refused. Without grants nothing is drawn."""
-    if state.grant_order[state.jobs[job].tenant, state.jobs[job].demand, 0] < 0:
+    """Let a new job draw on a grant of its tenant (G1); false if it is refused. Whom no grant is for is not limited by one."""
+    if not _is_limited(state, job):
         return True
     gpu_s = needed_gpu_s(state, job)
     grant = _chosen(state, job, gpu_s, time_s)

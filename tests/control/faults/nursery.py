@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -28,12 +29,15 @@ from small_sites import small_site
 from sqlalchemy import event
 
 from kvandal.control import service as services
+from kvandal.control.loop.loop import Loop
 from kvandal.control.loop.opening import live_document
+from kvandal.control.loop.ordering import Orders
 from kvandal.control.loop.site import LiveSite
 from kvandal.control.operations.logs import configure_logs
 from kvandal.control.operations.serving import serve
 from kvandal.control.settings import Settings
 from kvandal.engines.live import twin
+from kvandal.engines.live.protocol import EngineUnreachableError
 from kvandal.engines.live.twin_book import TwinBook
 from kvandal.physics import heat_demand
 from kvandal.scenario.loading import resolved
@@ -122,7 +126,14 @@ class Nursery:
             app = arranged(service, **die)
         service.loop.start()
         try:
-            serve(app, service.settings, service.watch, listener=listener, on_stop=service.loop.stop)
+            serve(
+                app,
+                service.settings,
+                service.watch,
+                listener=listener,
+                on_stop=service.loop.stop,
+                has_failed=lambda: service.loop.failure is not None,
+            )
         finally:
             service.close()
         return 0 if service.loop.failure is None else 71
@@ -136,14 +147,20 @@ async def asked(app, *paths: str) -> None:
             assert (await client.get(path)).status_code == 200
 
 
-def arranged(service: services.Service, at: str, count: int):
-    """Let this process be killed at the `count`-th statement, commit, kept commit, statement of the twin, or answer."""
+def arranged(service: services.Service, at: str, count: int = 1, send: int = signal.SIGKILL):
+    """Let something happen to this process.
+
+    It gets a signal at the `count`-th *statement*, *commit*, *kept* commit, statement of the *twin*, *answer*, turn that is
+    *decided* and not written, or *order* that is written and not given; or its loop has a *fault* in its `count`-th turn; or
+    its engine does not answer while there is a file *hang*.
+    """
     left = [count]
 
     def pass_by(*_: object) -> None:
         left[0] -= 1
         if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), send)
+            time.sleep(0.2)  # another thread may be the one that takes it: go no further until it has
 
     app, commit, opened = service.app, service.store._commit, TwinBook.__init__
 
@@ -172,9 +189,36 @@ def arranged(service: services.Service, at: str, count: int):
         service.store._commit = around_commit
     elif at == "twin":
         twin.TwinBook.__init__ = opened_traced
-    elif at == "answer":
-        return answering
-    return app
+    elif at == "decided":
+        write = Loop._write
+        Loop._write = lambda loop, record: (record.written and pass_by(), write(loop, record))[1]
+    elif at == "order":
+        give = Orders._give
+        Orders._give = lambda *arguments: (pass_by(), give(*arguments))[1]
+    elif at == "fault":
+        turn = Loop.turn
+        Loop.turn = lambda loop: turn(loop) if left.append(0) or len(left) <= count else 1 / 0
+    elif at == "hang":
+        hanging(service.settings.data_dir / "hang")
+    return answering if at == "answer" else app
+
+
+def hanging(file: Path) -> None:
+    """Let no call of the engine return while a file is there; who has waited learns that it did not answer."""
+    for name in ("events", "observe", "hold", "start", "recall", "cancel", "cap", "drain"):
+        setattr(twin.TwinEngine, name, held_up(getattr(twin.TwinEngine, name), file))
+
+
+def held_up(call, file: Path):
+    def waiting(engine, *arguments):
+        waited = file.exists()
+        while file.exists():
+            time.sleep(0.01)
+        if waited:
+            raise EngineUnreachableError("timed out")
+        return call(engine, *arguments)
+
+    return waiting
 
 
 def main() -> None:

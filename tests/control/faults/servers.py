@@ -89,10 +89,16 @@ class Server:
 
     def lives(self):
         """Whether it has not ended of itself."""
+        return self._state() not in ("Z", "")
+
+    def _state(self):
         with contextlib.suppress(OSError):
-            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
-            return stat.rpartition(")")[2].split()[0] != "Z"
-        return False
+            return Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+        return ""
+
+    def is_stopped(self):
+        """Whether it was stopped, and may go on."""
+        return self._state() == "T"
 
     def stop(self):
         """Tell it to stop; return its status."""

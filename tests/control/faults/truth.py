@@ -16,7 +16,7 @@ from kvandal.control.loop.replay import replay
 from kvandal.control.store.database import open_store
 from kvandal.control.store.ledger import balance
 from kvandal.control.store.tables.accruals import ACCRUALS
-from kvandal.control.store.tables.books import IDEMPOTENCY
+from kvandal.control.store.tables.books import IDEMPOTENCY, LEDGER
 from kvandal.control.store.tables.loop import CYCLES, INBOX, INTENTIONS, JOBS, LOANS, SET_POINTS, SITE_TICKS
 from kvandal.control.store.verification import verify
 
@@ -24,9 +24,9 @@ TICK_S = 60
 """Of the site of these tests [s]."""
 
 
-def engine_events(folder):
+def engine_events(folder, file="twin.sqlite"):
     """What the emulated cluster has noted, in order."""
-    book = sqlite3.connect(folder / "twin.sqlite")
+    book = sqlite3.connect(folder / file)
     try:
         return [json.loads(body) for (body,) in book.execute("SELECT body FROM events ORDER BY number")]
     finally:
@@ -92,6 +92,13 @@ def check_cycles(tx, cycles):
     assert not tx.execute(select(INTENTIONS.c.id).where(INTENTIONS.c.state == "open")).all()
 
 
+def check_orders(tx, runs):
+    """Nothing was done that was not written down before."""
+    columns = INTENTIONS.c.job, INTENTIONS.c.attempt
+    written = {tuple(row) for row in tx.execute(select(*columns).where(INTENTIONS.c.kind == "start"))}
+    assert {(job, attempt) for job, attempts in runs.items() for attempt in attempts} <= written
+
+
 def check_promises(tx, people, jobs):
     """Every key has one job, every job a key; what was cancelled has ended; every write that was answered is in the books."""
     promised = [job for person in people for job in person.jobs.values()]
@@ -126,14 +133,19 @@ def check_ledger(tx, jobs):
     )
     metered_wh = sum(row.site_power_mw for row in ticks) * 1e6 * TICK_S / 3600
     booked_wh = accruals.body["site_wh"] - balance(tx, "site:meter", "wh")
+    memo = LEDGER.c.memo == "energy of an hour"
+    hours = tx.execute(
+        select(func.count()).where(LEDGER.c.account == "site:meter", LEDGER.c.unit == "wh", memo)
+    )
     assert booked_wh == pytest.approx(metered_wh, abs=1.0 * len(ticks))  # rows of ticks are rounded to 100 W
+    return hours.scalar_one()
 
 
-def check_all(url, folder, people):
+def check_all(url, folder, people=(), engine="twin.sqlite"):
     """Check everything; return how often what happened, so that a test can see that it happened at all."""
     assert not any(person.wrong for person in people)
     with open_store(url) as store:
-        events = engine_events(folder)
+        events = engine_events(folder, engine)
         with store.read() as tx:
             jobs = {row.id: row for row in tx.execute(select(JOBS))}
             cycles = tx.execute(select(CYCLES).order_by(CYCLES.c.number)).all()
@@ -141,11 +153,13 @@ def check_all(url, folder, people):
             check_jobs(jobs, runs, events)
             loans = check_loans(tx, cycles)
             check_cycles(tx, cycles)
-            check_promises(tx, people, jobs)
-            check_ledger(tx, jobs)
+            check_orders(tx, runs)
+            if people:
+                check_promises(tx, people, jobs)
+            booked_hours = check_ledger(tx, jobs)
             verdict = verify(tx)
         assert verdict.sound, verdict.findings
-        assert verdict.rows >= len(jobs)
+        assert verdict.rows >= sum(len(person.jobs) for person in people)
         replayed = replay(store)
         assert (replayed.difference, replayed.cycles) == (None, len(cycles))
         site, number, _, _ = taken_up(store)
@@ -160,4 +174,5 @@ def check_all(url, folder, people):
         "loans": loans,
         "recalls": replayed.recalls,
         "cycles": len(cycles),
+        "booked_hours": booked_hours,
     }

@@ -147,7 +147,7 @@ def test_a_grant_brings_its_demand_in_jobs_of_its_project(crowded, whatif):
     assert told["gpu_hours"] == pytest.approx(10 * hours, rel=0.1)  # 10 GPU-hours an hour for ten days
     submitted = measures(answer, "startups")["jobs_submitted"]
     assert submitted["difference"] == pytest.approx(told["jobs"], abs=1)
-    assert any("rule G2" in sentence for sentence in answer["assumptions"])
+    assert any("used evenly over its term" in sentence for sentence in answer["assumptions"])
     later = grant_of(crowded, start_utc=(crowded.now() + timedelta(days=3)).isoformat())
     assert whatif(grants=[later])["grants"][0]["jobs"] == 0
     asked = {"changes": {}, "grants": [grant_of(crowded, tenant="research", project="new")], "envelope_mw": None, "days": 0.25}  # fmt: skip

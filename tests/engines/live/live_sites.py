@@ -150,7 +150,7 @@ class SlurmSite(Site):
             "gpu_type": "gb200",
             "output": "/dev/null",
             "record_folder": self.folder / "runs",
-            "timeout_s": 3.0,
+            "timeout_s": 2.5,
         }
 
     def pass_time(self) -> None:

@@ -132,9 +132,9 @@ def drawn():
     for number in range(200):
         abroad = number < 90
         names = COUNTRIES if abroad else PARITY_TENANTS[:6]
-        submit_s = int(random.integers(0, 300) if abroad else random.integers(200, 1200))
-        gpus = int(random.choice((1, 2, 4, 8, 16) if abroad else (1, 4, 8, 16, 36)))
-        yield submit_s, f"job-{number:04d}", names[number % 6], gpus, int(random.integers(60, 260))
+        submit_s = int(random.integers(0, 300) if abroad else random.integers(200, 900))
+        gpus = int(random.choice((1, 2, 4, 8, 16) if abroad else (1, 4, 8, 16, 24)))
+        yield submit_s, f"job-{number:04d}", names[number % 6], gpus, int(random.integers(60, 240))
 
 
 def submit(site, submit_s, job, name, gpus, run_time_s):
@@ -165,7 +165,7 @@ def test_slurm_and_the_twin_are_told_to_do_the_same_and_do_it(slurm: SlurmSite, 
     real = Living(urls[1], tmp_path, scenario, engine=paced)
     paced.wall = real.wall
     waiting = sorted(drawn())
-    for _ in range(400):
+    for turn in range(400):
         now_s = twin.wall.now_s + STEP_S - twin.loop.epoch_utc.timestamp()
         arrived = [job for job in waiting if job[0] <= now_s]
         waiting = waiting[len(arrived) :]
@@ -175,7 +175,8 @@ def test_slurm_and_the_twin_are_told_to_do_the_same_and_do_it(slurm: SlurmSite, 
             report = site.turn(STEP_S)
             while report.open_intentions:
                 report = site.turn(0)
-        paced.where_they_run()
+        if turn % 4 == 0:
+            paced.where_they_run()
         if not waiting and {row.state for row in twin.jobs()} <= {"finished", "refused"}:
             break
     assert {row.state for row in real.jobs()} == {"finished"}
@@ -186,7 +187,7 @@ def test_slurm_and_the_twin_are_told_to_do_the_same_and_do_it(slurm: SlurmSite, 
     assert there == here
     kinds = Counter(one["do"] for _, one in there)
     assert kinds["start"] >= 200
-    assert kinds["notice"] >= 10
+    assert min(kinds["notice"], kinds["take"]) >= 5
     assert len({one["borrower"] for _, one in there if one["do"] == "lend"}) >= 6
     assert paced.told["ended", "completed"] == 200
     assert paced.told["started", None] == kinds["start"]

@@ -57,8 +57,19 @@ def test_small_jobs_share_a_node(site: Site):
     assert {site.job(order).shares for order in orders} == {(Share(site.nodes[0], 1),)}
 
 
+def test_a_job_may_be_spread_over_parts_of_nodes(site: Site):
+    """What was submitted as one part of a node runs as two parts of two."""
+    order = site.order("spread", gpus=2)
+    shares = [Share(site.nodes[0], 1), Share(site.nodes[3], 1)]
+    site.started(order, shares)
+    assert sorted(site.job(order).shares, key=lambda share: share.node) == shares
+
+
 def test_a_recalled_job_is_held_and_runs_again(site: Site):
-    """Notice, then taken off its nodes, then started as the next attempt elsewhere; each is told once, in order."""
+    """Notice, then taken off its nodes, then started as the next attempt elsewhere; each is told once, in order.
+
+    Orders that come late name an attempt that is over, and leave the one that runs alone.
+    """
     order = site.order("recalled", gpus=4, runs_s=600)
     site.started(order, whole(site.nodes[:1]))
     deadline = site.engine.now() + timedelta(seconds=30)
@@ -72,26 +83,14 @@ def test_a_recalled_job_is_held_and_runs_again(site: Site):
     assert site.job(order).attempt == 1
     site.engine.start(order, 2, whole(site.nodes[1:2]))
     site.wait_told(order, "started", 2)
-    assert [share.node for share in site.job(order).shares] == [site.nodes[1]]
-    assert site.story(order) == [("started", 1, None), ("held", 1, None), ("started", 2, None)]
-    times = [event.at_utc for event in site.tell() if event.key == order.key]
-    assert times == sorted(times)
-
-
-def test_orders_of_an_earlier_attempt_do_nothing(site: Site):
-    """What comes late names an attempt that is over, and leaves the one that runs alone."""
-    order = site.order("late", gpus=4)
-    site.started(order, whole(site.nodes[:1]))
-    site.engine.hold(order, 1)
-    site.wait(lambda: site.state(order) == "held", "it to wait")
-    site.engine.start(order, 2, whole(site.nodes[:1]))
-    site.wait_told(order, "started", 2)
     site.engine.hold(order, 1)
     site.engine.start(order, 1, whole(site.nodes[3:4]))
     site.engine.recall(order, 1, site.engine.now())
     job = site.job(order)
-    assert (job.state, job.attempt) == ("running", 2)
-    assert len(site.story(order)) == 3
+    assert (job.state, job.attempt, [share.node for share in job.shares]) == ("running", 2, [site.nodes[1]])
+    assert site.story(order) == [("started", 1, None), ("held", 1, None), ("started", 2, None)]
+    times = [event.at_utc for event in site.tell() if event.key == order.key]
+    assert times == sorted(times)
 
 
 @pytest.mark.parametrize("when", ["unknown", "held", "running", "held again", "ended"])

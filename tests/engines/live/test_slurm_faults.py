@@ -143,8 +143,6 @@ def test_a_hung_controller_is_unreachable_and_then_goes_on(slurm: SlurmSite):
         assert unreachable(slurm.engine.observe)
         assert unreachable(lambda: slurm.engine.events(slurm.cursor))
         assert unreachable(lambda: slurm.engine.drain(slurm.nodes[0], "test"))
-        time.sleep(1.1)  # a moment later it is tried again
-        assert unreachable(lambda: slurm.engine.hold(slurm.order("new"), 0))
     finally:
         slurm.go_on("slurmctld")
     slurm.wait(lambda: not unreachable(slurm.engine.observe), "slurmctld")
@@ -152,22 +150,71 @@ def test_a_hung_controller_is_unreachable_and_then_goes_on(slurm: SlurmSite):
     assert slurm.story(order) == [("started", 1, None), ("ended", 1, "completed")]
 
 
-def test_jobs_run_without_slurmdbd_and_the_past_is_told_when_it_is_back(slurm: SlurmSite):
-    """Submitting, starting and ending need slurmctld alone; of jobs that it has forgotten slurmdbd tells, later."""
-    order = slurm.order("without", gpus=4, runs_s=1)
+def test_jobs_run_without_slurmdbd_and_what_ended_unseen_is_told_when_it_is_back(
+    slurm: SlurmSite, monkeypatch
+):
+    """slurmctld has forgotten two jobs, one that had been told of and one that had not: each is told once, when slurmdbd answers.
+
+    Submitting, starting and ending need slurmctld alone.
+    """
+    orders = [slurm.order(f"unseen{place}", gpus=4, runs_s=1) for place in range(2)]
+    slurm.started(orders[0], whole(slurm.nodes[:1]))
+    before = slurm.cursor
+    slurm.started(orders[1], whole(slurm.nodes[1:2]))
+    for order in orders:
+        slurm.wait_told(order, "ended", 1)
+    jobs = {row.note.key: number for number, row in slurm.engine._look().rows.items()}
+    numbers = [jobs[order.key] for order in orders]
+    slurm.wait(
+        lambda: len(answer(lambda: slurm.engine._view.past(numbers)) or ()) == 2, "the records of both"
+    )
+    engine = slurm.make()
+    look = engine._view.look
+
+    def forgetful():
+        """See no job of either."""
+        seen = look()
+        return replace(
+            seen,
+            rows={n: row for n, row in seen.rows.items() if n not in numbers},
+            standings={n: one for n, one in seen.standings.items() if n not in numbers},
+            numbers={key: n for key, n in seen.numbers.items() if n not in numbers},
+        )
+
+    monkeypatch.setattr(engine._view, "look", forgetful)
     slurm.kill("slurmdbd")
-    slurm.started(order, whole(slurm.nodes[:1]))
-    slurm.wait_told(order, "ended", 1)
-    number = next(n for n, row in slurm.engine._look().rows.items() if row.note.key == order.key)
-    assert unreachable(lambda: slurm.engine._view.past([number]))
+    third = slurm.order("without", gpus=4, runs_s=1)
+    slurm.started(third, whole(slurm.nodes[2:3]))
+    slurm.wait_told(third, "ended", 1)
+    monkeypatch.setattr("kvandal.engines.live.slurm.GAP_S", 0.0)
+    monkeypatch.setattr("kvandal.engines.live.slurm.PAST_EVERY_S", 1.0)
+    events, cursor = engine.events(before)
+    keys = {order.key for order in orders}
+    assert [event for event in events if event.key in keys] == []
     slurm.up()
-    past = slurm.wait(lambda: answer(lambda: slurm.engine._view.past([number])), "the record of it")
-    found = past[number]
-    assert (found.job.key, found.job.attempt, found.over.outcome) == (order.key, 1, "completed")
-    assert number in slurm.engine._view.past_since(time.time() - 300)
-    assert not [
-        n for n in slurm.engine._view.past_since(time.time() - 300) if n in slurm.engine._view.past([])
-    ]
+    told = []
+
+    def all_told() -> bool:
+        nonlocal cursor
+        found, cursor = engine.events(cursor)
+        told.extend(
+            (event.kind, event.attempt, event.outcome, event.key) for event in found if event.key in keys
+        )
+        return len(told) >= 3
+
+    slurm.wait(all_told, "their ends")
+    first, second = (order.key for order in orders)
+    assert sorted(told, key=str) == sorted(
+        [
+            ("ended", 1, "completed", first),
+            ("started", 1, None, second),
+            ("ended", 1, "completed", second),
+        ],
+        key=str,
+    )
+    monkeypatch.setattr("kvandal.engines.live.slurm.GAP_S", 60.0)
+    assert not [event for event in engine.events(cursor)[0] if event.key in keys]
+    engine.close()
 
 
 def test_what_slurm_will_not_do_is_refused_in_its_words(slurm: SlurmSite):

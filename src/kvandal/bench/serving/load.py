@@ -94,8 +94,7 @@ def _generated(plan: Plan, service: Served) -> dict[str, Any]:
     finished = subprocess.run(  # noqa: S603 - words of our own
         words,
         input=json.dumps(asdict(plan)).encode(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         check=False,
     )
     took_s, after_s = time.monotonic() - began_s, service.cpu_s()
@@ -119,16 +118,16 @@ def submissions(scenario: Scenario) -> list[dict[str, Any]]:
             if tenant in groups:
                 continue
             most = force.most_gpus(tenant, name)
-            for gpus in dict.fromkeys((min(SMALLEST, most), min(LARGEST, most))):
-                found.append(
-                    {
-                        "tenant": tenant,
-                        "project": "load",
-                        "name": "load",
-                        "demand": name,
-                        "gpus": gpus,
-                        "limit_s": limit_s,
-                        "script": "srun python train.py",
-                    }
-                )
+            found += [
+                {
+                    "tenant": tenant,
+                    "project": "load",
+                    "name": "load",
+                    "demand": name,
+                    "gpus": gpus,
+                    "limit_s": limit_s,
+                    "script": "srun python train.py",
+                }
+                for gpus in dict.fromkeys((min(SMALLEST, most), min(LARGEST, most)))
+            ]
     return found

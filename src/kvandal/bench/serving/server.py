@@ -210,7 +210,7 @@ def room_in(database: str | None) -> Iterator[str | None]:
         try:
             with engine.connect() as connection:
                 connection.exec_driver_sql(f"CREATE SCHEMA {name}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever the driver says, it is about this URL
             first = str(getattr(error, "orig", error)).splitlines()[0]
             raise InputError(f"cannot be used: {first}", key="--database") from None
         own = address.update_query_dict({"options": f"-csearch_path={name}"})

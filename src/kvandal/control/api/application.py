@@ -90,6 +90,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.watch.closed = False
+        describe(app)  # takes a moment, in which no request should have to wait
         try:
             yield
         finally:

@@ -20,10 +20,11 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
 from kvandal.control.loop.accounts import Accounts
+from kvandal.control.loop.in_force import changed
 from kvandal.control.loop.observing import Observer
 from kvandal.control.loop.ordering import LeadershipLostError, Orders
 from kvandal.control.loop.recording import Record, orders_of, write
-from kvandal.control.loop.site import Document, LiveSite, SiteCopy, Turn, changed
+from kvandal.control.loop.site import Document, LiveSite, SiteCopy, Turn
 from kvandal.control.loop.taking import MOST, commands, submitted, told_by
 from kvandal.control.loop.told import Told
 from kvandal.control.loop.view import ticks_of, view_of

@@ -47,6 +47,7 @@ def serve(
     *,
     listener: socket.socket,
     on_stop: Callable[[], None] = lambda: None,
+    has_failed: Callable[[], bool] = lambda: False,
 ) -> None:
     """Serve until SIGTERM or SIGINT; returns once the last request is answered.
 
@@ -63,6 +64,8 @@ def serve(
     on_stop
         Called once, when the signal comes, before open requests are waited for: tell the loop to stop after its cycle. It
         must not wait; wait for the loop when this function has returned.
+    has_failed
+        Asked all the time; once it says so, the server ends as if told to stop: who supervises the process starts another.
 
     """
     config = uvicorn.Config(
@@ -77,7 +80,7 @@ def serve(
         timeout_graceful_shutdown=math.ceil(settings.shutdown_s),
         backlog=BACKLOG,
     )
-    server = _Server(config, watch, on_stop)
+    server = _Server(config, watch, on_stop, has_failed)
     try:
         server.run(sockets=[listener])
     finally:
@@ -87,9 +90,19 @@ def serve(
 class _Server(uvicorn.Server):
     """uvicorn that ends its event streams and leaves quietly when it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, watch: Watch, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        watch: Watch,
+        on_stop: Callable[[], None],
+        has_failed: Callable[[], bool],
+    ) -> None:
         super().__init__(config)
-        self._watch, self._on_stop = watch, on_stop
+        self._watch, self._on_stop, self._has_failed = watch, on_stop, has_failed
+
+    async def on_tick(self, counter: int) -> bool:
+        """Tell whether to end, some ten times a second."""
+        return await super().on_tick(counter) or self._has_failed()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; a second signal does not wait any longer."""

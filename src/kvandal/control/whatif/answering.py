@@ -37,7 +37,6 @@ from kvandal.control.whatif.telling import (
 )
 from kvandal.errors import InputError
 from kvandal.runs.paired import CONFIDENCE
-from kvandal.twin.memory import give_back_freed
 
 Array = Any
 DAY_S = 86_400
@@ -106,7 +105,6 @@ class Answerer:
                 numbers[place].append(measure(site, earlier, played))
                 starts[place].append(starts_s(earlier, played))
                 del played
-        give_back_freed()
         rows = rows_of(*numbers)
         tenants, whole = told_rows(rows, site)
         queued = queued_told(site, earlier, *starts, sides.until_s)
@@ -253,8 +251,4 @@ def _assumptions(site: LiveSite, sides: Sides, standing: Standing) -> list[str]:
             f"The grant {one.grant} is used evenly over its term, in jobs of {one.gpus:,} GPUs for "
             f"{one.work_s / 3600:,.1f} h ({basis})."
         )
-        if not any(known.tenant == one.tenant for known in site.scenario.grants.values()):
-            found.append(
-                f"{one.tenant} has no grant yet; with its first one, jobs of its projects that have none are refused (rule G2)."
-            )
     return found

@@ -118,6 +118,7 @@ def answer_questions(connection: Connection[Any, Any]) -> None:
     """Answer questions until nobody is there to ask them."""
     from kvandal.control.whatif.answering import Answerer
     from kvandal.runs.members import begin_worker
+    from kvandal.twin.memory import give_back_freed
 
     begin_worker()
     with contextlib.suppress(OSError, AttributeError):
@@ -141,3 +142,5 @@ def answer_questions(connection: Connection[Any, Any]) -> None:
             connection.send(reply)
         except OSError:
             return
+        del standing, reply
+        give_back_freed()

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from kvandal.engines.live.protocol import (
 )
 from kvandal.engines.live.slurm_cluster import SlurmCluster
 from kvandal.engines.live.slurm_command import SlurmCommands
+from kvandal.engines.live.slurm_description import description_of, node_size, reshaped
 from kvandal.engines.live.slurm_history import Cursor, Told, job_events, node_events
 from kvandal.engines.live.slurm_reading import Note, Row, Word, row_of_rest
 from kvandal.engines.live.slurm_record import Records
@@ -39,10 +39,27 @@ SAME_LOOK_S = 0.25
 GAP_S = 60.0
 """After so long without a look, slurmctld may have forgotten jobs that ended: slurmdbd is asked."""
 PAST_EVERY_S = 5.0
+LATE_S = 60.0
+"""How long what ended in such a time is asked for: slurmctld sends its records late when slurmdbd was away."""
 LISTENS_AFTER_S = 2.0
 """A batch script that began less long ago may not listen yet, and would die of the signal."""
 FORGOTTEN_S = 120.0
 """A job that neither slurmctld nor slurmdbd knows for so long is lost."""
+
+
+@dataclass(slots=True)
+class Gap:
+    """A time in which nobody looked.
+
+    Attributes
+    ----------
+    since_utc_s : when Slurm was looked at before, as seconds since 1970
+    answered : when slurmdbd first told what ended in it, by the steady clock [s]; 0: not yet
+
+    """
+
+    since_utc_s: float
+    answered: float = 0.0
 
 
 class SlurmEngine:
@@ -65,8 +82,9 @@ class SlurmEngine:
         self._sure = False
         self._last: tuple[float, Look] | None = None
         self._cursor: tuple[str, Cursor] = ("", Cursor())
-        self._past_due = 0.0
-        self._told_utc_s: float | None = None
+        self._past_due, self._past_away = 0.0, False
+        self._told_utc_s = 0.0
+        self._gap: Gap | None = None
         self._keys: dict[int, str] = {}
         self._forgotten_since: dict[int, float] = {}
         self._notices: dict[str, tuple[Order, int, datetime]] = {}
@@ -110,9 +128,11 @@ class SlurmEngine:
         last, self._last = self._last, None
         look = last[1] if last and time.monotonic() - last[0] < SAME_LOOK_S else self._look()
         before = self._cursor[1] if self._cursor[0] == cursor else Cursor.read(cursor)
-        since_utc_s = before.looked_utc_s if self._told_utc_s is None else self._told_utc_s
         looked_utc_s = look.at_utc.timestamp()
-        gap = bool(since_utc_s) and looked_utc_s - since_utc_s > GAP_S
+        since_utc_s = self._told_utc_s or before.looked_utc_s
+        if self._gap is None and since_utc_s and looked_utc_s - since_utc_s > GAP_S:
+            self._gap = Gap(since_utc_s)
+        self._told_utc_s = looked_utc_s
         earliest = datetime.fromtimestamp(since_utc_s, UTC) if since_utc_s else None
         events, down = node_events(before.down, (row.now for row in look.nodes), look.at_utc)
         told: dict[int, Told] = {}
@@ -123,40 +143,45 @@ class SlurmEngine:
                 continue
             happened, told[number] = job_events(earlier or Told(), standing, look.at_utc, earliest)
             events += happened
-        gone = {n: t for n, t in before.jobs.items() if n not in look.rows and not t.final}
-        past = self._past(gone, since_utc_s if gap else None)
-        for number, standing in (past or {}).items():
+        gone = {n: t for n, t in before.jobs.items() if n not in look.rows}
+        told |= {n: t for n, t in gone.items() if not t.final or self._gap is not None}
+        for number, standing in self._past({n: t for n, t in gone.items() if not t.final}).items():
             earlier = before.jobs.get(number, Told())
             if number not in look.rows and not earlier.final and standing.job.key not in look.numbers:
-                events += job_events(earlier, standing, look.at_utc, None)[0]
-        told |= {number: t for number, t in gone.items() if number not in (past or {})}
-        if past is not None or not gap:  # else slurmdbd is asked again for all of that time
-            self._told_utc_s = since_utc_s = looked_utc_s
+                happened, told[number] = job_events(earlier, standing, look.at_utc, None)
+                events += happened
         events.sort(key=lambda event: event.at_utc)
         jobs = {number: t for number, t in told.items() if t != Told()}
         over = {number: t for number, t in before.jobs.items() if t.final}
         if cursor and not events and down == before.down and over | jobs == before.jobs:
             self._cursor = (cursor, before)
             return [], cursor
-        after = Cursor(since_utc_s or looked_utc_s, jobs, down)
+        after = Cursor(looked_utc_s if self._gap is None else self._gap.since_utc_s, jobs, down)
         text = after.text()
         self._cursor = (text, after)
         return events, text
 
-    def _past(self, gone: Mapping[int, Told], since_utc_s: float | None) -> dict[int, Standing] | None:
-        """Ask slurmdbd for jobs that slurmctld has forgotten, and for all that ended since a time; None: it does not answer."""
-        now = time.monotonic()
+    def _past(self, gone: Mapping[int, Told]) -> dict[int, Standing]:
+        """Ask slurmdbd now and then for jobs that slurmctld has forgotten, and for all that ended in a gap."""
+        now, gap = time.monotonic(), self._gap
         self._forgotten_since = {n: self._forgotten_since.get(n, now) for n in gone}
-        if since_utc_s is None and (not gone or now < self._past_due):
+        if now < self._past_due or (gap is None and not gone):
             return {}
         self._past_due = now + PAST_EVERY_S
         try:
             found = self._view.past(gone) if gone else {}
-            if since_utc_s is not None:
-                found = self._view.past_since(since_utc_s - GAP_S) | found
+            if gap is not None:
+                found = self._view.past_since(gap.since_utc_s - GAP_S) | found
         except EngineUnreachableError as away:
-            LOG.warning("what has ended and is forgotten by slurmctld will be told later: %s", away)
-            return None
+            if not self._past_away:
+                LOG.warning("what ended and is forgotten by slurmctld will be told later: %s", away)
+            self._past_away = True
+            return {}
+        self._past_away = False
+        if gap is not None:
+            gap.answered = gap.answered or now
+            if now - gap.answered >= LATE_S:
+                self._gap = None
         return self._lost(gone, now) | found
 
     def _lost(self, gone: Mapping[int, Told], now: float) -> dict[int, Standing]:
@@ -261,16 +286,12 @@ class SlurmEngine:
             raise EngineUnreachableError(f"job {order.key}: attempt {job.attempt} is still {job.state}")
         if self._records is not None:
             self._records.forget(order.key, row.number, row.restarts)
-        nodes = sorted({share.node for share in shares})
         changes: dict[str, Any] = {
-            "nodelist": ",".join(nodes),
+            "nodelist": ",".join(sorted({share.node for share in shares})),
             "comment": Note(order.key, attempt, row.restarts, "start", int(time.time())).text(),
             "hold": False,
+            **reshaped(order.gpus, shares, self._cluster, node_size(self._view.nodes)),
         }
-        per_node = max(share.gpus for share in shares)
-        shape = self._shape(order.gpus)
-        if (len(nodes), per_node) != (shape["nodes"][0], self._per_node(order.gpus)):
-            changes |= {"nodes": [len(nodes), len(nodes)], "tasks": len(nodes), "gres": self._gres(per_node)}
         self._rest.update(row.number, changes)
 
     def _submit_again(self, order: Order, attempt: int) -> bool:
@@ -376,66 +397,12 @@ class SlurmEngine:
         elif not script.startswith("#!"):
             script = "#!/bin/sh\n" + script
         try:
-            number = self._rest.submit(user, self._description(order, user, note or Note(order.key)), script)
+            size = node_size(self._view.nodes)
+            job = description_of(order, self._cluster, user, note or Note(order.key), size)
+            number = self._rest.submit(user, job, script)
             if user != self._cluster.service_user:
                 self._rest.update(number, {"hold": True})  # held by the operator: its owner cannot release it
         except EngineUnreachableError:
             self._sure = False
             raise
         self._numbers[order.key] = number
-
-    def _description(self, order: Order, user: str, note: Note) -> dict[str, Any]:
-        cluster = self._cluster
-
-        def filled(pattern: str) -> str:
-            return pattern.format(tenant=order.tenant, project=order.project, user=user)
-
-        job: dict[str, Any] = {
-            "name": order.name or order.key,
-            "account": filled(cluster.account),
-            "comment": note.text(),
-            "hold": True,
-            "requeue": True,
-            "time_limit": max(1, -(-order.limit_s // 60)),
-            "current_working_directory": filled(cluster.working_directory),
-            "environment": {
-                **cluster.environment, **order.environment, "KVANDAL_JOB": order.key, "KVANDAL_TENANT": order.tenant,
-            },
-            **self._shape(order.gpus),
-        }  # fmt: skip
-        for field, pattern in (
-            ("partition", cluster.partition),
-            ("qos", cluster.qos.get(order.tier)),
-            ("standard_output", cluster.output),
-        ):
-            if pattern:
-                job[field] = filled(pattern)
-        return job
-
-    def _shape(self, gpus: int) -> dict[str, Any]:
-        """Whole nodes for a job that fills one; a part of one node for a smaller job, with its part of the processors."""
-        gpus_of_node, cpus = self._node_size()
-        nodes = max(1, -(-gpus // gpus_of_node))
-        shape: dict[str, Any] = {
-            "nodes": [nodes, nodes],
-            "tasks": nodes,
-            "tasks_per_node": 1,
-            "gres": self._gres(self._per_node(gpus)),
-        }
-        if cpus >= gpus_of_node:
-            shape["cpus_per_task"] = self._per_node(gpus) * (cpus // gpus_of_node)
-        return shape
-
-    def _per_node(self, gpus: int) -> int:
-        return min(gpus, self._node_size()[0])
-
-    def _gres(self, per_node: int) -> str:
-        kind = self._cluster.gpu_type
-        return f"gpu:{kind}:{per_node}" if kind else f"gpu:{per_node}"
-
-    def _node_size(self) -> tuple[int, int]:
-        """GPUs and processors of most nodes."""
-        sizes = Counter((row.now.gpus, row.cpus) for row in self._view.nodes)
-        if not sizes:
-            raise EngineUnreachableError("Slurm shows no node with GPUs")
-        return sizes.most_common(1)[0][0]
