@@ -41,7 +41,7 @@ class Server:
                 await reader.readexactly(int(head.split("Content-Length: ")[1].split("\r\n")[0]))
             self.asked += 1
             if self.asked == self.at:
-                time.sleep(self.still_s)  # all of it stands still, as a process does whose one thread is busy
+                time.sleep(self.still_s)  # noqa: ASYNC251 - all of it stands still, as a process whose one thread is busy
             told = self.answer(head.split("\r\n")[0])
             if told is None:
                 writer.close()
@@ -119,7 +119,7 @@ def test_the_same_seed_asks_the_same() -> None:
 
     first, second = Server(answer), Server(answer)
     figures, _ = asked(first, mix=MIX, rate=400.0), asked(second, mix=MIX, rate=400.0)
-    assert {kind for kind in figures["latency_ms"]} == {*KINDS, "all"}
+    assert set(figures["latency_ms"]) == {*KINDS, "all"}
     assert figures["errors"] == 0
 
     def sent(server: Server) -> list[str]:

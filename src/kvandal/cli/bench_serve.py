@@ -96,7 +96,8 @@ def print_figures(figures: Mapping[str, Any]) -> None:
         )
         for kind, wrong in load["errors_by_kind"].items():
             note(
-                f"errors of {kind}: " + ", ".join(f"{count:,} times {status}" for status, count in wrong.items())
+                f"errors of {kind}: "
+                + ", ".join(f"{count:,} times {status}" for status, count in wrong.items())
             )
     if cycle := figures.get("cycle"):
         tables = {

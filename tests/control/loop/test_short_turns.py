@@ -88,7 +88,9 @@ def test_orders_given_together_are_all_carried_out_or_none(living, monkeypatch):
     monkeypatch.setattr(living.engine._book, "keep_jobs", keep)
     assert living.engine.observe().jobs == {}
     living.turn(1)
-    assert {key: (job.state, job.attempt) for key, job in living.engine.observe().jobs.items()} == dict.fromkeys(jobs, ("running", 1))
+    assert {
+        key: (job.state, job.attempt) for key, job in living.engine.observe().jobs.items()
+    } == dict.fromkeys(jobs, ("running", 1))
     living.turn(1)
     assert open_orders(living) == 0
     assert replay(living.store).difference is None
