@@ -45,10 +45,9 @@ CORE = {
 """What the layers below the command line may import from outside; the command line adds rich and typer."""
 SERVE = {
     "alembic", "anyio", "authlib", "fastapi", "holidays", "httpx", "itsdangerous", "jinja2", "joserfc", "markupsafe",
-    "opentelemetry", "orjson", "prometheus_client", "psycopg", "sqlalchemy", "starlette", "stdnum", "structlog", "uvicorn",
-    "uvloop",
+    "opentelemetry", "orjson", "prometheus_client", "psycopg", "sqlalchemy", "starlette", "stdnum", "structlog", "uvicorn", "uvloop",
 }  # fmt: skip
-"""What the extra `serve` brings: the control plane, its client, the live engines and what measures them may import it, nobody else."""
+"""What the extra `serve` brings: the control plane, its client and the live engines may import it, nobody else."""
 EXTRAS = {"ray": "runs/ray_workers.py", "optuna": "runs/trials.py"}
 """Packages of extras, and the one module that may import each, inside a function."""
 SOCKETS = "runs/ray_workers.py"

@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-SLEW = 0.1
-"""How much faster or slower it runs at most while the wall clock is elsewhere."""
+SLEW = 0.005
+"""How much faster or slower it runs at most while the wall clock is elsewhere: a notice of two minutes is right to a second."""
 STEP_S = 0.5
 """Differences up to this are followed at once, forwards [s]."""
 
