@@ -50,6 +50,15 @@ def refused(outcome: Any, *expected: str) -> None:
         (["run", "--set", 'site.grid_mw="230"'], ["--set site.grid_mw: must be a number, got '230'"]),
         (["run", "--set", "site.grid_mw"], ["--set: expected key=value", "'site.grid_mw'"]),
         (["run", "--set", "run.days=1", "--set", "run.days=2"], ["--set run.days: is given twice"]),
+        (["bench", "--serve", "--rate", "0"], ["--rate: = 0: must be above 0 and at most 100,000"]),
+        (["bench", "--serve", "--minutes", "-1"], ["--minutes: = -1: must be from 0 to 100,000"]),
+        (["bench", "--serve", "--days", "3"], ["--days: is not for --serve"]),
+        (["bench", "--serve", "--scale"], ["--scale: is not for --serve"]),
+        (["bench", "--cycles", "10"], ["--cycles: is for --serve; give both"]),
+        (
+            ["bench", "--serve", "--database", "sqlite:///x.db"],
+            ["--database: measures SQLite in a temporary folder"],
+        ),
         (["run", "--set", "run.days=1", "--days", "2"], ["--days: says the same as --set run.days"]),
         (
             ["run", "--set", "site.grid_mw=200", "--set", "site={}"],

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from kvandal.cli.options import note, note_compilation, number, print_table, scenario_of
+from kvandal.cli.options import emit, note, note_compilation, number, print_table, scenario_of
 from kvandal.cli.serve import needs_serve
 from kvandal.errors import ScenarioError
 
@@ -30,20 +30,20 @@ def measured(source: str, seed: int | None, given: Mapping[str, Any]) -> dict[st
 
     """
     needs_serve()
-    from kvandal import __version__
+    from kvandal import __version__, compiled
     from kvandal.bench.serving import cycles, load, memory, server
 
     asked = {option: DEFAULTS[option] if given[option] is None else given[option] for option in DEFAULTS}
     for option, value in asked.items():
-        least_open = option in POSITIVE
-        if not (math.isfinite(value) and 0 <= value <= MOST[option]) or (least_open and value == 0):
-            words = "above 0" if least_open else "0"
-            raise ScenarioError(f"= {value:g}: must be from {words} to {MOST[option]:,}", key=option)
+        above = option in POSITIVE
+        if not (math.isfinite(value) and 0 <= value <= MOST[option]) or (above and value == 0):
+            words = "above 0 and at most" if above else "from 0 to"
+            raise ScenarioError(f"= {value:g}: must be {words} {MOST[option]:,}", key=option)
     database, seed = given["--database"], 1 if seed is None else seed
     scenario, speed = scenario_of(source, None), float(asked["--speed"])
     with server.room_in(database):
         pass  # says at once whether it can be used
-    note_compilation()
+    note_compilation("live")
     figures: dict[str, Any] = {"scenario": scenario.name, "seed": seed, "kvandal_version": __version__}
     figures |= {"processors": server.processors(), "load_average_before": server.load_average()}
     if asked["--seconds"]:
@@ -56,6 +56,7 @@ def measured(source: str, seed: int | None, given: Mapping[str, Any]) -> dict[st
         figures["cycle"] = cycles.measured(
             scenario, cycles=int(asked["--cycles"]), speed=speed, database=database, seed=seed, progress=note
         )
+    compiled.mark_cached("live")
     if asked["--minutes"]:
         note(f"watching memory for {asked['--minutes']:g} minutes ...")
         figures["memory"] = memory.measured(
@@ -68,13 +69,16 @@ def measured(source: str, seed: int | None, given: Mapping[str, Any]) -> dict[st
 def print_figures(figures: Mapping[str, Any]) -> None:
     """Print what was measured."""
     if load := figures.get("load"):
+        emit(
+            f"{figures['scenario']}: {load['achieved_per_s']:,.0f} requests/s of {load['asked_per_s']:,.0f} asked, "
+            f"{load['errors']:,} errors; from when each was due to its answer, ms"
+        )
         rows = [
             (kind, number(one["requests"]), *(f"{one[name]:,.1f}" for name in COLUMNS))
             for kind, one in load["latency_ms"].items()
         ]
         print_table(
-            f"{figures['scenario']}: {load['achieved_per_s']:,.0f} requests/s of {load['asked_per_s']:,.0f} asked, "
-            f"{load['errors']:,} errors; time from when each was due, ms",
+            "",
             [("", ""), ("requests", "right"), *((name, "right") for name in COLUMNS)],
             rows,
         )
@@ -103,16 +107,20 @@ def print_figures(figures: Mapping[str, Any]) -> None:
             "a cycle while the site fills": cycle["filling"]["cycle_ms"],
             "its processor time ": cycle["filling"]["cycle_cpu_ms"],
         }
-        print_table(
+        emit(
             f"\n{cycle['trays']:,} trays, {cycle['jobs_running']:,} jobs running, {cycle['jobs_queued']:,} queued; "
             f"{cycle['cycles']:,} cycles with {cycle['jobs_started']:,} starts, {cycle['jobs_ended']:,} ends and "
-            f"{cycle['keyframes']:,} kept states, {cycle['store']}; ms",
+            f"{cycle['keyframes']:,} kept states, {cycle['store']}; ms"
+        )
+        print_table(
+            "",
             [("", ""), *((name, "right") for name in COLUMNS)],
             [(name, *(f"{one[column]:,.1f}" for column in COLUMNS)) for name, one in tables.items()],
         )
     if memory := figures.get("memory"):
+        emit(f"\nmemory over {memory['minutes']:g} minutes at {memory['speed']:g} times the speed")
         print_table(
-            f"\nmemory over {memory['minutes']:g} minutes at {memory['speed']:g} times the speed",
+            "",
             [("", ""), ("", "right")],
             [
                 ("grows by, MiB/h", f"{memory['mib_per_h']:,.2f} ± {memory['mib_per_h_error']:,.2f}"),

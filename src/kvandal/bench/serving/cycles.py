@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import time
 from collections.abc import Callable
@@ -150,6 +151,7 @@ def measured(
                 resolved(scenario),
                 keyframe_cycles=max(1, min(KEYFRAME_CYCLES, cycles // KEYFRAMES)),
             )
+            searches = gc.get_threshold()
             settle()
             try:
                 return _turned(loop, store, Crowd(store, scenario, seed), clock, cycles, speed, progress) | {
@@ -158,6 +160,8 @@ def measured(
                     "speed": speed,
                 }
             finally:
+                gc.unfreeze()
+                gc.set_threshold(*searches)
                 loop.close()
                 engine.close()
 

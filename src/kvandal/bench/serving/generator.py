@@ -166,7 +166,11 @@ class Generator:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.figures = plan, Figures()
-        self._chance = random.Random(plan.seed)  # noqa: S311 - nothing is kept secret by it
+        # Arrivals and kinds do not depend on answers, which come in another order every time.
+        self._arrivals, self._kinds, self._chance, self._place = (
+            random.Random(f"{plan.seed} {name}")  # noqa: S311 - nothing is kept secret by it
+            for name in ("arrivals", "kinds", "subjects", "places")
+        )
         self._jobs = list(plan.jobs)
         self._own: deque[str] = deque()
         self._idle: list[Connection] = []
@@ -187,10 +191,10 @@ class Generator:
         until_s = from_s + self.plan.seconds
         kinds, weights = list(self.plan.mix), list(self.plan.mix.values())
         while True:
-            due_s += self._chance.expovariate(self.plan.rate)
+            due_s += self._arrivals.expovariate(self.plan.rate)
             if due_s >= until_s:
                 break
-            kind = self._chance.choices(kinds, weights)[0]
+            kind = self._kinds.choices(kinds, weights)[0]
             wait_s = due_s - time.perf_counter()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
@@ -273,7 +277,7 @@ class Generator:
         elif kind == "submit" and status == 201:
             job = json.loads(body)["id"]
             self._own.append(job)
-            self._jobs[self._chance.randrange(len(self._jobs))] = job
+            self._jobs[self._place.randrange(len(self._jobs))] = job
         elif kind == "jobs" and status == 200:
             self._page += 1
             self._following = None if self._page % PAGES == 0 else json.loads(body)["next"]

@@ -16,7 +16,7 @@ from kvandal.scenario.model import Scenario
 
 EVERY_S = 5.0
 """Time between two looks [s]."""
-LEAST_EVERY_S = 0.1
+LEAST_EVERY_S = 0.01
 WARM_UP = 1 / 6
 """Part of the time that is not measured: caches fill, tables reach their sizes."""
 BLOCKS = 12
@@ -97,12 +97,13 @@ def growth(looks: list[tuple[float, float]]) -> dict[str, Any]:
     """
     times_s, memory_mib = (np.array(column) for column in zip(*looks, strict=True))
     kept = times_s >= times_s[-1] * WARM_UP
-    hours = np.array([part.mean() for part in np.array_split(times_s[kept] / 3600, BLOCKS)])
-    means = np.array([part.mean() for part in np.array_split(memory_mib[kept], BLOCKS)])
+    blocks = min(BLOCKS, int(kept.sum()))
+    hours = np.array([part.mean() for part in np.array_split(times_s[kept] / 3600, blocks)])
+    means = np.array([part.mean() for part in np.array_split(memory_mib[kept], blocks)])
     away = hours - hours.mean()
     slope = float(away @ (means - means.mean()) / (away @ away))
     rest = means - means.mean() - slope * away
-    error = float(np.sqrt(rest @ rest / (BLOCKS - 2) / (away @ away)))
+    error = float(np.sqrt(rest @ rest / (blocks - 2) / (away @ away)))
     return {
         "mib_per_h": round(slope, 2),
         "mib_per_h_error": round(error, 2),

@@ -110,7 +110,7 @@ def create_app(
     state.parts, state.identity = parts, parts.identity or LocalGate()
     state.reader, state.force = _reader(parts), Force(parts.scenario)
     state.writer = Writer(parts.store, state.force.forget)
-    state.watch, state.whatifs = SiteWatch(state.reader), WhatIfDesk(parts)
+    state.watch, state.whatifs = SiteWatch(state.reader, parts.site_fresh_s), WhatIfDesk(parts)
     for router in (*ROUTERS, *routers):
         app.include_router(router, prefix="/v1")
     for router in pages:

@@ -71,6 +71,7 @@ class ServiceParts:
     body_limit_bytes : largest body of a request
     streams_at_once : connections that may follow the site at one time
     longest_wait_s, longest_stream_s : of a long poll and of a stream; they are asked again then
+    site_fresh_s : the site is told again without a look at the store when it was seen so short a time ago [s]
     knows_node : whether the engine has a node of that name; None: any name goes to the loop
 
     """
@@ -88,4 +89,5 @@ class ServiceParts:
     streams_at_once: int = 200
     longest_wait_s: float = 60.0
     longest_stream_s: float = 3600.0
+    site_fresh_s: float = 0.0
     knows_node: Callable[[str], bool] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +53,19 @@ class Seen:
 
 
 class SiteWatch:
-    """What is known of the site now, and who waits for something newer."""
+    """What is known of the site now, and who waits for something newer.
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    Parameters
+    ----------
+    reader
+        Of the store.
+    fresh_s
+        What was seen so short a time ago is told again without a look [s].
+
+    """
+
+    def __init__(self, reader: Reader, fresh_s: float = 0.0) -> None:
+        self._reader, self._fresh_s, self._looked_s = reader, fresh_s, float("-inf")
         self._seen: Seen | None = None
         self._waiting = 0
         self._looking: asyncio.Task[None] | None = None
@@ -65,7 +75,11 @@ class SiteWatch:
 
     async def now(self) -> Seen:
         """Return the site now; refused while there is none (503)."""
+        now_s = time.monotonic()
+        if self._seen is not None and now_s - self._looked_s < self._fresh_s:
+            return self._seen
         seen = await self._reader(self._look)
+        self._looked_s = now_s
         if seen is None:
             raise Refusal(
                 503, "the loop has not turned yet", headers={"retry-after": "1"}, kind="no-site-yet"

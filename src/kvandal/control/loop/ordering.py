@@ -16,7 +16,7 @@ from kvandal.control.store.database import Store
 from kvandal.control.store.tables.loop import INTENTIONS, JOBS
 from kvandal.engines.live.protocol import Engine, EngineUnreachableError, Order, OrderRefusedError, Share
 
-LONGEST_S = 0.2
+LONGEST_S = 0.1
 """Real time that a turn gives orders for; the rest is given in the next, at once [s]."""
 BATCH = 200
 COLUMNS = ("id", "tenant", "project", "name", "gpus", "limit_s", "run_time_s", "script", "environment")

@@ -11,6 +11,7 @@ import numpy as np
 from kvandal.control.loop import numbering
 from kvandal.control.loop.effects import Before, effects_of
 from kvandal.control.loop.in_force import changed, live_scenario
+from kvandal.control.loop.past import Past
 from kvandal.control.loop.told import Told, rows_of
 from kvandal.demand.jobs import JobTable
 from kvandal.policy.acting import ACTION
@@ -106,7 +107,8 @@ class LiveSite:
         self._start: Start = prepare(self.scenario, JobTable.empty(), np.zeros(0, FAILURE))
         self.state: State = _with_room(self._start.state, capacity)
         self.plant: Plant = self._start.plant
-        self.outputs = new_outputs(self._start)
+        self._past: Past | None = Past(new_outputs(self._start))
+        self.outputs = self._past.outputs
         self._scratch = new_scratch(self._start.site, len(self.state.queues))
         self._decided = np.zeros(len(self.state.actions), ACTION)
         self.ids: list[str] = []
@@ -170,6 +172,8 @@ class LiveSite:
         )
         effects = effects_of(self, before, self._decided[:count], inputs) if happened or ticks else []
         self._forget_notes()
+        if ticks and self._past is not None:
+            self._past.forget(now_s, self.scenario.run.tick_s)
         return Turn(bool(happened) or bool(effects), effects, int(ticks))
 
     def _forget_notes(self) -> None:
@@ -384,7 +388,7 @@ class LiveSite:
     def stand(self, fork: Fork, extra: Mapping[str, Any]) -> None:
         """Stand where :meth:`forked` was called, with tables of one's own."""
         self.state, self.plant = laid_out(fork, self.state, self.plant)
-        self.outputs = new_outputs(self._start)
+        self._past, self.outputs = None, new_outputs(self._start)
         self._scratch = new_scratch(self._start.site, len(self.state.queues))
         self._decided = np.zeros(len(self.state.actions), ACTION)
         self.state.tally["all_racks"] = 1  # there is nothing in the scratch yet
