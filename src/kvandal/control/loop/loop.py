@@ -134,6 +134,17 @@ class Loop:
         self._ticked = self._late = False
         self.keyframes = 0
 
+    def write_answers(self) -> None:
+        """Write down what became of the last orders, which the next turn would do; nothing else."""
+        if self._unwritten is None and self._orders.done:
+            at_utc, done = self._at(self.site.now_s), dict(self._orders.done)
+            self._ticked = False
+            self._write(
+                Record(
+                    self.number, at_utc, self.site.now_s, self.inbox_to, self.cursor, [], [], False, done=done
+                )
+            )
+
     def close(self) -> None:
         """Let go of what the loop itself holds; the engine and the store are others'."""
         self._packer.shutdown()
@@ -165,7 +176,9 @@ class Loop:
             from_people, orders = told_by(rows, jobs, now_s, self._trays, self.epoch_utc)
             from_people += self._envelope(from_people, now_s)
             inputs = self._acceptable([*told, *self._refused, *from_people])
-            for one in inputs:  # what is heard late happens now; as it is recorded, since turns between may leave no row
+            for one in (
+                inputs
+            ):  # what is heard late happens now; as it is recorded, since turns between may leave no row
                 one["time_s"] = min(max(one["time_s"], self.site.now_s), now_s)
         with self._step("decide"):
             turn = self.site.turn(now_s, inputs)
