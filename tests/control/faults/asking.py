@@ -62,7 +62,7 @@ class Person(threading.Thread):
     def _do_something(self):
         draw = self.random.random()
         if draw < 0.75 or not self.jobs:
-            self._submit()
+            self.submit()
         elif draw < 0.9:
             job = self.random.choice(list(self.jobs.values()))
             answer = self.insist("POST", f"/v1/jobs/{job}/cancel", {"reason": "not needed"})
@@ -79,7 +79,8 @@ class Person(threading.Thread):
             path = f"/v1/nodes/{node}/drain" if reason else f"/v1/nodes/{node}/undrain"
             self._expect(self.insist("POST", path, {"reason": reason or "mended"}), 200, 202, 409)
 
-    def _submit(self):
+    def submit(self):
+        """Submit a job that is drawn, and sometimes ask again with the same key."""
         lent = self.random.random() < 0.3
         run_time_s = self.random.randrange(200, 600) if lent else self.random.randrange(20, 200)
         body = {

@@ -56,6 +56,7 @@ def end_in_peace(server, fast, people):
         *[("POST", f"/v1/nodes/r0001n0{node}/undrain", {"reason": "over"}) for node in range(1, 7)],
     ]:
         assert people[0].insist(method, path, body).status in (200, 202)
+    people[0].submit()  # when it has ended, all that was asked for before has been taken
 
     def open_jobs():
         states = "&".join(f"state={state}" for state in ("accepted", "queued", "running", "recalled"))

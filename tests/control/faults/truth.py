@@ -61,8 +61,10 @@ def check_jobs(jobs, runs, events):
     assert set(completed.values()) <= {1}, "a job was completed twice"
     finished = {job.id for job in jobs.values() if job.state == "finished"}
     assert finished <= set(completed), "finished here and not there"
-    otherwise = {jobs[job].state for job in set(completed) - finished}
-    assert otherwise <= {"cancelled"}, "completed there and not here, and not cancelled before that was known"
+    otherwise = {job: jobs[job].state for job in set(completed) - finished}
+    assert set(otherwise.values()) <= {"cancelled"}, (
+        f"completed there and not here, and not cancelled before that was known: {otherwise}"
+    )
     for job in jobs.values():
         attempts = runs.get(job.id, [0])
         assert attempts[-1] <= job.attempt, "the engine has run what nobody decided"

@@ -118,12 +118,8 @@ def _left(site: LiveSite, row: int, earlier: dict[str, Array], inputs: Sequence[
     """Tell how a run ended."""
     job, attempt = site.state.jobs[row], int(earlier["starts"][row])
     if job["state"] in (FINISHED, STOPPED):
-        outcome = _outcome(site.ids[row], inputs, "finished")
-        if job["state"] == STOPPED and outcome == "finished":
-            outcome = "stopped"
-        rule = _rule(job["refused_rule"]) if job["state"] == STOPPED else "-"
-        if outcome == "cancelled":
-            rule = "O1"
+        outcome = _outcome(site.ids[row], inputs, "stopped" if job["state"] == STOPPED else "finished")
+        rule = {"stopped": _rule(job["refused_rule"]), "cancelled": "O1"}.get(outcome, "-")
         return {
             "do": "end",
             "job": site.ids[row],

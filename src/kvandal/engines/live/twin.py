@@ -116,6 +116,7 @@ class TwinEngine:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._lock, self._together = threading.RLock(), False
+        self._telling_time = threading.Lock()  # held for no longer than that: people ask while orders are carried out
         self._wall, self._speed_at = wall, speed_at or (lambda _: 1.0)
         self._known = {name: place for place, name in enumerate(nodes)}
         self._all_up = [NodeNow(name, GPUS_PER_NODE, "up") for name in nodes]
@@ -134,7 +135,8 @@ class TwinEngine:
     def _read(self) -> None:
         """Take over what stands in the book."""
         self._stale = False
-        self._last_s = max(self._last_s, self._book.last_event_s())
+        with self._telling_time:
+            self._last_s = max(self._last_s, self._book.last_event_s())
         self._caps = self._book.caps()
         self._jobs = {one["key"]: _Job(**one) for one in self._book.jobs()}
         self._shown: dict[str, JobNow] = {}
@@ -201,7 +203,7 @@ class TwinEngine:
 
     def _seconds(self) -> float:
         """Seconds since its start; they never run backwards, whatever the clock does."""
-        with self._lock:
+        with self._telling_time:
             now_s = self._site_then + (self._wall() - self._wall_then) * self._speed
             self._last_s = max(self._last_s, now_s)
             return self._last_s
