@@ -165,7 +165,9 @@ class Loop:
             from_people, orders = told_by(rows, jobs, now_s, self._trays, self.epoch_utc)
             from_people += self._envelope(from_people, now_s)
             inputs = self._acceptable([*told, *self._refused, *from_people])
-            for one in inputs:  # what is heard late happens now; as it is recorded, since turns between may leave no row
+            for one in (
+                inputs
+            ):  # what is heard late happens now; as it is recorded, since turns between may leave no row
                 one["time_s"] = min(max(one["time_s"], self.site.now_s), now_s)
         with self._step("decide"):
             turn = self.site.turn(now_s, inputs)
