@@ -154,7 +154,7 @@ def arranged(service: services.Service, at: str, count: int = 1, send: int = sig
     """Let something happen to this process.
 
     It gets a signal at the `count`-th *statement*, *commit*, *kept* commit, statement of the *twin*, *answer*, turn that is
-    *decided* and not written, or *order* that is written and not given; or its loop has a *fault* in its `count`-th turn; or
+    *decided* and not written, *order* that is written and not given, or turn whose *orders* are; or its loop has a *fault* in its `count`-th turn; or
     its engine does not answer while there is a file *hang*.
     """
     left = [count]
@@ -198,6 +198,9 @@ def arranged(service: services.Service, at: str, count: int = 1, send: int = sig
     elif at == "order":
         give = Orders._give
         Orders._give = lambda *arguments: (pass_by(), give(*arguments))[1]
+    elif at == "orders":
+        give_all = Orders.give
+        Orders.give = lambda orders, *arguments: (orders.open and pass_by(), give_all(orders, *arguments))[1]
     elif at == "fault":
         turn = Loop.turn
         Loop.turn = lambda loop: turn(loop) if left.append(0) or len(left) <= count else 1 / 0

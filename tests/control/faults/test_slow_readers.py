@@ -62,9 +62,18 @@ def test_followers_who_do_not_read_hold_nobody_up(serve):
 def test_a_follower_is_told_at_once_although_others_ask_all_the_time(serve):
     server = serve(speed=3600.0)
     with server.start().is_up() as caller, follow(server) as reader, Caller(server) as other:
-        thread = threading.Thread(target=lambda: [other.site() for _ in range(300)])
+        told = threading.Event()
+
+        def ask() -> None:
+            while not told.is_set():
+                other.site()
+
+        thread = threading.Thread(target=ask)
         thread.start()
-        seen = versions(reader, lambda seen: len(seen) >= 12 or not thread.is_alive())
-        thread.join()
+        try:
+            seen = versions(reader, lambda seen: len(seen) >= 12)
+        finally:
+            told.set()
+            thread.join()
         assert len(seen) >= 12
         assert caller.get("/healthz").status == 200

@@ -108,13 +108,13 @@ def test_a_store_of_an_older_version_is_saved_as_it_is_and_brought_up_to_date_wh
 ):
     with Store(address_of(store_url)) as store:
         with store.begin() as tx:
-            command.upgrade(schema.configuration(tx), "0003")
+            command.upgrade(schema.configuration(tx), "0004")
         fill(store)
     with open_store(store_url, create=False, older=True) as store:
         saved = back_up(store, tmp_path / "backup")
     restored = restore(tmp_path / "backup", target_url)
 
-    assert (saved.version, restored.version) == ("0003", schema.newest())
+    assert (saved.version, restored.version) == ("0004", schema.newest())
     assert saved.verdict == restored.verdict
     assert {name: restored.counts[name] for name in saved.counts} == saved.counts
     assert saved.counts["audit"] == 1
