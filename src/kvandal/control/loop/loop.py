@@ -134,6 +134,17 @@ class Loop:
         self._ticked = self._late = False
         self.keyframes = 0
 
+    def write_answers(self) -> None:
+        """Write down what became of the last orders, which the next turn would do; nothing else."""
+        if self._unwritten is None and self._orders.done:
+            at_utc, done = self._at(self.site.now_s), dict(self._orders.done)
+            self._ticked = False
+            self._write(
+                Record(
+                    self.number, at_utc, self.site.now_s, self.inbox_to, self.cursor, [], [], False, done=done
+                )
+            )
+
     def close(self) -> None:
         """Let go of what the loop itself holds; the engine and the store are others'."""
         self._packer.shutdown()
