@@ -73,6 +73,21 @@ def forked(state: State, plant: Plant, jobs: int) -> Fork:
     return Fork(tables, rows)
 
 
+def to_be_packed(fork: Fork, state: State, plant: Plant) -> tuple[State, Plant, dict[str, int]]:
+    """Return what was taken as :func:`~kvandal.twin.snapshot.packed` takes it: tables without the room behind them, and that room.
+
+    Parameters
+    ----------
+    fork : what was taken
+    state, plant : as for :func:`laid_out`
+
+    """
+    room = dict(fork.rows)
+    ends = _with_room("ends", fork.tables["ends"], room.pop("ends"))
+    tables = fork.tables | {"ends": ends}
+    return with_tables(state, tables, ""), with_tables(plant, tables, "plant."), room
+
+
 def laid_out(fork: Fork, state: State, plant: Plant) -> tuple[State, Plant]:
     """Return a state and a plant of their own that stand where the fork was taken.
 

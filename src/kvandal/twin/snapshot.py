@@ -18,7 +18,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -96,7 +96,14 @@ def live_jobs(state: State) -> Array:
     return np.flatnonzero((status == QUEUED) | (status == RUNNING))
 
 
-def packed(state: State, plant: Plant, tick: int, mark: dict[str, int], live: Array) -> bytes:
+def packed(
+    state: State,
+    plant: Plant,
+    tick: int,
+    mark: dict[str, int],
+    live: Array,
+    room: Mapping[str, int] | None = None,
+) -> bytes:
     """Return a snapshot as the contents of its file.
 
     Parameters
@@ -105,6 +112,7 @@ def packed(state: State, plant: Plant, tick: int, mark: dict[str, int], live: Ar
     tick : ticks done
     mark : see :func:`jobs_mark`
     live : jobs that are queued or running, in order
+    room : rows that tables have room for, of which only the first are given
 
     """
     used = _rows_in_use(state, live)
@@ -115,7 +123,8 @@ def packed(state: State, plant: Plant, tick: int, mark: dict[str, int], live: Ar
         if _is_given(name, table):
             continue
         rows, records = used.get(name), _rows(name, table)
-        entry: dict[str, Any] = {"shape": list(table.shape), "type": _layout(table.dtype)}
+        shape = [(room or {}).get(name, len(table)), *table.shape[1:]]
+        entry: dict[str, Any] = {"shape": shape, "type": _layout(table.dtype)}
         if rows is not None:
             records = records[rows]
             entry["rows"] = groups.setdefault(id(rows), (len(groups), rows))[0]

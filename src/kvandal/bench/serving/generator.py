@@ -173,7 +173,7 @@ class Generator:
         )
         self._jobs = list(plan.jobs)
         self._own: deque[str] = deque()
-        self._idle: list[Connection] = []
+        self._idle: deque[Connection] = deque()  # each in its turn: a server closes what has long been idle
         self._all: list[Connection] = []
         self._waiting: deque[Request] = deque()
         self._open_requests = 0
@@ -246,7 +246,7 @@ class Generator:
         if request.counts:
             self.figures.late_s.append(request.sent_s - request.due_s)
         while self._idle:
-            connection = self._idle.pop()
+            connection = self._idle.popleft()
             if connection.open:
                 connection.send(request)
                 return

@@ -21,6 +21,8 @@ MIX = {"site": 0.55, "jobs": 0.20, "job": 0.10, "submit": 0.07, "why": 0.05, "ca
 """Share of each kind of request: people watch the site and their jobs far more often than they submit any."""
 WARM_UP_S = 3.0
 CONNECTIONS = 64
+LONGEST_IDLE_S = 1.0
+"""About how long a connection may lie idle, however few requests there are: servers close it after some seconds [s]."""
 PAGES_OF_JOBS = 10
 SMALLEST, LARGEST = 4, 64
 """GPUs of submitted jobs, as far as their class and tenant allow."""
@@ -68,7 +70,7 @@ def measured(
             rate=rate,
             seconds=seconds,
             warm_up_s=min(WARM_UP_S, seconds),
-            connections=CONNECTIONS,
+            connections=max(1, min(CONNECTIONS, int(rate * LONGEST_IDLE_S))),
             seed=seed,
             mix=MIX,
             submissions=submissions(scenario),

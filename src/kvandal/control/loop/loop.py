@@ -192,7 +192,8 @@ class Loop:
                 self._unwritten = record
                 self._write(record)
         with self._step("act"):
-            answered, self._refused = self._orders.give(self.site, self._at, self._clock, self.leads)
+            spent_s = self._seconds["decide"] + self._seconds["account"]
+            answered, self._refused = self._orders.give(self.site, self._at, self._clock, self.leads, spent_s)
         seen = self._observer
         seen.reachable = seen.reachable and answered
         return CycleReport(

@@ -98,8 +98,13 @@ def _open_loans(state: State, jobs: Array, follow: Any) -> tuple[Array, Array]:
     kept = np.flatnonzero(records["returned_s"] < 0)
     new_record = np.full(len(records) + 1, -1, np.int64)
     new_record[kept] = np.arange(len(kept))
-    loans = new_loans(max(2 * spare_records(len(state.racks)), 2 * len(kept)))
-    loans[: len(kept)] = records[kept]
+    loans, still_open = state.loans, records[kept]
+    rows = max(2 * spare_records(len(state.racks)), 2 * len(kept))
+    if len(loans) == rows:
+        records[len(kept) :] = 0  # tens of megabytes, of which few are in use: they stay where they are
+    else:
+        loans = new_loans(rows)
+    loans[: len(kept)] = still_open
     loans["job"][: len(kept)] = follow(loans["job"][: len(kept)])
     loans["claimant"][: len(kept)] = follow(loans["claimant"][: len(kept)])
     jobs["loan"] = new_record[jobs["loan"]]

@@ -17,7 +17,11 @@ from kvandal.control.store.tables.loop import INTENTIONS, JOBS
 from kvandal.engines.live.protocol import Engine, EngineUnreachableError, Order, OrderRefusedError, Share
 
 LONGEST_S = 0.1
-"""Real time that a turn gives orders for; the rest is given in the next, at once [s]."""
+"""Real time that a turn gives orders for, at most; the rest is given in the next, at once [s]."""
+SHORTEST_S = 0.02
+"""Real time that a turn gives orders for, however long it took to decide and to write that down [s]."""
+TURN_S = 0.2
+"""What deciding, writing down and giving orders take together, where deciding and writing leave it to the orders [s]."""
 BATCH = 200
 COLUMNS = ("id", "tenant", "project", "name", "gpus", "limit_s", "run_time_s", "script", "environment")
 
@@ -83,6 +87,7 @@ class Orders:
         at: Callable[[float], datetime],
         clock: Callable[[], float],
         leads: Callable[[], bool],
+        spent_s: float = 0.0,
     ) -> tuple[bool, list[Told]]:
         """Give the orders that have no answer yet, in order, until the engine does not answer or time is up.
 
@@ -92,6 +97,7 @@ class Orders:
         at : instants by their second
         clock : real time [s]
         leads : whether this server still leads
+        spent_s : real time that this turn took to decide and to write that down [s]
 
         Returns
         -------
@@ -103,7 +109,7 @@ class Orders:
             This server leads no more.
 
         """
-        until = clock() + LONGEST_S
+        until = clock() + max(SHORTEST_S, min(LONGEST_S, TURN_S - spent_s))
         told: list[Told] = []
         given = list(self.open.values())
         for first in range(0, len(given), BATCH):

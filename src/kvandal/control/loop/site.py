@@ -18,7 +18,7 @@ from kvandal.policy.acting import ACTION
 from kvandal.policy.placement import TRAY_HEALTHY
 from kvandal.twin import kernel as kernels
 from kvandal.twin import live as lives
-from kvandal.twin.fork import Fork, forked, laid_out
+from kvandal.twin.fork import Fork, forked, laid_out, to_be_packed
 from kvandal.twin.grant_list import project_number
 from kvandal.twin.heaps import PRIORITY_SHIFT
 from kvandal.twin.plant_state import Plant
@@ -75,10 +75,10 @@ class SiteCopy(NamedTuple):
 
     def packed(self) -> tuple[bytes, Document]:
         """Return it as it is kept in the store."""
-        state, plant = laid_out(self.fork, self.state, self.plant)
+        state, plant, room = to_be_packed(self.fork, self.state, self.plant)
         rows = np.arange(len(self.extra["jobs"]))
         mark = {"jobs": len(state.jobs), "crc32": 0}
-        return packed(state, plant, 0, mark, rows), self.extra
+        return packed(state, plant, 0, mark, rows, room), self.extra
 
 
 class LiveSite:
