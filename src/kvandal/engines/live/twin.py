@@ -116,7 +116,7 @@ class TwinEngine:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._lock, self._together = threading.RLock(), False
-        self._telling_time = threading.Lock()  # held for no longer than that: people ask while orders are carried out
+        self._telling_time = threading.Lock()  # for no longer than that: people ask while orders are given
         self._wall, self._speed_at = wall, speed_at or (lambda _: 1.0)
         self._known = {name: place for place, name in enumerate(nodes)}
         self._all_up = [NodeNow(name, GPUS_PER_NODE, "up") for name in nodes]
