@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +152,12 @@ def test_names_of_modules_say_what_lives_there() -> None:
     """No drawer for odds and ends."""
     banned = {"utils", "util", "helpers", "helper", "misc", "common", "manager"}
     assert {path.stem for path in MODULES} & banned == set()
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """They are imported by their names alone: of two of one name, only one would run."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py")
+    assert [name for name, files in names.items() if files > 1] == []
 
 
 def test_modules_are_of_readable_length() -> None:
