@@ -19,7 +19,7 @@ from kvandal.control.settings import Settings
 from kvandal.errors import SettingsError
 
 SERVICE = """
-import asyncio, sys, threading, time
+import asyncio, os, signal, sys, threading, time
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 from kvandal.control.operations.serving import bound_socket, serve
@@ -27,7 +27,16 @@ from kvandal.control.operations.logs import configure_logs
 from kvandal.control.operations.watch import Watch
 from kvandal.control.settings import Settings
 
-configure_logs("info", "json")
+class Log:  # told to stop in the middle of the line that tells of a request, as the chance of a full machine has it
+    isatty = flush = staticmethod(lambda: False)
+
+    def write(self, text):
+        if '"/log"' in text:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+        sys.stderr.write(text)
+
+configure_logs("info", "json", Log())
 settings, watch, stop = Settings(port=0, shutdown_s=20), Watch(), threading.Event()
 app = FastAPI()
 
@@ -38,6 +47,10 @@ async def slow():
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)
     return "done"
+
+@app.get("/log")
+async def log():
+    return "told"
 
 @app.get("/events")
 async def events():
@@ -101,6 +114,28 @@ def test_told_to_stop_it_finishes_what_it_began(sent: signal.Signals) -> None:
     assert f'"signal":"{sent.name}"' in log
     assert "Traceback" not in log
     assert "graceful shutdown exceeded" not in log
+
+
+def test_told_to_stop_in_the_middle_of_a_line_of_its_log_it_leaves_all_the_same() -> None:
+    environment = os.environ | {"PYTHONPATH": str(Path(kvandal.__file__).parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVICE],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as service:
+        assert service.stdout is not None
+        port = int(service.stdout.readline())
+        try:
+            with closing(http.client.HTTPConnection("127.0.0.1", port)) as caller:
+                caller.request("GET", "/log")
+                assert caller.getresponse().read() == b'"told"'
+            out, log = service.communicate(timeout=60)
+        finally:
+            service.kill()
+    assert (out, service.returncode) == ("cycle finished\nleft\n", 0), log
+    assert '"signal":"SIGTERM"' in log
 
 
 def test_an_address_that_is_taken_is_refused_in_one_line() -> None:

@@ -62,8 +62,8 @@ def serve(
     listener
         Where it listens, see :func:`bound_socket`.
     on_stop
-        Called once, when the signal comes, before open requests are waited for: tell the loop to stop after its cycle. It
-        must not wait; wait for the loop when this function has returned.
+        Called once, before open requests are waited for: tell the loop to stop after its cycle. It must not wait; wait for
+        the loop when this function has returned.
     has_failed
         Asked all the time; once it says so, the server ends as if told to stop: who supervises the process starts another.
 
@@ -99,20 +99,21 @@ class _Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._watch, self._on_stop, self._has_failed = watch, on_stop, has_failed
+        self._signal = ""
 
     async def on_tick(self, counter: int) -> bool:
         """Tell whether to end, some ten times a second."""
         return await super().on_tick(counter) or self._has_failed()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop; a second signal does not wait any longer."""
+        """Stop; a second signal does not wait any longer.
+
+        It comes in the middle of anything, so no more is done here than to remember it: the log, for one, may be locked by
+        the very line that it interrupts.
+        """
         del frame
-        if self.should_exit:
-            self.force_exit = True
-            return
-        self.should_exit = True
-        _log.info("stopping", signal=signal.Signals(sig).name)
-        self._on_stop()
+        self.force_exit = self.should_exit
+        self.should_exit, self._signal = True, signal.Signals(sig).name
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -126,5 +127,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, which would go on for ever, then wait for the rest."""
+        _log.info("stopping", signal=self._signal)
+        self._on_stop()
         self._watch.streams.end()
         await super().shutdown(sockets)
