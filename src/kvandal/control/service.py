@@ -203,9 +203,8 @@ class LoopThread(threading.Thread):
 
     def _leave(self) -> None:
         if self.loop is not None and self.failure is None and self._leader.is_leader():
-            with suppress(
-                StoreUnavailableError, LeadershipLostError
-            ):  # they are given again, and do nothing then
+            # if not, they are given again, and do nothing then
+            with suppress(StoreUnavailableError, LeadershipLostError):
                 self.loop.write_answers()
         self._forget()
         self._leader.release()

@@ -53,9 +53,8 @@ def load() -> None:
     watching.LOOK_S = 0.02  # followers are told of every turn
     document = resolved(small_site(TENANTS, racks=2))
     services.resolved = lambda _: document
-    services.settle = lambda: (
-        None
-    )  # what it leaves out of the search for garbage is left out below, once for all children
+    # what it leaves out of the search for garbage is left out below, once for all children
+    services.settle = lambda: None
     services.open_loop = functools.partial(services.open_loop, keyframe_cycles=KEYFRAME_CYCLES)
     # The library behind the calendar has threads, which no fork survives: what it answered is remembered instead.
     remembered = functools.cache(heat_demand.local_hours)
@@ -158,9 +157,8 @@ def arranged(service: services.Service, at: str, count: int = 1, send: int = sig
     """Let something happen to this process.
 
     It gets a signal at the `count`-th *statement*, *commit*, *kept* commit, statement of the *twin*, *answer*, turn that is
-    *decided* and not written, or turn
-    whose *order*s are written and not given; or its loop has a *fault* in its `count`-th turn; or
-    its engine does not answer while there is a file *hang*.
+    *decided* and not written, or turn whose *order*s are written and not given; or its loop has a *fault* in its
+    `count`-th turn; or its engine does not answer while there is a file *hang*.
     """
     left = [count]
 

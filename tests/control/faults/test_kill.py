@@ -19,9 +19,8 @@ def kill_again_and_again(server, count, seed, between=lambda _: None):
     """Start a server and have it killed, `count` times; return how often at which instant."""
     began = time.monotonic()
     server.start().is_up().close()
-    awake_s = (
-        time.monotonic() - began
-    )  # on a busy machine everything takes longer, and is to be met all the same
+    # on a busy machine everything takes longer, and is to be met all the same
+    awake_s = time.monotonic() - began
     server.kill()
     draw, killed = random.Random(seed), dict.fromkeys([*INSTANTS, "time"], 0)  # noqa: S311
     for number in range(count):

@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -79,8 +81,9 @@ print("left", flush=True)
 """
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop_it_finishes_what_it_began(sent: signal.Signals) -> None:
+@contextmanager
+def serving() -> Iterator[tuple[subprocess.Popen[str], IO[str], int]]:
+    """Run the service in a process of its own; gives that, what it says, and its port."""
     environment = os.environ | {"PYTHONPATH": str(Path(kvandal.__file__).parents[1])}
     with subprocess.Popen(
         [sys.executable, "-c", SERVICE],
@@ -90,7 +93,15 @@ def test_told_to_stop_it_finishes_what_it_began(sent: signal.Signals) -> None:
         env=environment,
     ) as service:
         assert service.stdout is not None
-        port = int(service.stdout.readline())
+        try:
+            yield service, service.stdout, int(service.stdout.readline())
+        finally:
+            service.kill()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_finishes_what_it_began(sent: signal.Signals) -> None:
+    with serving() as (service, said, port):
         with (
             closing(http.client.HTTPConnection("127.0.0.1", port)) as stream,
             closing(http.client.HTTPConnection("127.0.0.1", port)) as slow,
@@ -99,7 +110,7 @@ def test_told_to_stop_it_finishes_what_it_began(sent: signal.Signals) -> None:
             events = stream.getresponse()
             assert events.readline() == b": beat\n"
             slow.request("GET", "/slow")
-            assert service.stdout.readline() == "asked\n"
+            assert said.readline() == "asked\n"
 
             service.send_signal(sent)
 
@@ -117,23 +128,11 @@ def test_told_to_stop_it_finishes_what_it_began(sent: signal.Signals) -> None:
 
 
 def test_told_to_stop_in_the_middle_of_a_line_of_its_log_it_leaves_all_the_same() -> None:
-    environment = os.environ | {"PYTHONPATH": str(Path(kvandal.__file__).parents[1])}
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVICE],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as service:
-        assert service.stdout is not None
-        port = int(service.stdout.readline())
-        try:
-            with closing(http.client.HTTPConnection("127.0.0.1", port)) as caller:
-                caller.request("GET", "/log")
-                assert caller.getresponse().read() == b'"told"'
-            out, log = service.communicate(timeout=60)
-        finally:
-            service.kill()
+    with serving() as (service, _, port):
+        with closing(http.client.HTTPConnection("127.0.0.1", port)) as caller:
+            caller.request("GET", "/log")
+            assert caller.getresponse().read() == b'"told"'
+        out, log = service.communicate(timeout=60)
     assert (out, service.returncode) == ("cycle finished\nleft\n", 0), log
     assert '"signal":"SIGTERM"' in log
 

@@ -176,9 +176,8 @@ class Loop:
             from_people, orders = told_by(rows, jobs, now_s, self._trays, self.epoch_utc)
             from_people += self._envelope(from_people, now_s)
             inputs = self._acceptable([*told, *self._refused, *from_people])
-            for one in (
-                inputs
-            ):  # what is heard late happens now; as it is recorded, since turns between may leave no row
+            # what is heard late happens now; as it is recorded, since turns between may leave no row
+            for one in inputs:
                 one["time_s"] = min(max(one["time_s"], self.site.now_s), now_s)
         with self._step("decide"):
             turn = self.site.turn(now_s, inputs)
@@ -292,9 +291,8 @@ class Loop:
         """Write a turn down; what it says holds from here on."""
         try:
             with self.store.begin() as tx:
-                if (
-                    not record.written
-                ):  # no number of a cycle is taken: nothing else would stop who leads no more
+                if not record.written:
+                    # no number of a cycle is taken: nothing else would stop who leads no more
                     self._refuse_stranger(tx)
                 self._accounts.write(tx, self.site, record.effects, record.at_utc, ticked=self._ticked)
                 rows = write(tx, record, self.epoch_utc, self.nodes)

@@ -101,9 +101,8 @@ def write(tx: Connection, record: Record, epoch_utc: datetime, names: Sequence[s
         _write_loans(tx, record.effects, epoch_utc)
         if record.orders:
             rows = [{"cycle": record.number, "state": "open", **order} for order in record.orders]
-            tx.execute(
-                insert(INTENTIONS), rows
-            )  # numbered in this order; to be told each number takes far longer
+            # numbered in this order; to be told each number takes far longer
+            tx.execute(insert(INTENTIONS), rows)
             mine = INTENTIONS.c.state == "open", INTENTIONS.c.cycle == record.number
             ids = list(tx.scalars(select(INTENTIONS.c.id).where(*mine).order_by(INTENTIONS.c.id)))
     for state in {state for state, _ in record.done.values()}:
